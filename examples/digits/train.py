@@ -1,0 +1,169 @@
+"""Recognise handwritten digits with PyTorch DistributedDataParallel, on data scikit-learn ships.
+
+Runs on any number of processes, started by torchrun; see README.md beside this file. Needs `torch` and
+`scikit-learn`; `springtide` is optional: without it the script trains just the same, unobserved.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+try:
+    from springtide import sdk
+except ImportError:
+    sdk = None  # type: ignore[assignment]
+
+HELD_OUT = 450  # of 1,797 digits; the rest is trained on
+
+
+def main() -> None:
+    options = parse_options()
+    torch.set_num_threads(1)  # one core a process: threads of several ranks would fight for the cores
+    dist.init_process_group("gloo")
+    torch.manual_seed(options.seed + dist.get_rank())
+
+    training, held_out = load_data(options.seed)
+    sampler: DistributedSampler[Any] = DistributedSampler(training, shuffle=True, seed=options.seed)
+    batches = DataLoader(training, batch_size=options.batch_size, sampler=sampler)
+    model = DistributedDataParallel(build_model())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate)
+
+    accuracy = 0.0
+    for epoch in range(resume(model, optimizer), options.epochs):
+        sampler.set_epoch(epoch)
+        loss = train_epoch(model, optimizer, batches)
+        accuracy = evaluate(model, held_out)
+        save(epoch, model, optimizer)
+        say(epoch + 1, options.epochs, loss, accuracy)
+    accuracy = evaluate(model, held_out)
+    if dist.get_rank() == 0:
+        print(f"digits: accuracy {accuracy:.3f} on {HELD_OUT} held-out digits, {options.epochs} epochs")
+    dist.destroy_process_group()
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=32, help="per process")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=7)
+    return parser.parse_args()
+
+
+def load_data(seed: int) -> tuple[TensorDataset, TensorDataset]:
+    """(training, held out): images 1 x 8 x 8 in 0..1 and their digit. The same split on every rank."""
+    digits = load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 16
+    labels = torch.tensor(digits.target)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    parts = (order[HELD_OUT:], order[:HELD_OUT])
+    training, held_out = (TensorDataset(images[part], labels[part]) for part in parts)
+    return training, held_out
+
+
+def build_model() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(32 * 4 * 4, 10),
+    )
+
+
+def train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, batches: DataLoader[Any]) -> float:
+    """One pass over this rank's share; the mean loss of this rank."""
+    model.train()
+    total = 0.0
+    for images, labels in batches:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return total / len(batches)
+
+
+@torch.no_grad()
+def evaluate(model: DistributedDataParallel, held_out: TensorDataset) -> float:
+    """Accuracy over all held-out digits; every rank judges its share and all ranks learn the result."""
+    model.eval()
+    images, labels = (tensor[dist.get_rank() :: dist.get_world_size()] for tensor in held_out.tensors)
+    correct: Tensor = (model.module(images).argmax(dim=1) == labels).sum()
+    dist.all_reduce(correct)
+    return correct.item() / len(held_out)
+
+
+def save(epoch: int, model: DistributedDataParallel, optimizer: torch.optim.Optimizer) -> None:
+    """Rank 0 writes everything needed to go on as if nothing had happened, whole or not at all."""
+    random_states: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+    dist.gather_object(torch.get_rng_state(), random_states)
+    if dist.get_rank() != 0:
+        return
+    state = {
+        "epoch": epoch,
+        "model": model.module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random_states": random_states,
+    }
+    target = checkpoint_dir() / f"epoch-{epoch:04}.pt"
+    if sdk is not None:
+        sdk.save_atomic(target, lambda file: torch.save(state, file))
+    else:
+        partial = target.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(target)
+
+
+def resume(model: DistributedDataParallel, optimizer: torch.optim.Optimizer) -> int:
+    """Load the newest checkpoint, if any, on every rank; the epoch to start with.
+
+    Only rank 0 needs to see the folder: it hands the state to the others.
+    """
+    found: list[Any] = [None]
+    if dist.get_rank() == 0:
+        newest = max(checkpoint_dir().glob("epoch-*.pt"), default=None)
+        if newest is not None:
+            found = [torch.load(newest, weights_only=True)]
+    dist.broadcast_object_list(found, src=0)
+    state = found[0]
+    if state is None:
+        return 0
+    model.module.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    if len(state["random_states"]) == dist.get_world_size():
+        torch.set_rng_state(state["random_states"][dist.get_rank()])
+    if dist.get_rank() == 0:
+        print(f"resuming after epoch {state['epoch'] + 1}")
+    return int(state["epoch"]) + 1
+
+
+def checkpoint_dir() -> Path:
+    if sdk is not None:
+        return sdk.checkpoint_dir()
+    folder = Path("checkpoints")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def say(epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+    if dist.get_rank() == 0:
+        print(f"epoch {epoch}/{epochs}: loss {loss:.4f}, accuracy {accuracy:.3f}")
+    if sdk is not None:
+        sdk.report(step=epoch, total=epochs, metrics={"loss": loss, "accuracy": accuracy})
+
+
+if __name__ == "__main__":
+    main()
