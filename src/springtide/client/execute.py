@@ -1,0 +1,95 @@
+"""The one place where a plan's commands become API calls. Called by `Runtime.apply` and by the CLI.
+
+Commands run in order. What a plan may find changed since its snapshot is fine and skipped: a create that
+exists, an apply or delete whose object is gone or was replaced. Everything else raises, and the plan is
+made again from newer state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from springtide.api.commands import Apply, Bind, Command, Create, Delete, Emit
+from springtide.api.meta import Object
+from springtide.client.client import Client
+from springtide.client.errors import AlreadyExists, Conflict, NotFound
+
+
+async def execute(
+    client: Client, commands: Iterable[Command], *, record: Callable[[Emit], None] | None = None
+) -> list[Object]:
+    """Run a plan; returns the objects as the server stored them (also ones that linger while deleted).
+
+    `record` takes the plan's events (see `runtime.events`); a plan with events and no recorder raises ValueError.
+    """
+    written: list[Object] = []
+    for command in commands:
+        obj = await _execute_one(client, command, record)
+        if obj is not None:
+            written.append(obj)
+    return written
+
+
+async def _execute_one(
+    client: Client, command: Command, record: Callable[[Emit], None] | None
+) -> Object | None:
+    match command:
+        case Create():
+            return await _create(client, command)
+        case Apply():
+            return await _apply(client, command)
+        case Delete():
+            return await _delete(client, command)
+        case Bind():
+            return await _bind(client, command)
+        case Emit():
+            if record is None:
+                raise ValueError(f"event {command.reason}: executing a plan with events needs a recorder")
+            record(command)
+            return None
+
+
+async def _create(client: Client, command: Create) -> Object | None:
+    try:
+        return await client.create(command.obj)
+    except AlreadyExists:
+        return None
+
+
+async def _apply(client: Client, command: Apply) -> Object | None:
+    fields = command.fields
+    if command.uid:
+        # servers answer an apply whose uid differs from the live object's (or that would create) with 409
+        fields = {**fields, "metadata": {**fields.get("metadata", {}), "uid": command.uid}}
+    try:
+        return await client.apply(
+            command.kind, command.name, command.namespace, fields, subresource=command.subresource
+        )
+    except Conflict:
+        if command.uid:
+            return None
+        raise
+    except NotFound:
+        if command.uid or command.subresource:
+            return None
+        raise
+
+
+async def _delete(client: Client, command: Delete) -> Object | None:
+    try:
+        return await client.collection(command.kind).delete(
+            command.name,
+            command.namespace,
+            uid=command.uid,
+            grace_period_seconds=command.grace_period_seconds,
+            propagation=command.propagation,
+        )
+    except (NotFound, Conflict):
+        return None
+
+
+async def _bind(client: Client, command: Bind) -> None:
+    try:
+        await client.bind(command.namespace, command.pod, command.node, uid=command.uid)
+    except (NotFound, Conflict):
+        return

@@ -1,0 +1,22 @@
+"""What every controller runs on: caches, queues, time, events and metrics."""
+
+from springtide.runtime.cache import Cache
+from springtide.runtime.clock import Clock, LoopClock, SystemClock
+from springtide.runtime.controller import Controller
+from springtide.runtime.informer import Informer, InformerSettings
+from springtide.runtime.queue import Backoff, WorkQueue
+from springtide.runtime.runtime import Runtime, RuntimeSettings
+
+__all__ = [
+    "Backoff",
+    "Cache",
+    "Clock",
+    "Controller",
+    "Informer",
+    "InformerSettings",
+    "LoopClock",
+    "Runtime",
+    "RuntimeSettings",
+    "SystemClock",
+    "WorkQueue",
+]

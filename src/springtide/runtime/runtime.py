@@ -1,0 +1,115 @@
+"""What every controller runs on: shared informers, controllers and the way plans are executed.
+
+`up` (and the simulator) make one `Runtime`, every room's `register(runtime)` asks it for informers and
+adds its controllers, then `run()` does the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from springtide.api.commands import Command
+from springtide.api.meta import Object
+from springtide.client import Client, execute
+from springtide.runtime.cache import Index
+from springtide.runtime.clock import Clock
+from springtide.runtime.controller import Controller, Reconcile, Trigger
+from springtide.runtime.informer import Informer, InformerSettings, Scope
+from springtide.runtime.metrics import ControllerMetrics
+from springtide.runtime.queue import Backoff
+
+T = TypeVar("T", bound=Object)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How informers and queues behave, for all controllers of one runtime."""
+
+    informer: InformerSettings = field(default_factory=InformerSettings)
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Runtime:
+    """One process's controllers over one API server."""
+
+    def __init__(self, client: Client, clock: Clock, settings: RuntimeSettings | None = None) -> None:
+        self.client = client
+        self.clock = clock
+        self._settings = settings or RuntimeSettings()
+        self._registry = CollectorRegistry()
+        self._informers: dict[Scope[Any], Informer[Any]] = {}
+        self._controllers: list[Controller] = []
+
+    def informer(
+        self,
+        kind: type[T],
+        *,
+        indexes: Mapping[str, Index[T]] | None = None,
+        namespace: str = "",
+        field_selector: str = "",
+        label_selector: str = "",
+    ) -> Informer[T]:
+        """The informer of this kind and scope, shared by all who ask; indexes add up."""
+        scope = Scope(kind, namespace, field_selector, label_selector)
+        found = self._informers.get(scope)
+        if found is None:
+            found = Informer(self.client, scope, self.clock, self._settings.informer)
+            self._informers[scope] = found
+        for name, index in (indexes or {}).items():
+            found.cache.add_index(name, index)
+        return found
+
+    def controller(
+        self, name: str, reconcile: Reconcile, triggers: Sequence[Trigger], *, workers: int = 1
+    ) -> Controller:
+        """Reconcile the keys that the triggers yield, with this many at a time."""
+        controller = Controller(
+            name,
+            reconcile,
+            triggers,
+            self.clock,
+            ControllerMetrics(self._registry, name),
+            workers=workers,
+            backoff=self._settings.backoff,
+        )
+        self._controllers.append(controller)
+        return controller
+
+    async def apply(self, name: str, commands: Iterable[Command]) -> list[Object]:
+        """Execute a plan as field manager `name` and let the caches see what was written at once."""
+        written = await execute(self.client.with_manager(name), commands)
+        for obj in written:
+            self.observe(obj)
+        return written
+
+    def observe(self, obj: Object) -> None:
+        """Feed an answer of the server into the caches of its kind."""
+        for scope, informer in self._informers.items():
+            if scope.kind is type(obj):
+                informer.cache.observe(obj)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to do at this moment: all caches are warm and all queues are empty."""
+        return all(i.synced for i in self._informers.values()) and all(
+            c.queue.idle for c in self._controllers
+        )
+
+    def metrics(self) -> CollectorRegistry:
+        """The registry of all metrics here; rooms add their own to it."""
+        return self._registry
+
+    async def run(self) -> None:
+        """Warm the caches, then run all controllers until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers.values():
+                group.create_task(informer.run(), name=f"informer-{informer.scope.kind.__name__}")
+            for informer in self._informers.values():
+                await informer.wait_synced()
+            for controller in self._controllers:
+                group.create_task(controller.run(), name=f"controller-{controller.name}")
