@@ -1,4 +1,4 @@
-"""The middle step of every call: send a prepared request, wait out a server that asks for it, check the answer.
+"""The middle step of every call: send a request, wait when the server asks for it, check the answer.
 
 One `Channel` is a transport plus who is speaking (field manager, user agent) and where warnings go.
 """

@@ -112,7 +112,7 @@ class Client:
         kind: type[T],
         name: str,
         namespace: str,
-        body: Mapping[str, Any] | list[Any],
+        body: prepare.PatchBody,
         *,
         patch_type: str = "merge",
         subresource: str = "",

@@ -121,7 +121,7 @@ class Collection(Generic[T]):
         self,
         name: str,
         namespace: str,
-        body: Mapping[str, Any] | list[Any],
+        body: prepare.PatchBody,
         *,
         patch_type: str = "merge",
         subresource: str = "",
@@ -160,7 +160,7 @@ class Collection(Generic[T]):
         propagation: str = "Background",
         dry_run: bool = False,
     ) -> T | None:
-        """Delete; returns the object while it still lingers (grace period, finalizers), None once it is gone."""
+        """Delete; returns the object while it lingers (grace period, finalizers), None once it is gone."""
         options = prepare.delete_options(uid, grace_period_seconds, propagation, dry_run=dry_run)
         path = prepare.object_path(self._resource, namespace, name)
         request = prepare.request("DELETE", path, body=options)

@@ -1,4 +1,4 @@
-"""What a server serves: its kinds, from the aggregated discovery documents or, on older servers, the plain ones.
+"""What kinds a server serves, from its aggregated discovery documents or, on older servers, the plain ones.
 
 `discover` feeds the CLI and dynamic access; `find` resolves what a person types (`po`, `pods`, `Pod`,
 `trainjobs.trainer.kubeflow.org`). Source of the formats: apidiscovery.k8s.io/v2 and metav1.APIResourceList.
@@ -27,8 +27,8 @@ AGGREGATED = (
 )
 
 
-class _Wire(msgspec.Struct, frozen=True, rename="camel"):
-    pass
+class _Wire(msgspec.Struct, rename="camel"):
+    """Fields beyond those declared are ignored."""
 
 
 class _Kind(_Wire):
@@ -100,7 +100,7 @@ _plain_list: Callable[[bytes], _PlainList] = msgspec.json.Decoder(_PlainList).de
 
 
 async def discover(channel: Channel) -> list[Resource]:
-    """Every kind the server serves: core first, then groups in the server's order, preferred version first."""
+    """Every kind served: core first, then groups in the server's order, preferred versions first."""
     found: list[Resource] = []
     for root in ("/api", "/apis"):
         request = prepare.request("GET", root, accept=AGGREGATED)

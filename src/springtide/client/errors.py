@@ -25,43 +25,12 @@ Source of codes and reasons: `metav1.Status` and the StatusReason constants of K
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from springtide.api.struct import Struct, decode
-
-
-class StatusCause(Struct):
-    """One reason more, usually one field that is wrong."""
-
-    reason: str = ""
-    message: str = ""
-    field: str = ""
-
-
-class StatusDetails(Struct):
-    """What the status is about."""
-
-    name: str = ""
-    group: str = ""
-    kind: str = ""
-    uid: str = ""
-    causes: list[StatusCause] = []
-    retry_after_seconds: int = 0
-
-
-class Status(Struct):
-    """`metav1.Status`: the body of every answer that is not an object."""
-
-    api_version: str = "v1"
-    kind: str = "Status"
-    metadata: dict[str, Any] = {}
-    status: str = "Failure"
-    message: str = ""
-    reason: str = ""
-    details: StatusDetails | None = None
-    code: int = 0
+from springtide.api.meta import Status
+from springtide.api.struct import decode, replace
 
 
 class ApiError(Exception):
@@ -72,7 +41,7 @@ class ApiError(Exception):
 
     def __init__(self, message: str = "", *, status: Status | None = None) -> None:
         if status is None:
-            status = Status(message=message, reason=self.default_reason, code=self.code)
+            status = Status(status="Failure", message=message, reason=self.default_reason, code=self.code)
         self.status = status
         super().__init__(status.message or status.reason)
 
@@ -182,9 +151,11 @@ def error_from_response(code: int, body: bytes) -> ApiError:
     try:
         status = decode(Status, body)
         if status.kind == "Status":
-            return error_of(msgspec.structs.replace(status, code=status.code or code))
+            return error_of(replace(status, code=status.code or code))
     except msgspec.DecodeError:
         pass
     text = " ".join(body[:400].decode("utf-8", "replace").split())
     reason = _BY_CODE[code].default_reason if code in _BY_CODE else "Unknown"
-    return error_of(Status(code=code, reason=reason, message=text or f"the server answered HTTP {code}"))
+    return error_of(
+        Status(status="Failure", code=code, reason=reason, message=text or f"the server answered HTTP {code}")
+    )

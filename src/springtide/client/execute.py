@@ -20,7 +20,7 @@ async def execute(
 ) -> list[Object]:
     """Run a plan; returns the objects as the server stored them (also ones that linger while deleted).
 
-    `record` takes the plan's events (see `runtime.events`); a plan with events and no recorder raises ValueError.
+    `record` takes the plan's events (see `runtime.events`); events without a recorder raise ValueError.
     """
     written: list[Object] = []
     for command in commands:
@@ -41,12 +41,12 @@ async def _execute_one(
         case Delete():
             return await _delete(client, command)
         case Bind():
-            return await _bind(client, command)
+            await _bind(client, command)
         case Emit():
             if record is None:
                 raise ValueError(f"event {command.reason}: executing a plan with events needs a recorder")
             record(command)
-            return None
+    return None
 
 
 async def _create(client: Client, command: Create) -> Object | None:

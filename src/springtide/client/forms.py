@@ -1,7 +1,7 @@
 """How objects of one kind turn into bytes and back: typed for kinds we know, dicts for the others.
 
 A list of a typed kind is decoded in a single msgspec call; only when some object carries a field that
-our types do not declare are the items decoded one by one. Called by `collection` and `watch`.
+our types do not declare (or a null) are the items decoded one by one. Called by `collection` and `watch`.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def typed(kind: type[K]) -> Form[K]:
     def decode_list(body: bytes) -> Listing[K]:
         try:
             found = quick.decode(body)
-        except msgspec.ValidationError as error:
-            if "unknown field" not in str(error):
-                raise
+        except msgspec.ValidationError:
             raw = _raw_list.decode(body)
             items = [decode(kind, bytes(item)) for item in raw.items or []]
             found = _List(metadata=raw.metadata, items=items)

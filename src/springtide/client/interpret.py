@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from springtide.client.errors import ServerError, Status, error_from_response
+from springtide.api.meta import Status
+from springtide.client.errors import ServerError, error_from_response
 from springtide.client.transport import Request, Response
 
 T = TypeVar("T")
@@ -29,7 +30,9 @@ def body(request: Request, response: Response, decode: Callable[[bytes], T]) -> 
         return decode(response.body)
     except msgspec.DecodeError as error:
         message = f"{request.method} {request.path}: the server's answer cannot be read: {error}"
-        raise ServerError(status=Status(code=500, reason="UnreadableAnswer", message=message)) from error
+        raise ServerError(
+            status=Status(status="Failure", code=500, reason="UnreadableAnswer", message=message)
+        ) from error
 
 
 def warnings(response: Response) -> list[str]:

@@ -15,6 +15,9 @@ from springtide.api.resources import Resource
 from springtide.client.errors import BadRequest
 from springtide.client.transport import Request
 
+PatchBody = Mapping[str, Any] | list[Any]
+"""A merge or strategic patch is an object, a JSON patch a list of operations."""
+
 JSON = "application/json"
 PATCH_TYPES: Mapping[str, str] = {
     "merge": "application/merge-patch+json",

@@ -13,8 +13,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from springtide.api.meta import Status
 from springtide.api.struct import decode
-from springtide.client.errors import ServerError, Status, error_of
+from springtide.client.errors import ServerError, error_of
 from springtide.client.forms import Form
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ _TYPES = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[T]):
-    """One change. `type` is ADDED, MODIFIED, DELETED or BOOKMARK (whose object has only a resourceVersion)."""
+    """One change. `type` is ADDED, MODIFIED, DELETED or BOOKMARK (with only a version in its object)."""
 
     type: str
     object: T

@@ -54,13 +54,13 @@ class Cache(Generic[T]):
         """The object of this key, if any."""
         return self._objects.get(key)
 
-    def list(self) -> list[T]:
-        """All objects."""
-        return list(self._objects.values())
-
     def by_index(self, name: str, value: str) -> list[T]:
         """The objects whose index `name` yields `value`. Raises KeyError for an index nobody added."""
         return [self._objects[key] for key in self._indexed[name].get(value, ())]
+
+    def list(self) -> list[T]:
+        """All objects."""
+        return list(self._objects.values())
 
     # -- wiring ------------------------------------------------------------------------------------
 

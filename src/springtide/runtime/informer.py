@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import msgspec
@@ -39,7 +39,7 @@ class InformerSettings:
     """Each watch asks the server to end it after a random time in this range, so reconnects spread out."""
     relist_seconds: float = 3600.0
     """A full list at least this often, against lost events; `inf` turns it off."""
-    backoff: Backoff = Backoff(base_seconds=0.2, limit_seconds=30.0)
+    backoff: Backoff = field(default_factory=lambda: Backoff(base_seconds=0.2, limit_seconds=30.0))
     """Wait between failing attempts; each is shortened by up to half at random."""
 
 

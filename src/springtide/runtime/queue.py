@@ -32,8 +32,8 @@ class WorkQueue:
         self,
         backoff: Backoff | None = None,
         *,
-        on_depth: Callable[[int], None] = lambda depth: None,
-        on_wait: Callable[[float], None] = lambda seconds: None,
+        on_depth: Callable[[int], None] = lambda _: None,
+        on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._backoff = backoff or Backoff()
         self._ready: deque[str] = deque()
