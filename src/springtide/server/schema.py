@@ -1,0 +1,273 @@
+"""The schema of a kind, ready for work: default, prune, validate, and say how lists and maps merge.
+
+Built once per kind (built-in or CRD version) and used on every write: by the create, update and patch
+verbs, by server-side apply and by strategic merge patch. The source is a structural OpenAPI v3 schema
+(Kubernetes' `x-kubernetes-*` extensions included); `$ref`s are looked up in the definitions given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from springtide.server.schema_meta import with_object_fields
+from springtide.server.schema_rules import REQUIRED, Check, FieldError, Path, compile_rules
+
+__all__ = ["FieldError", "Schema"]
+
+ListType = Literal["atomic", "set", "map"]
+_MISSING = object()
+
+
+class Schema:
+    """One node of a schema, with its children. The root describes a whole object.
+
+    `null_is_absent` is how built-in kinds read JSON null for any field; CRD kinds take null only where
+    the schema says `nullable` (or drop it where the field has a default).
+    """
+
+    __slots__ = (
+        "_check",
+        "_defaults",
+        "_has_defaults",
+        "_types",
+        "additional",
+        "items",
+        "list_map_keys",
+        "list_type",
+        "map_atomic",
+        "open",
+        "patch_merge_key",
+        "patch_strategies",
+        "properties",
+        "source",
+    )
+
+    properties: dict[str, Schema]
+    """Declared fields of an object."""
+    additional: Schema | None
+    """What an undeclared key of a map holds."""
+    items: Schema | None
+    """What a list holds."""
+    open: bool
+    """Whether undeclared keys are kept as they are (`x-kubernetes-preserve-unknown-fields`, no type)."""
+    list_type: ListType
+    list_map_keys: tuple[str, ...]
+    map_atomic: bool
+    patch_merge_key: str
+    """The one key by which strategic merge patch matches list items; empty: the list is not matched."""
+    patch_strategies: frozenset[str]
+    """Of strategic merge patch: merge, replace, retainKeys."""
+
+    def __init__(
+        self,
+        source: Mapping[str, Any],
+        definitions: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        null_is_absent: bool = False,
+    ) -> None:
+        types = _Types(definitions or {}, null_is_absent)
+        self._fill(with_object_fields(types.resolve(source)), types)
+
+    def _fill(self, source: Mapping[str, Any], types: _Types) -> None:
+        if source.get("x-kubernetes-embedded-resource"):
+            source = with_object_fields(source)
+        self.source, self._types = source, types
+        self._check: Check | None = None
+        self._has_defaults: bool | None = None
+        self.properties = {key: types.node(child) for key, child in source.get("properties", {}).items()}
+        self._defaults = [
+            (key, _copier(child.source["default"]))
+            for key, child in self.properties.items()
+            if "default" in child.source
+        ]
+        extra = source.get("additionalProperties")
+        self.additional = types.node(extra) if isinstance(extra, Mapping) and extra else None
+        untyped = "type" not in source and "properties" not in source
+        self.open = bool(source.get("x-kubernetes-preserve-unknown-fields") or untyped or extra in (True, {}))
+        self.items = types.node(source["items"]) if isinstance(source.get("items"), Mapping) else None
+        self.list_type = source.get("x-kubernetes-list-type", "atomic")
+        self.list_map_keys = tuple(source.get("x-kubernetes-list-map-keys", ()))
+        self.map_atomic = source.get("x-kubernetes-map-type") == "atomic"
+        self.patch_merge_key = source.get("x-kubernetes-patch-merge-key", "")
+        strategy = source.get("x-kubernetes-patch-strategy", "")
+        self.patch_strategies = frozenset(filter(None, strategy.split(",")))
+        if not self.patch_merge_key and not strategy and self.list_type == "map" and self.list_map_keys:
+            self.patch_merge_key = self.list_map_keys[0]
+
+    def child(self, key: str) -> Schema | None:
+        """The schema of a key: declared, or that of the map's values; None where nothing is known."""
+        return self.properties.get(key, self.additional)
+
+    def default(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Fill in defaults, in place, at every depth that exists; returns `obj`."""
+        if self._types.null_is_absent or self.has_defaults:
+            self._default(obj)
+        return obj
+
+    @property
+    def has_defaults(self) -> bool:
+        """Whether a default stands anywhere below (recursive types count as if)."""
+        if self._has_defaults is None:
+            self._has_defaults = True  # met again below: a recursive type
+            children = [*self.properties.values(), self.additional, self.items]
+            below = any(child is not None and child.has_defaults for child in children)
+            self._has_defaults = below or bool(self._defaults)
+        return self._has_defaults
+
+    def unknown_fields(self, obj: Any) -> list[str]:
+        """Dotted paths of the fields that the schema does not declare and would prune."""
+        found: list[str] = []
+        self._prune(obj, "", found, remove=False)
+        return found
+
+    def prune(self, obj: Any) -> list[str]:
+        """Remove undeclared fields, in place; returns their dotted paths."""
+        found: list[str] = []
+        self._prune(obj, "", found, remove=True)
+        return found
+
+    def validate(self, obj: Any, old: Any = None) -> list[FieldError]:
+        """Every broken rule. With `old`, faults in parts that did not change are let through (ratcheting),
+        so that a schema that became stricter does not freeze the objects it finds."""
+        if self._check is None:
+            self._check = compile_rules(self.source, self._types.rules)
+        errors: list[FieldError] = []
+        self._check(obj, None, errors)
+        if errors and old is not None:
+            return [error for error in errors if not _unchanged(error, old, obj)]
+        return errors
+
+    def _default(self, value: Any) -> None:
+        if isinstance(value, dict):
+            self._default_fields(value)
+        elif isinstance(value, list) and self.items is not None and self._descends(self.items):
+            for item in value:
+                self.items._default(item)
+
+    def _default_fields(self, value: dict[str, Any]) -> None:
+        for key, make in self._defaults:
+            found = value.get(key, _MISSING)
+            if found is _MISSING or (found is None and not self.properties[key].source.get("nullable")):
+                value[key] = make()
+        nulls: list[str] = []
+        for key, member in value.items():
+            child = self.child(key)
+            if child is None:
+                continue
+            if member is None:
+                if self._types.null_is_absent:
+                    nulls.append(key)
+            elif isinstance(member, dict | list) and self._descends(child):
+                child._default(member)
+        for key in nulls:
+            del value[key]
+
+    def _descends(self, child: Schema) -> bool:
+        return self._types.null_is_absent or child.has_defaults
+
+    def _prune(self, value: Any, where: str, found: list[str], *, remove: bool) -> None:
+        if isinstance(value, dict):
+            unknown: list[str] = []
+            for key, member in value.items():
+                child = self.properties.get(key, self.additional)
+                if child is None:
+                    if not self.open:
+                        unknown.append(key)
+                elif isinstance(member, dict | list):
+                    child._prune(member, f"{where}.{key}" if where else key, found, remove=remove)
+            if unknown and self._takes_keys():
+                for key in unknown:
+                    found.append(f"{where}.{key}" if where else key)
+                    if remove:
+                        del value[key]
+        elif isinstance(value, list) and self.items is not None:
+            for index, item in enumerate(value):
+                if isinstance(item, dict | list):
+                    self.items._prune(item, f"{where}[{index}]", found, remove=remove)
+
+    def _takes_keys(self) -> bool:
+        """An object where the schema wants another type is a type error, not an unknown field."""
+        return bool(self.source.get("type", "object") == "object")
+
+
+class _Types:
+    """The named definitions of one document, each built once, so that recursive types end."""
+
+    def __init__(self, definitions: Mapping[str, Mapping[str, Any]], null_is_absent: bool) -> None:
+        self.null_is_absent = null_is_absent
+        self._definitions = definitions
+        self._nodes: dict[str, Schema] = {}
+        self._checks: dict[str, Check] = {}
+
+    def resolve(self, source: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The source itself, or the definition it refers to (extensions beside a `$ref` are kept)."""
+        name = _reference(source)
+        if not name:
+            return source
+        if name not in self._definitions:
+            raise KeyError(f"schema refers to {name!r}, which is not among its definitions")
+        beside = {key: value for key, value in source.items() if key not in ("$ref", "allOf")}
+        return {**self._definitions[name], **beside}
+
+    def node(self, source: Mapping[str, Any]) -> Schema:
+        name = _reference(source)
+        if not name:
+            return _fresh(source, self)
+        beside = {key: value for key, value in source.items() if key not in ("$ref", "allOf")}
+        identity = name + json.dumps(beside, sort_keys=True)
+        if identity not in self._nodes:
+            node = self._nodes[identity] = Schema.__new__(Schema)
+            node._fill(self.resolve(source), self)
+        return self._nodes[identity]
+
+    def rules(self, reference: str) -> Check:
+        name = reference.rpartition("/")[2]
+
+        def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+            if name not in self._checks:
+                source = self.resolve({"$ref": reference})
+                if source.get("x-kubernetes-embedded-resource"):
+                    source = with_object_fields(source)
+                self._checks[name] = compile_rules(source, self.rules)
+            self._checks[name](value, path, errors)
+
+        return check
+
+
+def _fresh(source: Mapping[str, Any], types: _Types) -> Schema:
+    node = Schema.__new__(Schema)
+    node._fill(source, types)
+    return node
+
+
+def _reference(source: Mapping[str, Any]) -> str:
+    """The name a node refers to: `$ref`, or OpenAPI v3's `allOf` with one `$ref` beside a default."""
+    parts = source.get("allOf", ())
+    if "$ref" not in source and len(parts) == 1 and "$ref" in parts[0] and "type" not in source:
+        return str(parts[0]["$ref"]).rpartition("/")[2]
+    return str(source.get("$ref", "")).rpartition("/")[2]
+
+
+def _copier(value: Any) -> Callable[[], Any]:
+    """A function that gives a default that nobody else holds."""
+    if not isinstance(value, dict | list):
+        return lambda: value
+    text = json.dumps(value)
+    return lambda: json.loads(text)
+
+
+def _unchanged(error: FieldError, old: Any, new: Any) -> bool:
+    tokens = error.tokens[:-1] if error.reason == REQUIRED else error.tokens
+    before, after = _look(old, tokens), _look(new, tokens)
+    return before is not _MISSING and bool(before == after)
+
+
+def _look(value: Any, tokens: tuple[str | int, ...]) -> Any:
+    for token in tokens:
+        try:
+            value = value[token]
+        except (KeyError, IndexError, TypeError):
+            return _MISSING
+    return value

@@ -1,0 +1,417 @@
+"""Value rules of a structural OpenAPI v3 schema, compiled once into closures.
+
+Called by `schema.Schema`. Messages follow kube-apiserver's field errors (apimachinery `field.Error` and
+kube-openapi `validation/errors`), because people and tools know them. CEL rules are not here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+Path = tuple[Any, ...] | None
+"""A field's place as a linked list `(parent, token)`: one cheap tuple a step, spelt out only in an error."""
+
+Check = Callable[[Any, Path, list["FieldError"]], None]
+Resolve = Callable[[str], Check]
+
+INVALID = "FieldValueInvalid"
+TYPE_INVALID = "FieldValueTypeInvalid"
+REQUIRED = "FieldValueRequired"
+NOT_SUPPORTED = "FieldValueNotSupported"
+DUPLICATE = "FieldValueDuplicate"
+TOO_LONG = "FieldValueTooLong"
+TOO_MANY = "FieldValueTooMany"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One broken rule. `reason` and `message` are those of a `metav1.StatusCause`."""
+
+    reason: str
+    field: str
+    message: str
+    tokens: tuple[str | int, ...] = ()
+    """The field's path, token by token, for looking the place up in an older object."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+def compile_rules(source: Mapping[str, Any], resolve: Resolve) -> Check:
+    """A check of one schema node and all below it; `resolve` gives the check behind a `$ref`."""
+    if "$ref" in source:
+        return resolve(source["$ref"])
+    rules = [*_type_rules(source), *_junctors(source, resolve)]
+    kind = source.get("type")
+    if kind == "object" or "properties" in source or "required" in source:
+        rules.extend(_object_rules(source, resolve))
+    if kind == "array" or "items" in source:
+        rules.extend(_list_rules(source, resolve))
+    rules.extend(_string_rules(source))
+    rules.extend(_number_rules(source))
+    if "enum" in source:
+        rules.append(_enum_rule(source["enum"]))
+    return _together(rules, source)
+
+
+def spell(path: Path) -> tuple[str, tuple[str | int, ...]]:
+    """A path as text (`spec.containers[0].name`) and as tokens."""
+    tokens: list[str | int] = []
+    while path is not None:
+        path, token = path
+        tokens.append(token)
+    tokens.reverse()
+    text = "".join(f"[{token}]" if isinstance(token, int) else f".{token}" for token in tokens)
+    return text.removeprefix("."), tuple(tokens)
+
+
+def show(value: Any) -> str:
+    """A value the way field errors quote it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _fail(errors: list[FieldError], reason: str, path: Path, message: str) -> None:
+    field, tokens = spell(path)
+    errors.append(FieldError(reason, field or "<root>", message, tokens))
+
+
+def _invalid(errors: list[FieldError], path: Path, value: Any, rule: str) -> None:
+    field, tokens = spell(path)
+    message = f"Invalid value: {show(value)}: {field} in body {rule}"
+    errors.append(FieldError(INVALID, field or "<root>", message, tokens))
+
+
+def _together(rules: Sequence[Check], source: Mapping[str, Any]) -> Check:
+    """The rules of a node, first its type: a value of the wrong type is reported once, not by every rule."""
+    nullable = bool(source.get("nullable"))
+    if not rules:
+        return _accept
+    if len(rules) == 1 and not nullable:
+        return rules[0]
+
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if value is None and nullable:
+            return
+        before = len(errors)
+        for rule in rules:
+            rule(value, path, errors)
+            if len(errors) > before:
+                return
+
+    return check
+
+
+def _accept(value: Any, path: Path, errors: list[FieldError]) -> None:
+    """No rule: every value is fine."""
+
+
+# Types
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and value.is_integer())
+
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: type(value) is str,
+    "integer": _is_integer,
+    "number": lambda value: type(value) in (int, float),
+    "boolean": lambda value: type(value) is bool,
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+}
+_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object", list: "array"}
+
+
+def _type_rules(source: Mapping[str, Any]) -> list[Check]:
+    if source.get("x-kubernetes-int-or-string"):
+        return [_type_rule("integer,string", lambda value: type(value) in (int, str))]
+    kind = source.get("type")
+    return [_type_rule(kind, _TYPES[kind])] if kind in _TYPES else []
+
+
+def _type_rule(name: str, fits: Callable[[Any], bool]) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if not fits(value):
+            found = _NAMES.get(type(value), "null")
+            field = spell(path)[0]
+            rule = f'Invalid value: "{found}": {field} in body must be of type {name}: "{found}"'
+            _fail(errors, TYPE_INVALID, path, rule)
+
+    return check
+
+
+def _enum_rule(allowed: Sequence[Any]) -> Check:
+    values = list(allowed)
+
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if value not in values:
+            supported = ", ".join(map(show, values))
+            _fail(
+                errors,
+                NOT_SUPPORTED,
+                path,
+                f"Unsupported value: {show(value)}: supported values: {supported}",
+            )
+
+    return check
+
+
+# Objects and lists
+
+
+def _object_rules(source: Mapping[str, Any], resolve: Resolve) -> list[Check]:
+    rules: list[Check] = [_object_rule(source, resolve)]
+    if "minProperties" in source or "maxProperties" in source:
+        rules.append(_size_rule(source, "minProperties", "maxProperties", "properties"))
+    return rules
+
+
+def _object_rule(source: Mapping[str, Any], resolve: Resolve) -> Check:
+    properties = {key: compile_rules(child, resolve) for key, child in source.get("properties", {}).items()}
+    extra = source.get("additionalProperties")
+    other = compile_rules(extra, resolve) if isinstance(extra, Mapping) else _accept
+    required = tuple(source.get("required", ()))
+
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if not isinstance(value, dict):
+            return
+        for key in required:
+            if key not in value:
+                _fail(errors, REQUIRED, (path, key), "Required value")
+        for key, child in value.items():
+            rule = properties.get(key, other)
+            if rule is not _accept:
+                rule(child, (path, key), errors)
+
+    return check
+
+
+def _list_rules(source: Mapping[str, Any], resolve: Resolve) -> list[Check]:
+    rules: list[Check] = []
+    if "minItems" in source or "maxItems" in source:
+        rules.append(_size_rule(source, "minItems", "maxItems", "items"))
+    if isinstance(source.get("items"), Mapping):
+        item = compile_rules(source["items"], resolve)
+        if item is not _accept:
+            rules.append(_items_rule(item))
+    if source.get("x-kubernetes-list-type") == "map":
+        rules.append(_unique_rule(_map_key(source)))
+    elif source.get("x-kubernetes-list-type") == "set" or source.get("uniqueItems"):
+        rules.append(_unique_rule(lambda item: item))
+    return rules
+
+
+def _items_rule(item: Check) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if isinstance(value, list):
+            for index, child in enumerate(value):
+                item(child, (path, index), errors)
+
+    return check
+
+
+def _map_key(source: Mapping[str, Any]) -> Callable[[Any], Any]:
+    keys = tuple(source.get("x-kubernetes-list-map-keys", ()))
+    properties = source.get("items", {}).get("properties", {})
+    defaults = {key: properties.get(key, {}).get("default") for key in keys}
+
+    def key_of(item: Any) -> Any:
+        if not isinstance(item, dict):
+            return item
+        found = {key: item.get(key, defaults[key]) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    return key_of
+
+
+def _unique_rule(key_of: Callable[[Any], Any]) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if not isinstance(value, list):
+            return
+        seen: set[str] = set()
+        for index, item in enumerate(value):
+            key = key_of(item)
+            text = json.dumps(key, sort_keys=True)
+            if text in seen:
+                _fail(errors, DUPLICATE, (path, index), f"Duplicate value: {show(key)}")
+            seen.add(text)
+
+    return check
+
+
+def _size_rule(source: Mapping[str, Any], least: str, most: str, noun: str) -> Check:
+    low, high = source.get(least, 0), source.get(most)
+
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if not isinstance(value, dict | list):
+            return
+        if len(value) < low:
+            _invalid(errors, path, len(value), f"should have at least {low} {noun}")
+        elif high is not None and len(value) > high:
+            message = f"Too many: {len(value)}: must have at most {high} {'item' if high == 1 else 'items'}"
+            _fail(errors, TOO_MANY, path, message)
+
+    return check
+
+
+# Strings and numbers
+
+
+def _string_rules(source: Mapping[str, Any]) -> list[Check]:
+    rules: list[Check] = []
+    least, most = source.get("minLength"), source.get("maxLength")
+    if least is not None:
+        rules.append(
+            _string_rule(lambda value: len(value) >= least, f"should be at least {least} chars long")
+        )
+    if most is not None:
+        rules.append(_length_rule(most))
+    if "pattern" in source:
+        expression = re.compile(_python_pattern(source["pattern"]))
+        rule = f"should match '{source['pattern']}'"
+        rules.append(_string_rule(lambda value: expression.search(value) is not None, rule))
+    name = source.get("format")
+    if name in _FORMATS and source.get("type", "string") == "string":
+        fits = _FORMATS[name]
+        rules.append(_format_rule(name, fits))
+    return rules
+
+
+def _python_pattern(pattern: str) -> str:
+    """A Go pattern for `re`, where `$` alone would let a newline follow."""
+    return pattern[:-1] + r"\Z" if pattern.endswith("$") and not pattern.endswith(r"\$") else pattern
+
+
+def _string_rule(fits: Callable[[str], bool], rule: str) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if type(value) is str and not fits(value):
+            _invalid(errors, path, value, rule)
+
+    return check
+
+
+def _length_rule(most: int) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if type(value) is str and len(value) > most:
+            _fail(errors, TOO_LONG, path, f"Too long: may not be more than {most} bytes")
+
+    return check
+
+
+def _format_rule(name: str, fits: Callable[[str], bool]) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if type(value) is str and not fits(value):
+            _invalid(errors, path, value, f"must be of type {name}: {show(value)}")
+
+    return check
+
+
+def _number_rules(source: Mapping[str, Any]) -> list[Check]:
+    rules: list[Check] = []
+    limits = {"int32": 2**31, "int64": 2**63}.get(source.get("format", ""))
+    if limits is not None and source.get("type") == "integer":
+        rule = f"must be of type {source['format']}"
+        rules.append(_number_rule(lambda value: -limits <= value < limits, rule))
+    low, high, step = source.get("minimum"), source.get("maximum"), source.get("multipleOf")
+    if low is not None:
+        rules.append(_minimum_rule(low, bool(source.get("exclusiveMinimum"))))
+    if high is not None:
+        rules.append(_maximum_rule(high, bool(source.get("exclusiveMaximum"))))
+    if step:
+        rules.append(_number_rule(lambda value: value % step == 0, f"should be a multiple of {step}"))
+    return rules
+
+
+def _minimum_rule(low: float, exclusive: bool) -> Check:
+    if exclusive:
+        return _number_rule(lambda value: value > low, f"should be greater than {low}")
+    return _number_rule(lambda value: value >= low, f"should be greater than or equal to {low}")
+
+
+def _maximum_rule(high: float, exclusive: bool) -> Check:
+    if exclusive:
+        return _number_rule(lambda value: value < high, f"should be less than {high}")
+    return _number_rule(lambda value: value <= high, f"should be less than or equal to {high}")
+
+
+def _number_rule(fits: Callable[[float], bool], rule: str) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if type(value) in (int, float) and not fits(value):
+            _invalid(errors, path, value, rule)
+
+    return check
+
+
+# Junctors
+
+
+def _junctors(source: Mapping[str, Any], resolve: Resolve) -> list[Check]:
+    rules = [compile_rules(child, resolve) for child in source.get("allOf", ())]
+    if "anyOf" in source and not source.get("x-kubernetes-int-or-string"):
+        parts = [compile_rules(child, resolve) for child in source["anyOf"]]
+        rules.append(_count_rule(parts, lambda fits: fits > 0, "must validate at least one schema (anyOf)"))
+    if "oneOf" in source:
+        parts = [compile_rules(child, resolve) for child in source["oneOf"]]
+        rule = "must validate one and only one schema (oneOf)"
+        rules.append(_count_rule(parts, lambda fits: fits == 1, rule))
+    if "not" in source:
+        parts = [compile_rules(source["not"], resolve)]
+        rules.append(_count_rule(parts, lambda fits: fits == 0, "must not validate the schema (not)"))
+    return rules
+
+
+def _count_rule(parts: Sequence[Check], fits: Callable[[int], bool], rule: str) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        valid = 0
+        for part in parts:
+            found: list[FieldError] = []
+            part(value, path, found)
+            valid += not found
+        if not fits(valid):
+            _invalid(errors, path, value, rule)
+
+    return check
+
+
+# Formats that kube-apiserver knows; others are annotations only.
+
+
+def _parses(parse: Callable[[str], Any]) -> Callable[[str], bool]:
+    def fits(text: str) -> bool:
+        try:
+            parse(text)
+        except (ValueError, binascii.Error):
+            return False
+        return True
+
+    return fits
+
+
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
+_DURATION = re.compile(
+    r"[+-]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*)\Z"
+)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z")
+_MAC = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}\Z")
+_read_date_time = _parses(lambda text: datetime.fromisoformat(text[:19]))
+
+_FORMATS: dict[str, Callable[[str], bool]] = {
+    "date-time": lambda text: _DATE_TIME.match(text) is not None and _read_date_time(text.upper()),
+    "date": _parses(date.fromisoformat),
+    "duration": lambda text: _DURATION.match(text) is not None,
+    "byte": _parses(lambda text: base64.b64decode(text, validate=True)),
+    "uuid": lambda text: _UUID.match(text) is not None,
+    "mac": lambda text: _MAC.match(text) is not None,
+    "ipv4": _parses(ipaddress.IPv4Address),
+    "ipv6": _parses(ipaddress.IPv6Address),
+    "cidr": _parses(lambda text: ipaddress.ip_network(text, strict=False)),
+}

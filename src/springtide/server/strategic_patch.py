@@ -1,0 +1,181 @@
+"""Strategic merge patch: `application/strategic-merge-patch+json`, what kubectl sends for built-in kinds.
+
+Called by the server's patch verb. Like a merge patch, but lists that the schema gives a merge key are
+merged item by item, and directives (`$patch`, `$retainKeys`, `$deleteFromPrimitiveList/…`,
+`$setElementOrder/…`) say what plain JSON cannot. The document handed in is not changed.
+Source: Kubernetes' documentation of the patch format (sig-api-machinery, strategic-merge-patch.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from springtide.server.json_patch import PatchError
+from springtide.server.schema import Schema
+
+__all__ = ["PatchError", "apply_strategic_patch"]
+
+_PATCH = "$patch"
+_RETAIN_KEYS = "$retainKeys"
+_DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
+_ORDER = "$setElementOrder/"
+_ACTIONS = ("merge", "replace", "delete")
+
+
+def apply_strategic_patch(doc: dict[str, Any], patch: Any, schema: Schema | None) -> dict[str, Any]:
+    """The document after the patch. Raises `PatchError` naming the field of the patch and the broken rule."""
+    if not isinstance(patch, dict):
+        raise PatchError("", "a strategic merge patch must be an object", malformed=True)
+    return _merge_map(doc, patch, schema, "")
+
+
+def _merge_map(
+    doc: dict[str, Any], patch: dict[str, Any], schema: Schema | None, where: str
+) -> dict[str, Any]:
+    action = _action(patch, where)
+    if action == "delete":
+        return {}
+    if action == "replace":
+        return _plain_map(patch)
+    merged = _retained(doc, patch, where)
+    for key, value in patch.items():
+        if key.startswith("$"):
+            _check_directive(key, value, where)
+        elif value is None:
+            merged.pop(key, None)
+        else:
+            child = schema.child(key) if schema is not None else None
+            merged[key] = _merge_value(merged.get(key), value, child, _join(where, key))
+    for key, value in patch.items():
+        if key.startswith(_DELETE_PRIMITIVES):
+            _delete_primitives(merged, key.removeprefix(_DELETE_PRIMITIVES), value)
+        elif key.startswith(_ORDER):
+            field = key.removeprefix(_ORDER)
+            _reorder(merged, doc, field, value, schema.child(field) if schema is not None else None)
+    return merged
+
+
+def _merge_value(doc: Any, patch: Any, schema: Schema | None, where: str) -> Any:
+    replace = schema is not None and "replace" in schema.patch_strategies
+    if isinstance(patch, dict):
+        if replace or not isinstance(doc, dict):
+            return _merge_map({}, patch, schema, where)
+        return _merge_map(doc, patch, schema, where)
+    if not isinstance(patch, list):
+        return patch
+    if schema is None or replace or not (schema.patch_merge_key or "merge" in schema.patch_strategies):
+        return [_plain(item) for item in patch]
+    present = doc if isinstance(doc, list) else []
+    if schema.patch_merge_key:
+        return _merge_items(present, patch, schema, where)
+    return present + [item for index, item in enumerate(patch) if item not in present + patch[:index]]
+
+
+def _merge_items(doc: list[Any], patch: list[Any], schema: Schema, where: str) -> list[Any]:
+    """A list of objects matched by its merge key."""
+    key = schema.patch_merge_key
+    if any(
+        isinstance(item, dict) and item.keys() == {_PATCH} and item[_PATCH] == "replace" for item in patch
+    ):
+        return [_plain(item) for item in patch if not (isinstance(item, dict) and item.keys() == {_PATCH})]
+    merged = list(doc)
+    for index, item in enumerate(patch):
+        place = f"{where}[{index}]"
+        if not isinstance(item, dict):
+            raise PatchError(place, f"must be an object with the merge key {key}")
+        if key not in item:
+            raise PatchError(place, f"does not contain declared merge key: {key}")
+        matches = [at for at, other in enumerate(merged) if _same(other, item, key)]
+        if _action(item, place) == "delete":
+            merged = [other for other in merged if not _same(other, item, key)]
+        elif matches:
+            merged[matches[0]] = _merge_map(merged[matches[0]], item, schema.items, place)
+        else:
+            merged.append(_merge_map({}, item, schema.items, place))
+    return merged
+
+
+def _same(left: Any, right: dict[str, Any], key: str) -> bool:
+    return isinstance(left, dict) and key in left and bool(left[key] == right[key])
+
+
+def _action(patch: dict[str, Any], where: str) -> str:
+    action = patch.get(_PATCH, "merge")
+    if action not in _ACTIONS:
+        rule = f"unknown directive {action!r}; use one of {', '.join(_ACTIONS)}"
+        raise PatchError(_join(where, _PATCH), rule, malformed=True)
+    return str(action)
+
+
+def _check_directive(key: str, value: Any, where: str) -> None:
+    if key == _PATCH:
+        return
+    known = key == _RETAIN_KEYS or key.startswith((_DELETE_PRIMITIVES, _ORDER))
+    if not known:
+        raise PatchError(_join(where, key), "unknown directive of a strategic merge patch", malformed=True)
+    if not isinstance(value, list):
+        raise PatchError(_join(where, key), "must be a list", malformed=True)
+
+
+def _retained(doc: dict[str, Any], patch: dict[str, Any], where: str) -> dict[str, Any]:
+    """A copy of the document; under `$retainKeys` only with the keys named there (unions)."""
+    if _RETAIN_KEYS not in patch:
+        return dict(doc)
+    _check_directive(_RETAIN_KEYS, patch[_RETAIN_KEYS], where)
+    keep = patch[_RETAIN_KEYS]
+    for key, value in patch.items():
+        if not key.startswith("$") and value is not None and key not in keep:
+            raise PatchError(_join(where, key), "is set by the patch but is not among its $retainKeys")
+    return {key: value for key, value in doc.items() if key in keep}
+
+
+def _delete_primitives(merged: dict[str, Any], field: str, values: list[Any]) -> None:
+    if isinstance(merged.get(field), list):
+        merged[field] = [item for item in merged[field] if item not in values]
+
+
+def _reorder(
+    merged: dict[str, Any], doc: dict[str, Any], field: str, order: list[Any], schema: Schema | None
+) -> None:
+    """Put the items named in `order` in that order; the others keep their places among them."""
+    items = merged.get(field)
+    if not isinstance(items, list):
+        return
+    identify = _identity(schema.patch_merge_key if schema is not None else "")
+    ranks = {repr(identify(item)): rank for rank, item in enumerate(order)}
+    before = [repr(identify(item)) for item in doc.get(field) or []]
+    named = sorted((i for i in items if repr(identify(i)) in ranks), key=lambda i: ranks[repr(identify(i))])
+    result: list[Any] = []
+    waiting = iter(named)
+    for item in items:
+        name = repr(identify(item))
+        if name not in ranks:
+            result.append(item)
+        elif name in before:
+            for follower in waiting:
+                result.append(follower)
+                if repr(identify(follower)) in before:
+                    break
+    merged[field] = [*result, *waiting]
+
+
+def _identity(key: str) -> Callable[[Any], Any]:
+    return lambda item: item.get(key) if key and isinstance(item, dict) else item
+
+
+def _plain(value: Any) -> Any:
+    """A value of a patch as data: without directives and nulls."""
+    if isinstance(value, dict):
+        return _plain_map(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _plain_map(patch: dict[str, Any]) -> dict[str, Any]:
+    return {k: _plain(v) for k, v in patch.items() if not k.startswith("$") and v is not None}
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
