@@ -1,0 +1,68 @@
+"""The objects a new platform starts with: namespaces, CRDs, runtimes, the default queue.
+
+Written through the ordinary client at every start. CRDs follow the program's version; everything else is created
+only where it is missing, so that an administrator's edits stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from springtide.api.apiextensions import CustomResourceDefinition
+from springtide.api.core import Namespace
+from springtide.api.crds import bundled
+from springtide.api.kueue import ClusterQueue, ClusterQueueSpec, LocalQueue, LocalQueueSpec
+from springtide.api.meta import Object, ObjectMeta
+from springtide.api.scheduling import PriorityClass
+from springtide.api.struct import encode
+from springtide.client import AlreadyExists, Client
+from springtide.training import builtin_runtimes
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+DEFAULT_QUEUE = "default"
+
+
+async def bootstrap(client: Client) -> None:
+    """Bring a new or older data folder to what this version expects. Running it again changes nothing."""
+    await _create_missing(client, (_namespace(name) for name in NAMESPACES))
+    await asyncio.gather(*(_install(client, crd) for crd in bundled()))
+    await _create_missing(client, (*_priority_classes(), *_queues(), *builtin_runtimes()))
+
+
+async def _create_missing(client: Client, objects: Iterable[Object]) -> None:
+    async def create(obj: Object) -> None:
+        try:
+            await client.create(obj)
+        except AlreadyExists:
+            return
+
+    await asyncio.gather(*(create(obj) for obj in objects))
+
+
+async def _install(client: Client, crd: CustomResourceDefinition) -> None:
+    fields = encode(crd)
+    fields.pop("status", None)
+    await client.apply(CustomResourceDefinition, crd.metadata.name, "", fields)
+
+
+def _namespace(name: str) -> Namespace:
+    return Namespace(metadata=ObjectMeta(name=name))
+
+
+def _priority_classes() -> tuple[PriorityClass, ...]:
+    """The two of every cluster; values from Kubernetes' `scheduling` package."""
+    return (
+        PriorityClass(metadata=ObjectMeta(name="system-cluster-critical"), value=2_000_000_000),
+        PriorityClass(metadata=ObjectMeta(name="system-node-critical"), value=2_000_001_000),
+    )
+
+
+def _queues() -> tuple[Object, ...]:
+    return (
+        ClusterQueue(metadata=ObjectMeta(name=DEFAULT_QUEUE), spec=ClusterQueueSpec()),
+        LocalQueue(
+            metadata=ObjectMeta(name=DEFAULT_QUEUE, namespace="default"),
+            spec=LocalQueueSpec(cluster_queue=DEFAULT_QUEUE),
+        ),
+    )

@@ -1,0 +1,38 @@
+"""What `springtide up` can be told, and what it tells back when it is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_PORT = 7443
+"""Port of the embedded API server; 0 picks a free one."""
+
+
+@dataclass(frozen=True)
+class UpSettings:
+    """The whole platform in one process. Every path is absolute."""
+
+    data_dir: Path
+    """Database, certificates, logs, volumes, checkpoints. Created if missing; one platform a folder."""
+    port: int = DEFAULT_PORT
+    kubeconfig: Path | None = None
+    """A kubeconfig to merge the platform's context into, beside `<data_dir>/kubeconfig`; None: only that one."""
+    simulate: Path | None = None
+    """A YAML file of simulated nodes; None: one process node, which is this machine."""
+    workdir: Path = field(default_factory=Path.cwd)
+    """Working directory of containers that name none, as WORKDIR of an image would be."""
+    log_level: str = "info"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The platform answers, its controllers have seen the world, and its node is Ready."""
+
+    url: str
+    kubeconfig: Path
+    data_dir: Path
+    pid: int
+    start_seconds: float
+    resident_bytes: int
+    nodes: int
