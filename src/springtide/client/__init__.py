@@ -2,6 +2,8 @@
 
 from springtide.client.client import Client
 from springtide.client.collection import Collection
+from springtide.client.connect import connect
+from springtide.client.discovery import find, find_kind
 from springtide.client.errors import (
     AlreadyExists,
     ApiError,
@@ -25,6 +27,8 @@ from springtide.client.errors import (
 )
 from springtide.client.execute import execute
 from springtide.client.forms import Listing
+from springtide.client.kubeconfig import Connection, ExecPlugin, contexts, in_cluster, load_kubeconfig
+from springtide.client.kubeconfig_file import remove_context, write_context
 from springtide.client.transport import Request, Response, Transport
 from springtide.client.watch import WatchEvent
 
@@ -35,6 +39,8 @@ __all__ = [
     "Client",
     "Collection",
     "Conflict",
+    "Connection",
+    "ExecPlugin",
     "Forbidden",
     "Gone",
     "Invalid",
@@ -53,7 +59,15 @@ __all__ = [
     "Unreachable",
     "UnsupportedMediaType",
     "WatchEvent",
+    "connect",
+    "contexts",
     "error_from_response",
     "error_of",
     "execute",
+    "find",
+    "find_kind",
+    "in_cluster",
+    "load_kubeconfig",
+    "remove_context",
+    "write_context",
 ]

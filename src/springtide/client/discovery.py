@@ -59,7 +59,7 @@ class _Name(_Wire):
 
 
 class _AggregatedGroup(_Wire):
-    metadata: _Name = _Name()
+    metadata: _Name = msgspec.field(default_factory=_Name)
     versions: tuple[_AggregatedVersion, ...] = ()
 
 

@@ -3,7 +3,10 @@
 from springtide.runtime.cache import Cache
 from springtide.runtime.clock import Clock, LoopClock, SystemClock
 from springtide.runtime.controller import Controller
+from springtide.runtime.events import EventRecorder, EventSettings
 from springtide.runtime.informer import Informer, InformerSettings
+from springtide.runtime.leader import Election, LeaderSettings, LeadershipLost
+from springtide.runtime.log import logger
 from springtide.runtime.queue import Backoff, WorkQueue
 from springtide.runtime.runtime import Runtime, RuntimeSettings
 
@@ -12,11 +15,17 @@ __all__ = [
     "Cache",
     "Clock",
     "Controller",
+    "Election",
+    "EventRecorder",
+    "EventSettings",
     "Informer",
     "InformerSettings",
+    "LeaderSettings",
+    "LeadershipLost",
     "LoopClock",
     "Runtime",
     "RuntimeSettings",
     "SystemClock",
     "WorkQueue",
+    "logger",
 ]

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-import structlog
-
 from springtide.api.meta import Object
 from springtide.client import ApiError
 from springtide.runtime.clock import Clock
 from springtide.runtime.informer import Informer
+from springtide.runtime.log import logger
 from springtide.runtime.metrics import ControllerMetrics
 from springtide.runtime.queue import Backoff, WorkQueue
 
@@ -51,7 +50,7 @@ class Controller:
         self._clock = clock
         self._metrics = metrics
         self._workers = workers
-        self._log = structlog.get_logger(name)
+        self._log = logger(name)
 
     async def run(self) -> None:
         """Connect the triggers (every object already cached is a change) and work until cancelled."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import msgspec
-import structlog
 
 from springtide.api.meta import Object
 from springtide.api.resources import resource_of
@@ -22,11 +21,12 @@ from springtide.client import ApiError, Client, Gone
 from springtide.client.watch import BOOKMARK, DELETED, WatchEvent
 from springtide.runtime.cache import Cache, Index, OnChange
 from springtide.runtime.clock import Clock
+from springtide.runtime.log import logger
 from springtide.runtime.queue import Backoff
 
 T = TypeVar("T", bound=Object)
 
-log = structlog.get_logger("runtime.informer")
+log = logger("runtime.informer")
 
 
 @dataclass(frozen=True, slots=True)

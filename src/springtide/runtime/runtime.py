@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -19,7 +20,9 @@ from springtide.client import Client, execute
 from springtide.runtime.cache import Index
 from springtide.runtime.clock import Clock
 from springtide.runtime.controller import Controller, Reconcile, Trigger
+from springtide.runtime.events import EventRecorder, EventSettings
 from springtide.runtime.informer import Informer, InformerSettings, Scope
+from springtide.runtime.leader import Election, LeaderSettings, LeadershipLost
 from springtide.runtime.metrics import ControllerMetrics
 from springtide.runtime.queue import Backoff
 
@@ -32,6 +35,9 @@ class RuntimeSettings:
 
     informer: InformerSettings = field(default_factory=InformerSettings)
     backoff: Backoff = field(default_factory=Backoff)
+    events: EventSettings = field(default_factory=EventSettings)
+    leader: LeaderSettings | None = None
+    """Run the controllers only while holding this lease; None: at once."""
 
 
 class Runtime:
@@ -44,6 +50,7 @@ class Runtime:
         self._registry = CollectorRegistry()
         self._informers: dict[Scope[Any], Informer[Any]] = {}
         self._controllers: list[Controller] = []
+        self._events = EventRecorder(client, clock, self._registry, self._settings.events)
 
     def informer(
         self,
@@ -82,7 +89,8 @@ class Runtime:
 
     async def apply(self, name: str, commands: Iterable[Command]) -> list[Object]:
         """Execute a plan as field manager `name` and let the caches see what was written at once."""
-        written = await execute(self.client.with_manager(name), commands)
+        record = partial(self._events.record, name)
+        written = await execute(self.client.with_manager(name), commands, record=record)
         for obj in written:
             self.observe(obj)
         return written
@@ -96,8 +104,10 @@ class Runtime:
     @property
     def idle(self) -> bool:
         """Nothing to do at this moment: all caches are warm and all queues are empty."""
-        return all(i.synced for i in self._informers.values()) and all(
-            c.queue.idle for c in self._controllers
+        return (
+            self._events.idle
+            and all(i.synced for i in self._informers.values())
+            and all(c.queue.idle for c in self._controllers)
         )
 
     def metrics(self) -> CollectorRegistry:
@@ -105,11 +115,27 @@ class Runtime:
         return self._registry
 
     async def run(self) -> None:
-        """Warm the caches, then run all controllers until cancelled."""
+        """Warm the caches, wait to be the leader if asked to, then run all controllers until cancelled.
+
+        Raises LeadershipLost, with everything stopped, when the lease cannot be renewed.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [
+                    group.create_task(informer.run(), name=f"informer-{informer.scope.kind.__name__}")
+                    for informer in self._informers.values()
+                ]
+                background.append(group.create_task(self._events.run(), name="events"))
+                for informer in self._informers.values():
+                    await informer.wait_synced()
+                if self._settings.leader is None:
+                    await self._run_controllers()
+                else:
+                    await Election(self.client, self.clock, self._settings.leader).lead(self._run_controllers)
+        except* LeadershipLost as lost:
+            raise lost.exceptions[0] from None
+
+    async def _run_controllers(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for informer in self._informers.values():
-                group.create_task(informer.run(), name=f"informer-{informer.scope.kind.__name__}")
-            for informer in self._informers.values():
-                await informer.wait_synced()
             for controller in self._controllers:
                 group.create_task(controller.run(), name=f"controller-{controller.name}")
