@@ -10,30 +10,57 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 import msgspec
 
 _UNKNOWN = "-unknown"
 
 T = TypeVar("T", bound="Struct")
+V = TypeVar("V")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class _KeywordOnly(msgspec.StructMeta):
+    """Makes every subclass keyword-only, so that required fields may follow optional ones (msgspec does not inherit it)."""
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
+        return super().__new__(mcls, name, bases, namespace, **{"kw_only": True, **config})
 
 
 class Struct(
     msgspec.Struct,
-    kw_only=True,
+    metaclass=_KeywordOnly,
     frozen=True,
     omit_defaults=True,
     forbid_unknown_fields=True,
     rename="camel",
+    gc=False,  # no cycles are possible among frozen objects decoded from JSON
 ):
     """A typed JSON object: snake_case in Python, camelCase on the wire."""
 
-    unknown: dict[str, Any] = msgspec.field(name=_UNKNOWN, default_factory=dict)
+    unknown: dict[str, Any] | None = msgspec.field(name=_UNKNOWN, default=None)
 
 
 replace = msgspec.structs.replace
+
+
+def always(zero: V) -> V:
+    """The default of a field that is written even at its zero value: Kubernetes marks such fields required."""
+    default: V = msgspec.field(default_factory=Always(zero))
+    return default
+
+
+class Always:
+    """The default factory behind `always`; the schema lists its fields as required."""
+
+    def __init__(self, zero: Any) -> None:
+        self.zero = zero
+
+    def __call__(self) -> Any:
+        return copy(self.zero)
 
 
 def decode(kind: type[T], data: bytes | Mapping[str, Any]) -> T:
@@ -45,9 +72,10 @@ def decode(kind: type[T], data: bytes | Mapping[str, Any]) -> T:
         if isinstance(data, bytes):
             return _decoder(kind).decode(data)
         return msgspec.convert(data, kind)
-    except msgspec.ValidationError as error:
-        if "unknown field" not in str(error):
-            raise
+    except msgspec.ValidationError:
+        # An unknown field, a null where Go would write a zero value, or truly a wrong type: the slow
+        # path below accepts the first two and raises for the third.
+        pass
     raw = msgspec.json.decode(data) if isinstance(data, bytes) else data
     return msgspec.convert(_lift_struct(kind)(raw), kind)
 
@@ -111,6 +139,8 @@ def _lift_struct(kind: type[Struct]) -> Callable[[Any], Any]:
         for key, value in raw.items():
             if key not in children or key == _UNKNOWN:
                 unknown[key] = value
+                continue
+            if value is None:
                 continue
             child = children[key]
             lifted[key] = child(value) if child is not None else value

@@ -1,0 +1,110 @@
+"""springtide.dev/v1alpha1: kinds nobody else has. Diagnosis says why an attempt of a workload failed.
+
+Written by `health` alone; read by `workloads`, `training`, the CLI and people.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from springtide.api.listtypes import Limits
+from springtide.api.meta import Object
+from springtide.api.resources import Column, resource
+from springtide.api.struct import Struct
+
+DEFINITION_PREFIX = "dev.springtide.v1alpha1"
+
+
+class Blame(StrEnum):
+    """Whose fault a failure is."""
+
+    NODE = "node"
+    PROGRAM = "program"
+    NETWORK = "network"
+    STORAGE = "storage"
+    PLATFORM = "platform"
+    UNKNOWN = "unknown"
+
+
+class Action(StrEnum):
+    """What is done about a failure."""
+
+    CORDON_EVICT = "cordon_evict"
+    """Take the node out of service and start the attempt again elsewhere."""
+    RESTART_IN_PLACE = "restart_in_place"
+    """Start a new attempt; the node is not to blame."""
+    FAIL_FAST = "fail_fast"
+    """End the job: another attempt would fail the same way or the budget is spent."""
+    IGNORE = "ignore"
+    """Record only."""
+
+
+class Evidence(Struct):
+    """One observation the verdict rests on."""
+
+    source: str = ""
+    """Where it was seen: `log:<pod>/<container>`, `exit`, `node:<name>`, `event` …"""
+    line: str = ""
+    """What was seen, verbatim."""
+    time: datetime | None = None
+    """When it was seen."""
+
+
+class DiagnosisSpec(Struct):
+    """The verdict on the first failure of one attempt."""
+
+    workload: str
+    """Name of the Workload, in the same namespace."""
+    attempt: int = 0
+    """Which attempt failed, counted from 0."""
+    pod_set: str = ""
+    """Pod set of the rank that failed first."""
+    rank: int | None = None
+    """Index of the failed pod within its pod set."""
+    node: str = ""
+    """Node the failed pod ran on."""
+    pod: str = ""
+    """Name of the failed pod."""
+    fault_class: str = ""
+    """What kind of fault it is, such as `ProgramError`, `OutOfMemory`, `NodeLost`."""
+    blame: Annotated[str, Limits(enum=tuple(Blame))] = Blame.UNKNOWN.value
+    """Whose fault it is: node, program, network, storage, platform or unknown."""
+    action: Annotated[str, Limits(enum=tuple(Action))] = Action.IGNORE.value
+    """What is done about it: cordon_evict, restart_in_place, fail_fast or ignore."""
+    confidence: Annotated[float, Limits(minimum=0, maximum=1)] = 1.0
+    """How sure the verdict is, from 0 to 1."""
+    exit_code: int | None = None
+    """Exit code of the process that failed first."""
+    signal: int | None = None
+    """Signal that ended the process, if one did."""
+    message: str = ""
+    """One sentence for people: rank, error and where it happened."""
+    next_step: str = ""
+    """What the person who reads this should do, if anything."""
+    evidence: list[Evidence] = []
+    """What the verdict rests on, earliest first."""
+
+
+@resource(
+    plural="diagnoses",
+    short_names=("diag",),
+    categories=("springtide",),
+    columns=(
+        Column("Workload", "string", ".spec.workload", "Workload that failed"),
+        Column("Attempt", "integer", ".spec.attempt", "Attempt that failed, from 0"),
+        Column("Fault", "string", ".spec.faultClass", "Kind of fault"),
+        Column("Blame", "string", ".spec.blame", "Whose fault it is"),
+        Column("Action", "string", ".spec.action", "What is done about it"),
+        Column("Message", "string", ".spec.message", "What happened", priority=1),
+        Column("Age", "date", ".metadata.creationTimestamp", "Time since the verdict"),
+    ),
+)
+class Diagnosis(Object):
+    """Why one attempt of a workload failed: cause, blame, evidence and what is done about it."""
+
+    api_version: str = "springtide.dev/v1alpha1"
+    kind: str = "Diagnosis"
+    spec: DiagnosisSpec
+    """The verdict."""

@@ -1,0 +1,140 @@
+"""kueue.x-k8s.io/v1beta2: the compressed topology assignment of a Workload, and how to write and read it.
+
+`scheduling` writes node-level assignments with `assign_nodes`; `workloads` and others read any
+assignment with `domains_of` or `nodes_of`. Values are stored per level, with a shared prefix and
+suffix cut off and equal counts written once, so that an assignment of thousands of nodes stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os.path import commonprefix
+from typing import Annotated
+
+from springtide.api.labels import HOSTNAME
+from springtide.api.listtypes import Limits
+from springtide.api.struct import Struct
+
+DEFINITION_PREFIX = "io.x-k8s.kueue.v1beta2"
+
+DOMAINS_PER_SLICE = 100_000
+"""The schema's bound on the values of one slice."""
+
+
+class TopologyAssignmentSliceLevelIndividualValues(Struct):
+    """A value for each domain."""
+
+    roots: Annotated[list[str], Limits(min_items=1, max_items=100_000, items=Limits(max_length=63))]
+    """The values without prefix and suffix, in the order of the domains."""
+    prefix: Annotated[str | None, Limits(max_length=63)] = None
+    """What all values start with."""
+    suffix: Annotated[str | None, Limits(max_length=63)] = None
+    """What all values end with."""
+
+
+class TopologyAssignmentSliceLevelValues(Struct):
+    """The values of one level; exactly one field is set."""
+
+    universal: Annotated[str | None, Limits(max_length=63)] = None
+    """The value of every domain."""
+    individual: TopologyAssignmentSliceLevelIndividualValues | None = None
+    """A value for each domain."""
+
+
+class TopologyAssignmentSlicePodCounts(Struct):
+    """How many pods each domain takes; exactly one field is set."""
+
+    universal: Annotated[int | None, Limits(minimum=1, format="int32")] = None
+    """The count of every domain."""
+    individual: Annotated[
+        list[int], Limits(min_items=1, max_items=100_000, items=Limits(minimum=1, format="int32"))
+    ] = []
+    """A count for each domain."""
+
+
+class TopologyAssignmentSlice(Struct):
+    """Part of an assignment."""
+
+    domain_count: Annotated[int, Limits(minimum=1, format="int32")]
+    """How many domains it has."""
+    values_per_level: Annotated[list[TopologyAssignmentSliceLevelValues], Limits(min_items=1, max_items=16)]
+    """The domains' values, level by level."""
+    pod_counts: TopologyAssignmentSlicePodCounts
+    """How many pods each domain takes."""
+
+
+class TopologyAssignment(Struct):
+    """Which topology domains take how many pods."""
+
+    levels: Annotated[list[str], Limits(min_items=1, max_items=16, items=Limits(max_length=317))]
+    """Node labels of the levels, the highest first."""
+    slices: Annotated[list[TopologyAssignmentSlice], Limits(max_items=1000)]
+    """Parts that together are the assignment."""
+
+
+def assign_nodes(nodes: Iterable[tuple[str, int]]) -> TopologyAssignment:
+    """The assignment that puts so many pods on each named node, in this order. Counts must be at least 1."""
+    placed = list(nodes)
+    for name, count in placed:
+        if count < 1:
+            raise ValueError(f"node {name!r} takes {count} pods: leave out nodes that take none")
+    parts = [placed[i : i + DOMAINS_PER_SLICE] for i in range(0, len(placed), DOMAINS_PER_SLICE)]
+    return TopologyAssignment(levels=[HOSTNAME], slices=[_slice(part) for part in parts])
+
+
+def nodes_of(assignment: TopologyAssignment) -> list[tuple[str, int]]:
+    """Node and count of pods, in the order of the assignment.
+
+    Raises ValueError when its lowest level is not the host name, so that nodes cannot be told from it.
+    """
+    if assignment.levels[-1:] != [HOSTNAME]:
+        raise ValueError(f"lowest topology level is {assignment.levels[-1:]}, not {HOSTNAME}")
+    return [(values[-1], count) for values, count in domains_of(assignment)]
+
+
+def domains_of(assignment: TopologyAssignment) -> list[tuple[tuple[str, ...], int]]:
+    """Each domain as its values, one a level, and the count of its pods."""
+    return [domain for part in assignment.slices for domain in _domains(part)]
+
+
+def _slice(part: Sequence[tuple[str, int]]) -> TopologyAssignmentSlice:
+    return TopologyAssignmentSlice(
+        domain_count=len(part),
+        values_per_level=[_compress([name for name, _ in part])],
+        pod_counts=_compress_counts([count for _, count in part]),
+    )
+
+
+def _compress(values: list[str]) -> TopologyAssignmentSliceLevelValues:
+    if len(set(values)) == 1:
+        return TopologyAssignmentSliceLevelValues(universal=values[0])
+    prefix = commonprefix(values)
+    rests = [value[len(prefix) :] for value in values]
+    suffix = commonprefix([rest[::-1] for rest in rests])[::-1]
+    roots = [rest[: len(rest) - len(suffix)] for rest in rests]
+    return TopologyAssignmentSliceLevelValues(
+        individual=TopologyAssignmentSliceLevelIndividualValues(
+            prefix=prefix or None, suffix=suffix or None, roots=roots
+        )
+    )
+
+
+def _compress_counts(counts: list[int]) -> TopologyAssignmentSlicePodCounts:
+    if len(set(counts)) == 1:
+        return TopologyAssignmentSlicePodCounts(universal=counts[0])
+    return TopologyAssignmentSlicePodCounts(individual=counts)
+
+
+def _domains(part: TopologyAssignmentSlice) -> list[tuple[tuple[str, ...], int]]:
+    size = part.domain_count
+    levels = [_expand(values, size) for values in part.values_per_level]
+    universal = part.pod_counts.universal
+    counts = part.pod_counts.individual if universal is None else [universal] * size
+    return list(zip(zip(*levels, strict=True), counts, strict=True))
+
+
+def _expand(values: TopologyAssignmentSliceLevelValues, size: int) -> list[str]:
+    if values.individual is None:
+        return [values.universal or ""] * size
+    prefix, suffix = values.individual.prefix or "", values.individual.suffix or ""
+    return [f"{prefix}{root}{suffix}" for root in values.individual.roots]
