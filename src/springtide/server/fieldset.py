@@ -189,7 +189,7 @@ def _compare_field(
     if key not in old:
         changed[f"f:{key}"] = _field(new[key], parent, key)
     elif key not in new:
-        removed[f"f:{key}"] = _owned(_field(old[key], parent, key))
+        removed[f"f:{key}"] = _whole(_field(old[key], parent, key))
     else:
         schema = parent.child(key) if parent is not None else None
         _compare(old[key], new[key], schema, f"f:{key}", changed, removed)
@@ -201,9 +201,9 @@ def _compare(
     if old is new or old == new:
         return
     if type(old) is not type(new) or not (is_granular(old, schema) and is_granular(new, schema)):
-        changed[element] = _owned(_node(new, schema, member=True))
+        changed[element] = _node(new, schema, member=True)
         if is_granular(old, schema) and (gone := _children(old, schema)):
-            removed[element] = gone
+            removed[element] = {key: _whole(node) for key, node in gone.items()}
         return
     inner_changed: FieldSet = {}
     inner_removed: FieldSet = {}
@@ -230,13 +230,16 @@ def _compare_lists(old: Any, new: Any, schema: Schema, changed: FieldSet, remove
         if element not in before:
             changed[element] = _node(after[element], schema.items, member=True)
         elif element not in after:
-            removed[element] = _owned(_node(before[element], schema.items, member=True))
+            removed[element] = _whole(_node(before[element], schema.items, member=True))
         else:
             _compare(before[element], after[element], schema.items, element, changed, removed)
 
 
-def _owned(node: FieldSet) -> FieldSet:
-    return node if is_member(node) else {".": _LEAF, **node}
+def _whole(node: FieldSet) -> FieldSet:
+    """The node with every path below it a member: what goes when a value goes."""
+    if not node:
+        return node
+    return {".": _LEAF, **{element: _whole(child) for element, child in node.items() if element != "."}}
 
 
 def _json(value: Any) -> str:
