@@ -1,0 +1,142 @@
+"""Equivalence classes of pods: equal requests and equal constraints are decided once, not once per pod.
+
+The cluster state sorts every waiting pod and pod set into a class; placement keeps its feasibility and
+scores per class. Constraints are what narrows the choice of nodes regardless of free capacity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from springtide.api.core import NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration
+from springtide.scheduling.requests import Amounts, pod_requests
+
+BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Which nodes a pod may run on, whatever is free there."""
+
+    selector: tuple[tuple[str, str], ...] = ()
+    affinity: tuple[NodeSelectorTerm, ...] | None = None
+    """Required node affinity: any term may hold; None asks for nothing, no terms match no node."""
+    tolerations: tuple[Toleration, ...] = ()
+    key: bytes = b""
+    """Equal for equal constraints; what they compare and hash by."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constraints) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def admit(self, node: str, labels: Mapping[str, str], taints: Sequence[Taint]) -> bool:
+        """Whether a node with these labels and taints may hold such pods."""
+        return self.select(node, labels) and self.untolerated(taints) is None
+
+    def select(self, node: str, labels: Mapping[str, str]) -> bool:
+        """Whether node selector and required node affinity choose the node."""
+        if any(labels.get(key) != value for key, value in self.selector):
+            return False
+        return self.affinity is None or any(_term_holds(term, node, labels) for term in self.affinity)
+
+    def untolerated(self, taints: Sequence[Taint]) -> Taint | None:
+        """The first taint that keeps such pods away."""
+        return next(
+            (taint for taint in taints if taint.effect in BLOCKING_EFFECTS and not self._tolerates(taint)),
+            None,
+        )
+
+    def _tolerates(self, taint: Taint) -> bool:
+        return any(t.tolerates(taint.key, taint.value, taint.effect) for t in self.tolerations)
+
+
+@dataclass(frozen=True)
+class PodClass:
+    """Pods that are the same to the scheduler."""
+
+    requests: tuple[tuple[str, int], ...]
+    """Resource and amount, by name; `pods` is always among them."""
+    constraints: Constraints
+    unsupported: tuple[str, ...] = ()
+    """Fields whose demand this scheduler cannot honour: such pods wait rather than run in the wrong place."""
+
+    @property
+    def amounts(self) -> Amounts:
+        return dict(self.requests)
+
+
+def class_of(spec: PodSpec) -> PodClass:
+    """The class of pods of this spec. Raises ValueError for a quantity that does not parse."""
+    return PodClass(tuple(sorted(pod_requests(spec).items())), constraints_of(spec), unsupported_fields(spec))
+
+
+def constraints_of(spec: PodSpec) -> Constraints:
+    """What of a spec narrows the choice of nodes."""
+    selector = tuple(sorted(spec.node_selector.items()))
+    required = None
+    if spec.affinity is not None and spec.affinity.node_affinity is not None:
+        required = spec.affinity.node_affinity.required_during_scheduling_ignored_during_execution
+    affinity = tuple(required.node_selector_terms) if required is not None else None
+    tolerations = tuple(spec.tolerations)
+    key = (
+        msgspec.json.encode((selector, affinity, tolerations))
+        if selector or affinity is not None or tolerations
+        else b""
+    )
+    return Constraints(selector, affinity, tolerations, key)
+
+
+def unsupported_fields(spec: PodSpec) -> tuple[str, ...]:
+    """Hard demands that placement does not look at yet."""
+    found: list[str] = []
+    affinity = spec.affinity
+    if affinity is not None:
+        for field, name in (
+            (affinity.pod_affinity, "podAffinity"),
+            (affinity.pod_anti_affinity, "podAntiAffinity"),
+        ):
+            if field is not None and field.required_during_scheduling_ignored_during_execution:
+                found.append(f"affinity.{name}.requiredDuringSchedulingIgnoredDuringExecution")
+    if any(spread.when_unsatisfiable == "DoNotSchedule" for spread in spec.topology_spread_constraints):
+        found.append("topologySpreadConstraints with whenUnsatisfiable: DoNotSchedule")
+    return tuple(found)
+
+
+def _term_holds(term: NodeSelectorTerm, node: str, labels: Mapping[str, str]) -> bool:
+    """All requirements of a term hold; a term without any matches no node (as in Kubernetes)."""
+    if not term.match_expressions and not term.match_fields:
+        return False
+    return all(_requirement_holds(r, labels) for r in term.match_expressions) and all(
+        _requirement_holds(r, {"metadata.name": node}) for r in term.match_fields
+    )
+
+
+def _requirement_holds(requirement: NodeSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case "In":
+            return value is not None and value in requirement.values
+        case "NotIn":
+            return value is None or value not in requirement.values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt" | "Lt":
+            return _in_order(value, requirement)
+    return False
+
+
+def _in_order(value: str | None, requirement: NodeSelectorRequirement) -> bool:
+    if value is None or len(requirement.values) != 1:
+        return False
+    try:
+        left, right = int(value), int(requirement.values[0])
+    except ValueError:
+        return False
+    return left > right if requirement.operator == "Gt" else left < right

@@ -1,0 +1,122 @@
+"""Runs the scheduling cycles: what changed -> snapshot -> plan -> writes; nothing clever.
+
+`up` and the simulator call `register` once. All changes share one key, so a burst of them becomes one
+cycle, and there is never more than one at a time. After a cycle the scheduler rests at least as long as
+the cycle took, so that it never takes more than half of a core from those whose changes it waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from springtide.api.commands import Bind, Command, Plan
+from springtide.api.core import Namespace, Node, Pod
+from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.runtime import Runtime, logger
+from springtide.scheduling.metrics import CycleMetrics
+from springtide.scheduling.plan import REFRESH_SECONDS, plan
+from springtide.scheduling.policies import LEAST_WASTE, policy_named
+from springtide.scheduling.state import ClusterState
+
+ROOM = "scheduling"
+_KEY = "cycle"
+
+log = logger(ROOM)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the scheduler works."""
+
+    policy: str = LEAST_WASTE.name
+    """Name of the registered policy that chooses among feasible nodes."""
+    cycle_interval_seconds: float = 0.01
+    """Cycles start at least this far apart; 0 starts one for every change."""
+    concurrent_writes: int = 16
+    """Writes of one plan in flight at once; they concern different objects. 1 writes one by one."""
+
+
+def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState:
+    """Add the scheduler to a runtime. Raises ValueError for a policy nobody registered."""
+    scheduler = _Scheduler(runtime, settings or Settings())
+    state = scheduler.state
+    nodes, pods = runtime.informer(Node), runtime.informer(Pod)
+    workloads, namespaces = runtime.informer(Workload), runtime.informer(Namespace)
+    cluster_queues, local_queues = runtime.informer(ClusterQueue), runtime.informer(LocalQueue)
+    nodes.on_change(state.change_node)
+    pods.on_change(state.change_pod)
+    workloads.on_change(state.change_workload)
+    namespaces.on_change(state.change_namespace)
+    cluster_queues.on_change(state.change_cluster_queue)
+    local_queues.on_change(state.change_local_queue)
+    informers = (nodes, pods, workloads, namespaces, cluster_queues, local_queues)
+    runtime.controller(ROOM, scheduler.reconcile, [(informer, lambda _: (_KEY,)) for informer in informers])
+    return state
+
+
+class _Scheduler:
+    """One cycle at a time, none when nothing has changed."""
+
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
+        self.state = ClusterState()
+        self._runtime = runtime
+        self._settings = settings
+        self._policy = policy_named(settings.policy)
+        self._metrics = CycleMetrics(runtime.metrics())
+        self._decided_version = -1
+        self._next_at = float("-inf")
+        self._refresh_at = float("-inf")
+        self._stale = False
+
+    async def reconcile(self, _: str) -> float | None:
+        """Run a cycle if anything changed; returns seconds until the next may be due."""
+        now = self._runtime.clock.monotonic()
+        if now < self._next_at:
+            return self._next_at - now
+        refresh = now >= self._refresh_at
+        if self.state.version == self._decided_version and not (self._stale and refresh):
+            return self._refresh_at - now if self._stale else None
+        version = self.state.version
+        decided = self._decide(refresh)
+        took = self._runtime.clock.monotonic() - now
+        await self._write(decided.commands)
+        self._decided_version = version
+        self._stale = decided.requeue_after_seconds is not None
+        if refresh:
+            self._refresh_at = now + REFRESH_SECONDS
+        after = self._runtime.clock.monotonic()
+        self._next_at = after + max(self._settings.cycle_interval_seconds, took)
+        if self.state.version != version:
+            return self._next_at - after
+        return max(0.0, self._refresh_at - after) if self._stale else None
+
+    def _decide(self, refresh: bool) -> Plan:
+        with self._metrics.cycle_seconds.time():
+            snapshot = self.state.snapshot()
+            decided = plan(snapshot, self._runtime.clock.now(), policy=self._policy, refresh=refresh)
+        self._metrics.observe(decided)
+        return decided
+
+    async def _write(self, commands: Sequence[Command]) -> None:
+        """Write the plan in its order, several at a time. Raises the first error after trying all."""
+        errors: list[Exception] = []
+        pending = iter(commands)
+        writers = min(self._settings.concurrent_writes, len(commands))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(writers):
+                group.create_task(self._write_each(pending, errors))
+        if errors:
+            raise errors[0]
+
+    async def _write_each(self, pending: Iterator[Command], errors: list[Exception]) -> None:
+        for command in pending:
+            if isinstance(command, Bind):
+                self.state.assume_bound(command.namespace, command.pod, command.uid, command.node)
+            try:
+                await self._runtime.apply(ROOM, (command,))
+            except Exception as error:  # noqa: BLE001 - one refused write must not hold up the others
+                errors.append(error)
+                if isinstance(command, Bind):
+                    self.state.forget_bound(command.namespace, command.pod, command.uid)

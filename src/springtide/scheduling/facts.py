@@ -1,0 +1,207 @@
+"""What the engine keeps of a workload or a pod: parsed once when the object changes, read every cycle.
+
+Made by the cluster state from API objects. A template that cannot be understood does not raise here: the
+error is a fact too, so that the one workload that has it is told and no other is disturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from springtide.api import labels
+from springtide.api.core import Pod
+from springtide.api.kueue import Admission, PodSetAssignment, Workload, nodes_of
+from springtide.api.meta import Condition, controller_of, find_condition, is_true
+from springtide.scheduling.classes import PodClass, class_of
+from springtide.scheduling.requests import amounts
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TERMINAL_PHASES = ("Succeeded", "Failed")
+_REQUEUED_AT_THE_END = ("PodsReadyTimeout", "AdmissionCheck")
+"""Evictions after which a workload queues anew, by the time of eviction (Kueue's rule)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodSetFacts:
+    """One pod set of a workload: `count` pods of one class, perhaps within one topology domain."""
+
+    name: str
+    count: int
+    pod_class: PodClass
+    required_level: str = ""
+    """Node label whose value all pods of the set must share."""
+    preferred_level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """An unfinished workload."""
+
+    obj: Workload
+    key: str
+    order: tuple[int, datetime, str]
+    """Sorts the queue: higher priority first, then longest waiting, then by key."""
+    pod_sets: tuple[PodSetFacts, ...]
+    error: str
+    """Why the pod sets cannot be understood, or empty."""
+    evicted: Condition | None
+    """The condition Evicted while it is True."""
+    assigned: Mapping[tuple[str, str], int]
+    """Pods per (pod set, node) by the admission."""
+    usage: Mapping[tuple[str, str], int]
+    """Quota taken, per (flavor, resource), by the admission."""
+
+    @property
+    def admission(self) -> Admission | None:
+        return self.obj.status.admission
+
+    @property
+    def attempt(self) -> int:
+        return attempt_of(self.obj)
+
+    @property
+    def active(self) -> bool:
+        return self.obj.spec.active
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """A pod, bound or not."""
+
+    obj: Pod
+    key: str
+    pod_class: PodClass | None
+    error: str
+    node: str
+    holds: bool
+    """Takes its requests of its node: bound and not terminal. A terminating pod holds until it is gone."""
+    workload: str
+    """Key of the Workload it belongs to, or empty."""
+    cell: tuple[int, str, str]
+    """(attempt, pod set, node) of a workload's pod."""
+    order: tuple[int, datetime, str]
+
+    @property
+    def waits(self) -> bool:
+        """Whether this is a plain pod that this scheduler is to place."""
+        spec, metadata = self.obj.spec, self.obj.metadata
+        return (
+            not self.node
+            and not self.workload
+            and spec.scheduler_name == labels.SCHEDULER_NAME
+            and metadata.deletion_timestamp is None
+            and self.obj.status.phase not in TERMINAL_PHASES
+        )
+
+
+def attempt_of(workload: Workload) -> int:
+    """How many admissions of the workload have ended: the number of its current attempt."""
+    state = workload.status.requeue_state
+    return (state.count or 0) if state is not None else 0
+
+
+def workload_facts(obj: Workload) -> WorkloadFacts | None:
+    """The facts of a workload; None once it is finished, for then it takes no part any more."""
+    if is_true(obj.status.conditions, "Finished"):
+        return None
+    pod_sets, error = _pod_sets(obj)
+    evicted = find_condition(obj.status.conditions, "Evicted")
+    return WorkloadFacts(
+        obj=obj,
+        key=obj.key,
+        order=(-(obj.spec.priority or 0), _queued_since(obj), obj.key),
+        pod_sets=pod_sets,
+        error=error,
+        evicted=evicted if evicted is not None and evicted.status == "True" else None,
+        assigned=_assigned(obj.status.admission),
+        usage=_usage(obj.status.admission),
+    )
+
+
+def pod_facts(obj: Pod, previous: PodFacts | None, assumed_node: str) -> PodFacts:
+    """The facts of a pod. `assumed_node` stands in for a binding that was written but not yet seen."""
+    pod_class, error = _pod_class(obj, previous)
+    owner = controller_of(obj)
+    name = obj.metadata.labels.get(labels.WORKLOAD, "")
+    owned = name and owner is not None and owner.kind == "Workload"
+    node = obj.spec.node_name or assumed_node
+    attempt = obj.metadata.labels.get(labels.ATTEMPT, "0")
+    return PodFacts(
+        obj=obj,
+        key=obj.key,
+        pod_class=pod_class,
+        error=error,
+        node=node,
+        holds=bool(node) and obj.status.phase not in TERMINAL_PHASES,
+        workload=f"{obj.metadata.namespace}/{name}" if owned else "",
+        cell=(int(attempt) if attempt.isdecimal() else 0, obj.metadata.labels.get(labels.PODSET, ""), node),
+        order=(-(obj.spec.priority or 0), obj.metadata.creation_timestamp or EPOCH, obj.key),
+    )
+
+
+def _pod_class(obj: Pod, previous: PodFacts | None) -> tuple[PodClass | None, str]:
+    if previous is not None and previous.obj.spec == obj.spec:
+        return previous.pod_class, previous.error
+    try:
+        return class_of(obj.spec), ""
+    except ValueError as error:
+        return None, f"spec: {error}"
+
+
+def _pod_sets(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
+    found: list[PodSetFacts] = []
+    for index, pod_set in enumerate(obj.spec.pod_sets):
+        try:
+            pod_class = class_of(pod_set.template.spec)
+        except ValueError as error:
+            return (), f"spec.podSets[{index}].template.spec: {error}"
+        topology = pod_set.topology_request
+        found.append(
+            PodSetFacts(
+                name=pod_set.name,
+                count=pod_set.count,
+                pod_class=pod_class,
+                required_level=(topology.required or "") if topology is not None else "",
+                preferred_level=(topology.preferred or "") if topology is not None else "",
+            )
+        )
+    return tuple(found), ""
+
+
+def _queued_since(obj: Workload) -> datetime:
+    evicted = find_condition(obj.status.conditions, "Evicted")
+    if (
+        evicted is not None
+        and evicted.reason in _REQUEUED_AT_THE_END
+        and evicted.last_transition_time is not None
+    ):
+        return evicted.last_transition_time
+    return obj.metadata.creation_timestamp or EPOCH
+
+
+def _assigned(admission: Admission | None) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for assignment in admission.pod_set_assignments if admission is not None else ():
+        for node, count in _nodes_of(assignment):
+            cell = (assignment.name, node)
+            found[cell] = found.get(cell, 0) + count
+    return found
+
+
+def _nodes_of(assignment: PodSetAssignment) -> list[tuple[str, int]]:
+    """Pods per node; none for an assignment that does not go down to nodes (another scheduler's)."""
+    topology = assignment.topology_assignment
+    if topology is None or topology.levels[-1:] != [labels.HOSTNAME]:
+        return []
+    return nodes_of(topology)
+
+
+def _usage(admission: Admission | None) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for assignment in admission.pod_set_assignments if admission is not None else ():
+        for name, amount in amounts(assignment.resource_usage).items():
+            cell = (assignment.flavors.get(name, ""), name)
+            found[cell] = found.get(cell, 0) + amount
+    return found

@@ -1,0 +1,105 @@
+"""The nodes as the engine sees them: facts that change seldom, and which classes of pods they admit.
+
+`Nodes` is immutable and shared by all snapshots until a node's facts change; what it works out per class
+of constraints (a mask over nodes) or per topology label (a domain number per node) is kept, and after a
+change only the changed nodes are looked at again. Free capacity is not here but in `Snapshot`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from springtide.api import labels
+from springtide.api.core import Node, Taint
+from springtide.api.meta import is_true
+from springtide.scheduling.classes import Constraints
+from springtide.scheduling.requests import Amounts, amounts
+
+Mask = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+_CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What placement needs to know of a node besides what is free on it."""
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    usable: bool
+    """Ready and not being deleted."""
+    allocatable: Amounts
+
+
+def facts_of(node: Node) -> NodeFacts:
+    """The facts of a node; `spec.unschedulable` counts as the taint Kubernetes gives such nodes."""
+    taints = tuple(node.spec.taints)
+    if node.spec.unschedulable and all(taint.key != _CORDONED.key for taint in taints):
+        taints = (*taints, _CORDONED)
+    return NodeFacts(
+        name=node.metadata.name,
+        labels=node.metadata.labels,
+        taints=taints,
+        usable=is_true(node.status.conditions, "Ready") and node.metadata.deletion_timestamp is None,
+        allocatable=amounts(node.status.allocatable or node.status.capacity),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Domains:
+    """The values of one topology label: per node the number of its domain, -1 for nodes without the label."""
+
+    of_node: Ints
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """All nodes, by name. Index i here is row i of a snapshot's arrays."""
+
+    facts: tuple[NodeFacts, ...] = ()
+    _masks: dict[Constraints, Mask] = field(default_factory=dict)
+    _domains: dict[str, Domains] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def mask(self, constraints: Constraints) -> Mask:
+        """Which nodes may hold pods of these constraints at all: usable, selected and tolerated."""
+        found = self._masks.get(constraints)
+        if found is None:
+            found = np.array([_admits(facts, constraints) for facts in self.facts], dtype=np.bool_)
+            self._masks[constraints] = found
+        return found
+
+    def domains(self, label: str) -> Domains:
+        """How a node label divides the nodes."""
+        found = self._domains.get(label)
+        if found is None:
+            values = [facts.labels.get(label) for facts in self.facts]
+            names = tuple(sorted({value for value in values if value is not None}))
+            number = {name: index for index, name in enumerate(names)}
+            of_node = np.array([-1 if value is None else number[value] for value in values], dtype=np.int64)
+            found = self._domains[label] = Domains(of_node, names)
+        return found
+
+    def with_changes(self, changed: Mapping[str, NodeFacts]) -> Nodes:
+        """The same nodes with new facts for some of them; kept masks are updated at those rows only."""
+        rows = [row for row, facts in enumerate(self.facts) if facts.name in changed]
+        facts = tuple(changed.get(old.name, old) for old in self.facts)
+        masks: dict[Constraints, Mask] = {}
+        for constraints, mask in self._masks.items():
+            masks[constraints] = mask.copy()
+            for row in rows:
+                masks[constraints][row] = _admits(facts[row], constraints)
+        return Nodes(facts, masks)
+
+
+def _admits(facts: NodeFacts, constraints: Constraints) -> bool:
+    return facts.usable and constraints.admit(facts.name, facts.labels, facts.taints)

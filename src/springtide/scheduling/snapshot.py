@@ -1,0 +1,40 @@
+"""One consistent picture of the cluster: what a cycle decides on. Immutable; made by `ClusterState`.
+
+Arrays have one row a node (in the order of `nodes`) and one column a resource (`resources`), in the units
+of `requests`: CPU in thousandths, everything else whole. Two snapshots of equal clusters are equal
+whatever order the changes came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from springtide.scheduling.facts import PodFacts, WorkloadFacts
+from springtide.scheduling.nodes import Ints, Nodes
+from springtide.scheduling.queues import QueueTree
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The cluster at one moment."""
+
+    nodes: Nodes
+    resources: tuple[str, ...]
+    capacity: Ints
+    """Allocatable, nodes × resources."""
+    allocated: Ints
+    """Taken by pods bound to the node and not terminal, and by admitted pods that are not created yet."""
+    waiting: tuple[WorkloadFacts, ...]
+    """Workloads without an admission, first in the queue first."""
+    admitted: tuple[WorkloadFacts, ...]
+    """Unfinished workloads with an admission."""
+    pods: tuple[PodFacts, ...]
+    """Plain pods that wait for a node, first in the queue first."""
+    pods_of: Mapping[str, int]
+    """How many pods of a waiting workload still exist, of whatever attempt and phase."""
+    lingering: Mapping[str, Mapping[str, int]]
+    """What the pods of a waiting workload's ended attempt still hold, by workload."""
+    queues: QueueTree
+    usage: Mapping[str, Mapping[tuple[str, str], int]]
+    """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""

@@ -1,0 +1,269 @@
+"""The cluster, kept current change by change: what is allocated where, who waits, which queues there are.
+
+`controller` feeds it every change its informers see and asks it for a `Snapshot` before each cycle.
+Nothing is rebuilt per pod: a change touches the rows of the nodes it concerns, and a snapshot copies arrays.
+
+Allocation is counted once: a pod bound to a node and not terminal holds its requests; an admitted
+workload holds, per pod set and node, those of its assigned pods that do not exist yet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from springtide.api.core import Namespace, Node, Pod
+from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.meta import Object
+from springtide.scheduling.facts import PodFacts, WorkloadFacts, pod_facts, workload_facts
+from springtide.scheduling.ledger import Ledger
+from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
+from springtide.scheduling.queues import (
+    ClusterQueueFacts,
+    LocalQueueFacts,
+    QueueTree,
+    cluster_queue_facts,
+    local_queue_facts,
+)
+from springtide.scheduling.snapshot import Snapshot
+
+F = TypeVar("F")
+
+
+class ClusterState:
+    """Applies changes; yields snapshots. `version` moves whenever a snapshot would differ."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._ledger = Ledger()
+        self._nodes = Nodes()
+        self._node_facts: dict[str, NodeFacts] = {}
+        self._changed_nodes: set[str] = set()
+        self._node_set_changed = False
+        self._pods: dict[str, PodFacts] = {}
+        self._waiting_pods: dict[str, PodFacts] = {}
+        self._bound: dict[str, tuple[str, str]] = {}
+        self._workloads: dict[str, WorkloadFacts] = {}
+        self._pods_of: dict[str, set[str]] = {}
+        self._created: dict[str, Counter[tuple[int, str, str]]] = {}
+        self._usage: dict[str, Counter[tuple[str, str]]] = {}
+        self._cluster_queues: dict[str, ClusterQueueFacts] = {}
+        self._local_queues: dict[str, LocalQueueFacts] = {}
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+
+    # -- changes -----------------------------------------------------------------------------------
+
+    def change_node(self, old: Node | None, new: Node | None) -> None:
+        """A node came, changed or went. Heartbeats change nothing here."""
+        name = _key(old, new)
+        if new is None:
+            if self._node_facts.pop(name, None) is not None:
+                self._node_set_changed = True
+                self._ledger.offer(name, {})
+                self.version += 1
+            return
+        facts = facts_of(new)
+        known = self._node_facts.get(name)
+        if facts == known:
+            return
+        self._node_facts[name] = facts
+        if known is None:
+            self._node_set_changed = True
+        else:
+            self._changed_nodes.add(name)
+        self._ledger.offer(name, facts.allocatable)
+        self.version += 1
+
+    def change_pod(self, old: Pod | None, new: Pod | None) -> None:
+        """A pod came, changed or went."""
+        key = _key(old, new)
+        before = self._pods.pop(key, None)
+        self._waiting_pods.pop(key, None)
+        after = None
+        if new is not None:
+            after = pod_facts(new, before, self._assumed_node(key, new))
+            self._pods[key] = after
+            if after.waits:
+                self._waiting_pods[key] = after
+        else:
+            self._bound.pop(key, None)
+        if before is not None:
+            self._count_pod(before, -1)
+        if after is not None:
+            self._count_pod(after, +1)
+        if not _same_pod(before, after):
+            self.version += 1
+
+    def change_workload(self, old: Workload | None, new: Workload | None) -> None:
+        """A workload came, changed or went."""
+        key = _key(old, new)
+        before = self._workloads.pop(key, None)
+        after = workload_facts(new) if new is not None else None
+        if after is not None:
+            self._workloads[key] = after
+        if before is not None:
+            self._count_workload(before, -1)
+        if after is not None:
+            self._count_workload(after, +1)
+        if before is not None or after is not None:
+            self.version += 1
+
+    def change_cluster_queue(self, old: ClusterQueue | None, new: ClusterQueue | None) -> None:
+        """A ClusterQueue came, changed or went. Its status is no concern of the engine."""
+        facts = cluster_queue_facts(new) if new is not None else None
+        self._keep(self._cluster_queues, _key(old, new), facts)
+
+    def change_local_queue(self, old: LocalQueue | None, new: LocalQueue | None) -> None:
+        """A LocalQueue came, changed or went."""
+        facts = local_queue_facts(new) if new is not None else None
+        self._keep(self._local_queues, _key(old, new), facts)
+
+    def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
+        """A namespace came, changed its labels or went."""
+        labels = new.metadata.labels if new is not None else None
+        self._keep(self._namespaces, _key(old, new), labels)
+
+    def assume_bound(self, namespace: str, pod: str, uid: str, node: str) -> None:
+        """Count a pod on a node from the moment the binding is written, before the watch shows it."""
+        key = f"{namespace}/{pod}"
+        facts = self._pods.get(key)
+        if facts is not None and facts.obj.metadata.uid == uid and not facts.node:
+            self._bound[key] = (uid, node)
+            self.change_pod(facts.obj, facts.obj)
+
+    def forget_bound(self, namespace: str, pod: str, uid: str) -> None:
+        """Take back `assume_bound` after the write failed."""
+        key = f"{namespace}/{pod}"
+        facts = self._pods.get(key)
+        if self._bound.get(key, ("",))[0] == uid:
+            del self._bound[key]
+            if facts is not None:
+                self.change_pod(facts.obj, facts.obj)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The cluster as of now."""
+        self._refresh_nodes()
+        names = [facts.name for facts in self._nodes.facts]
+        resources, capacity, allocated = self._ledger.arrays(names)
+        workloads = self._workloads.values()
+        waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
+        pods_of = {facts.key: len(found) for facts in waiting if (found := self._pods_of.get(facts.key))}
+        return Snapshot(
+            nodes=self._nodes,
+            resources=resources,
+            capacity=capacity,
+            allocated=allocated,
+            waiting=tuple(waiting),
+            admitted=tuple(sorted((facts for facts in workloads if facts.admission is not None), key=_order)),
+            pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
+            pods_of=pods_of,
+            lingering={key: self._held_by(key) for key in pods_of},
+            queues=QueueTree(dict(self._cluster_queues), dict(self._local_queues), dict(self._namespaces)),
+            usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
+        )
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _keep(self, known: dict[str, F], key: str, facts: F | None) -> None:
+        if known.get(key) == facts:
+            return
+        if facts is None:
+            del known[key]
+        else:
+            known[key] = facts
+        self.version += 1
+
+    def _refresh_nodes(self) -> None:
+        if self._node_set_changed:
+            self._nodes = Nodes(tuple(self._node_facts[name] for name in sorted(self._node_facts)))
+        elif self._changed_nodes:
+            self._nodes = self._nodes.with_changes(
+                {name: self._node_facts[name] for name in self._changed_nodes}
+            )
+        self._node_set_changed = False
+        self._changed_nodes.clear()
+
+    def _assumed_node(self, key: str, pod: Pod) -> str:
+        uid, node = self._bound.get(key, ("", ""))
+        if uid and (pod.spec.node_name or pod.metadata.uid != uid):
+            del self._bound[key]
+            return ""
+        return node
+
+    def _count_pod(self, pod: PodFacts, sign: int) -> None:
+        if pod.holds and pod.pod_class is not None:
+            self._ledger.take(pod.node, pod.pod_class, sign)
+        if pod.workload:
+            self._count_created(pod, sign)
+
+    def _count_created(self, pod: PodFacts, sign: int) -> None:
+        """A pod that exists no longer needs its workload's reservation, and the other way round."""
+        members = self._pods_of.setdefault(pod.workload, set())
+        created = self._created.setdefault(pod.workload, Counter())
+        attempt, pod_set, node = pod.cell
+        workload = self._workloads.get(pod.workload)
+        reserves = workload is not None and attempt == workload.attempt
+        before = self._missing(workload, (pod_set, node)) if workload is not None and reserves else 0
+        created[pod.cell] += sign
+        if sign > 0:
+            members.add(pod.key)
+        else:
+            members.discard(pod.key)
+        if workload is not None and reserves:
+            self._reserve(workload, pod_set, node, self._missing(workload, (pod_set, node)) - before)
+        if not members:
+            del self._pods_of[pod.workload], self._created[pod.workload]
+
+    def _count_workload(self, workload: WorkloadFacts, sign: int) -> None:
+        if workload.admission is None:
+            return
+        used = self._usage.setdefault(workload.admission.cluster_queue, Counter())
+        for cell, amount in workload.usage.items():
+            used[cell] += sign * amount
+        for pod_set, node in workload.assigned:
+            self._reserve(workload, pod_set, node, sign * self._missing(workload, (pod_set, node)))
+
+    def _missing(self, workload: WorkloadFacts, cell: tuple[str, str]) -> int:
+        created = self._created.get(workload.key)
+        exist = created[(workload.attempt, *cell)] if created is not None else 0
+        return max(0, workload.assigned.get(cell, 0) - exist)
+
+    def _reserve(self, workload: WorkloadFacts, pod_set: str, node: str, pods: int) -> None:
+        pod_class = next((found.pod_class for found in workload.pod_sets if found.name == pod_set), None)
+        if pod_class is not None:
+            self._ledger.take(node, pod_class, pods)
+
+    def _held_by(self, workload: str) -> Mapping[str, int]:
+        held: Counter[str] = Counter()
+        for key in self._pods_of[workload]:
+            pod = self._pods[key]
+            if pod.holds and pod.pod_class is not None:
+                held.update(pod.pod_class.amounts)
+        return dict(held)
+
+
+def _key(old: Object | None, new: Object | None) -> str:
+    obj = new if new is not None else old
+    if obj is None:
+        raise ValueError("a change has an object before it, after it, or both")
+    return obj.key
+
+
+def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:
+    return facts.order
+
+
+def _same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
+    """Whether a change of a pod leaves every snapshot as it was: progress, probes, most of its status."""
+    if before is None or after is None:
+        return before is after
+    return (
+        (before.node, before.holds, before.workload, before.cell, before.order, before.waits)
+        == (after.node, after.holds, after.workload, after.cell, after.order, after.waits)
+        and before.pod_class == after.pod_class
+        and not after.waits
+    )
