@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from springtide.api.listtypes import ListSet
+from springtide.api.listtypes import ListSet, Required
 from springtide.api.meta import LabelSelector, ObjectMeta
 from springtide.api.pods import PodTemplateSpec
 from springtide.api.struct import Struct
@@ -89,7 +89,7 @@ class JobSpec(Struct):
     """Its pods; made by the server."""
     manual_selector: bool | None = None
     """Whether the selector is the user's."""
-    template: PodTemplateSpec = PodTemplateSpec()
+    template: Annotated[PodTemplateSpec, Required()] = PodTemplateSpec()
     """The pods to make."""
     ttl_seconds_after_finished: int | None = None
     """Seconds after the end at which it is deleted; never by default."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import field
 
-from springtide.api.listtypes import ListMap, ListSet
+from springtide.api.listtypes import Default, ListMap, ListSet
 from springtide.api.struct import Struct
 from springtide.api.volumes import (
     LocalObjectReference,
@@ -56,7 +56,7 @@ class FileKeySelector(Struct):
     """Relative path of the file in the volume."""
     key: str
     """Variable to take."""
-    optional: bool | None = None
+    optional: Annotated[bool | None, Default(False)] = None
     """Whether the file or the variable may be missing."""
 
 
@@ -200,7 +200,7 @@ class GRPCAction(Struct):
 
     port: int
     """Number of the port."""
-    service: str | None = None
+    service: Annotated[str | None, Default("")] = None
     """Name of the service to ask about."""
 
 

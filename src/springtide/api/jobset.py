@@ -7,12 +7,12 @@ Source of names and meaning: the JobSet API reference.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import field
 
 from springtide.api.batch import JobTemplateSpec
-from springtide.api.listtypes import Limits, ListMap, Required
+from springtide.api.listtypes import Default, Limits, ListMap, Required
 from springtide.api.meta import ObjectMeta
 from springtide.api.struct import Struct
 from springtide.api.volumes import PersistentVolumeClaimSpec
@@ -46,11 +46,11 @@ class ReplicatedJob(Struct):
     """Name, unique within the set; part of the names of its pods."""
     group_name: str = "default"
     """Group of replicated jobs it is numbered with."""
-    template: JobTemplateSpec = JobTemplateSpec()
+    template: Annotated[JobTemplateSpec, Required()] = JobTemplateSpec()
     """The job."""
     replicas: int = 1
     """How many of it are made."""
-    depends_on: Annotated[list[DependsOn], ListMap("name", merge=False), Limits(max_items=10)] = []
+    depends_on: Annotated[list[DependsOn], ListMap("name", merge=False), Limits(max_items=5)] = []
     """Jobs that come first."""
 
 
@@ -77,7 +77,7 @@ class JobSetSuccessPolicy(Struct):
 class FailurePolicyRule(Struct):
     """What to do when a job fails in a certain way."""
 
-    name: str = ""
+    name: str
     """Name of the rule."""
     action: Annotated[str, Limits(enum=tuple(FailurePolicyAction))]
     """What the failure leads to."""
@@ -94,7 +94,9 @@ class JobSetFailurePolicy(Struct):
 
     max_restarts: int = 0
     """How often the whole set is started again."""
-    restart_strategy: Annotated[str, Limits(enum=("", "Recreate", "BlockingRecreate", "InPlaceRestart"))] = ""
+    restart_strategy: Annotated[
+        str, Limits(enum=("Recreate", "BlockingRecreate", "InPlaceRestart")), Default("Recreate")
+    ] = ""
     """Whether a new attempt waits until the old one's pods are gone; `Recreate` by default."""
     rules: list[FailurePolicyRule] = []
     """The first that matches decides; a failure that none matches starts the set again."""
@@ -121,9 +123,12 @@ class Coordinator(Struct):
 class VolumeClaimTemplate(Struct):
     """A claim that is made for a set."""
 
+    preserve_unknown: ClassVar[bool] = True
+    """A claim's apiVersion, kind and status may stand here and mean nothing."""
+
     metadata: ObjectMeta = ObjectMeta()
     """Name, labels and annotations of the claim."""
-    spec: Annotated[PersistentVolumeClaimSpec, Required()] = PersistentVolumeClaimSpec()
+    spec: PersistentVolumeClaimSpec = PersistentVolumeClaimSpec()
     """The claim."""
 
 
@@ -137,7 +142,7 @@ class VolumeRetentionPolicy(Struct):
 class VolumeClaimPolicy(Struct):
     """Claims that are made for a set."""
 
-    templates: list[VolumeClaimTemplate] = []
+    templates: Annotated[list[VolumeClaimTemplate], Limits(max_items=50)] = []
     """The claims."""
     retention_policy: VolumeRetentionPolicy | None = None
     """What becomes of them."""
@@ -162,9 +167,9 @@ class JobSetSpec(Struct):
     """The pod that others look up."""
     managed_by: str | None = None
     """Controller that works on it."""
-    ttl_seconds_after_finished: int | None = None
+    ttl_seconds_after_finished: Annotated[int | None, Limits(minimum=0)] = None
     """Seconds after the end at which the set is deleted; never by default."""
-    volume_claim_policies: list[VolumeClaimPolicy] = []
+    volume_claim_policies: Annotated[list[VolumeClaimPolicy], Limits(max_items=50)] = []
     """Claims that are made for the set."""
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from springtide.api.affinity import Toleration
-from springtide.api.listtypes import Limits, ListMap, ListSet, Required
+from springtide.api.listtypes import Default, Limits, ListMap, ListSet, Required
 from springtide.api.meta import Condition, LabelSelector, Object
 from springtide.api.pods import PodTemplateSpec
 from springtide.api.quantity import Quantity
@@ -26,7 +26,7 @@ DEFINITION_PREFIX = "io.x-k8s.kueue.v1beta2"
 
 NAME = Limits(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 POD_SET_NAME = Limits(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-STOP_POLICY = Limits(enum=("", "None", "Hold", "HoldAndDrain"))
+STOP_POLICY = Limits(enum=("None", "Hold", "HoldAndDrain"))
 COUNT = Limits(minimum=0, format="int32")
 
 
@@ -145,7 +145,7 @@ class PriorityClassRef(Struct):
     """API group of the class."""
     kind: Annotated[str, Limits(enum=("WorkloadPriorityClass", "PriorityClass"))]
     """Kind of the class."""
-    name: Annotated[str, NAME]
+    name: Annotated[str, Limits(min_length=1, max_length=253, pattern=NAME.pattern)]
     """Name of the class."""
 
 
@@ -180,7 +180,7 @@ class PodSetAssignment(Struct):
 
     name: Annotated[str, POD_SET_NAME] = "main"
     """Name of the pod set."""
-    flavors: dict[str, str] = {}
+    flavors: dict[str, Annotated[str, NAME]] = {}
     """ResourceFlavor by resource."""
     resource_usage: ResourceList = {}
     """What all its pods together are counted with."""
@@ -195,7 +195,7 @@ class PodSetAssignment(Struct):
 class Admission(Struct):
     """What a workload was given; its presence means quota is reserved."""
 
-    cluster_queue: Annotated[str, NAME] = always("")
+    cluster_queue: Annotated[str, NAME] = always("", required=False)
     """ClusterQueue whose quota is used."""
     pod_set_assignments: Annotated[
         list[PodSetAssignment], ListMap("name", merge=False), Limits(max_items=18)
@@ -364,7 +364,7 @@ class Workload(Object):
 class FairSharing(Struct):
     """How a queue shares with others."""
 
-    weight: Quantity | None = None
+    weight: Annotated[Quantity | None, Default(1)] = None
     """Its share compared with others; 1 by default, 0 means only what is left."""
 
 
@@ -373,7 +373,7 @@ class LocalQueueSpec(Struct):
 
     cluster_queue: Annotated[str, NAME] = ""
     """ClusterQueue whose quota its workloads use."""
-    stop_policy: Annotated[str | None, STOP_POLICY] = None
+    stop_policy: Annotated[str | None, STOP_POLICY, Default("None")] = None
     """`Hold` admits nothing more; `HoldAndDrain` evicts too; `None` by default."""
     fair_sharing: FairSharing | None = None
     """How it shares with other local queues."""
@@ -391,9 +391,11 @@ class LocalQueueResourceUsage(Struct):
 class LocalQueueFlavorUsage(Struct):
     """How much of a flavor is used."""
 
-    name: str
+    name: Annotated[str, NAME]
     """Name of the flavor."""
-    resources: Annotated[list[LocalQueueResourceUsage], ListMap("name", merge=False)] = []
+    resources: Annotated[
+        list[LocalQueueResourceUsage], ListMap("name", merge=False), Limits(max_items=64)
+    ] = always([])
     """By resource."""
 
 
@@ -427,11 +429,11 @@ class LocalQueueStatus(Struct):
     admitted_workloads: Annotated[int, Limits(format="int32")] = 0
     """Workloads that are admitted and not finished."""
     flavors_reservation: Annotated[
-        list[LocalQueueFlavorUsage], ListMap("name", merge=False), Limits(max_items=16)
+        list[LocalQueueFlavorUsage], ListMap("name", merge=False), Limits(max_items=64)
     ] = []
     """Reserved quota by flavor."""
     flavors_usage: Annotated[
-        list[LocalQueueFlavorUsage], ListMap("name", merge=False), Limits(max_items=16)
+        list[LocalQueueFlavorUsage], ListMap("name", merge=False), Limits(max_items=64)
     ] = []
     """Used quota by flavor."""
     fair_sharing: LocalQueueFairSharingStatus | None = None
@@ -478,18 +480,18 @@ class FlavorQuotas(Struct):
     """Name of the ResourceFlavor."""
     resources: Annotated[
         list[ResourceQuota], ListMap("name", merge=False), Limits(min_items=1, max_items=64)
-    ] = []
+    ] = always([])
     """By resource, in the order of `coveredResources`."""
 
 
 class ResourceGroup(Struct):
     """Resources that come in the same flavors."""
 
-    covered_resources: Annotated[list[str], ListSet(), Limits(min_items=1, max_items=64)] = []
+    covered_resources: Annotated[list[str], Limits(min_items=1, max_items=64)] = always([])
     """Names of the resources."""
     flavors: Annotated[
         list[FlavorQuotas], ListMap("name", merge=False), Limits(min_items=1, max_items=64)
-    ] = []
+    ] = always([])
     """The flavors, in the order in which they are tried."""
 
 
@@ -520,7 +522,7 @@ class ClusterQueuePreemption(Struct):
 
     reclaim_within_cohort: Annotated[str, Limits(enum=("Never", "LowerPriority", "Any"))] = "Never"
     """Whom to push out of other queues to get one's own quota back."""
-    borrow_within_cohort: BorrowWithinCohort | None = None
+    borrow_within_cohort: Annotated[BorrowWithinCohort | None, Default({})] = None
     """Whom to push out of other queues in order to borrow."""
     within_cluster_queue: Annotated[
         str, Limits(enum=("Never", "LowerPriority", "LowerOrNewerEqualPriority"))
@@ -533,7 +535,7 @@ class AdmissionCheckStrategyRule(Struct):
 
     name: Annotated[str, Limits(min_length=1, max_length=316)]
     """Name of the check."""
-    on_flavors: Annotated[list[str], ListSet(), Limits(max_items=64)] = []
+    on_flavors: Annotated[list[str], ListSet(), Limits(max_items=64, items=NAME)] = []
     """Flavors it holds for; all by default."""
 
 
@@ -544,14 +546,14 @@ class AdmissionChecksStrategy(Struct):
         list[AdmissionCheckStrategyRule],
         ListMap("name", merge=False),
         Limits(min_items=1, max_items=64),
-    ] = []
+    ] = always([])
     """The checks."""
 
 
 class AdmissionScope(Struct):
     """Which local queues compete by use."""
 
-    admission_mode: str = ""
+    admission_mode: Annotated[str, Limits(enum=("UsageBasedAdmissionFairSharing", "NoAdmissionFairSharing"))]
     """`UsageBasedAdmissionFairSharing` or `NoAdmissionFairSharing`."""
 
 
@@ -589,13 +591,13 @@ class ClusterQueueSpec(Struct):
     """Whether a workload that does not fit holds up the ones behind: `StrictFIFO`, or `BestEffortFIFO`."""
     namespace_selector: LabelSelector | None = None
     """Namespaces that may use it; none by default, all with `{}`."""
-    flavor_fungibility: FlavorFungibility | None = None
+    flavor_fungibility: Annotated[FlavorFungibility | None, Default({})] = None
     """When to try the next flavor."""
-    preemption: ClusterQueuePreemption | None = None
+    preemption: Annotated[ClusterQueuePreemption | None, Default({})] = None
     """Whom its workloads may push out."""
     admission_checks_strategy: AdmissionChecksStrategy | None = None
     """Which admission checks hold."""
-    stop_policy: Annotated[str | None, STOP_POLICY] = None
+    stop_policy: Annotated[str | None, STOP_POLICY, Default("None")] = None
     """`Hold` admits nothing more; `HoldAndDrain` evicts too; `None` by default."""
     fair_sharing: FairSharing | None = None
     """How it shares with other queues of its cohort."""

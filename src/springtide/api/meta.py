@@ -16,6 +16,9 @@ from springtide.api.struct import Struct, always, replace
 
 DEFINITION_PREFIX = "io.k8s.apimachinery.pkg.apis.meta.v1"
 
+CONDITION_TYPE = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+CONDITION_REASON = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+
 C = TypeVar("C", bound="Condition")
 
 
@@ -147,17 +150,17 @@ class LabelSelector(Struct):
 class Condition(Struct):
     """One observation of an object's state; the newest per `type`. `status` is True, False or Unknown."""
 
-    type: Annotated[str, Limits(max_length=316)]
+    type: Annotated[str, Limits(max_length=316, pattern=CONDITION_TYPE)]
     """What is observed, in CamelCase."""
     status: Annotated[str, Limits(enum=("True", "False", "Unknown"))]
     """`True`, `False` or `Unknown`."""
-    reason: Annotated[str, Limits(max_length=1024)] = always("")
+    reason: Annotated[str, Limits(min_length=1, max_length=1024, pattern=CONDITION_REASON)] = always("")
     """Cause of the last change of status, one CamelCase word for programs."""
     message: Annotated[str, Limits(max_length=32768)] = always("")
     """What it means, one sentence for people."""
     last_transition_time: Annotated[datetime | None, Required()] = None
     """When `status` last changed."""
-    observed_generation: int | None = None
+    observed_generation: Annotated[int | None, Limits(minimum=0)] = None
     """The `metadata.generation` the observation was made on."""
 
 

@@ -47,17 +47,21 @@ class Struct(
 replace = msgspec.structs.replace
 
 
-def always(zero: V) -> V:
-    """The default of a field that is written even at its zero value: Kubernetes marks such fields required."""
-    default: V = msgspec.field(default_factory=Always(zero))
+def always(zero: V, *, required: bool = True) -> V:
+    """The default of a field that is written even at its zero value, as Go does without `omitempty`.
+
+    `required` says whether the schema demands it, too.
+    """
+    default: V = msgspec.field(default_factory=Always(zero, required=required))
     return default
 
 
 class Always:
     """The default factory behind `always`; the schema lists its fields as required."""
 
-    def __init__(self, zero: Any) -> None:
+    def __init__(self, zero: Any, *, required: bool = True) -> None:
         self.zero = zero
+        self.required = required
 
     def __call__(self) -> Any:
         return copy(self.zero)

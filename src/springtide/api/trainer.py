@@ -430,7 +430,7 @@ class NetworkTopologySpec(Struct):
 
     mode: Annotated[str, Limits(enum=("hard", "soft"))] = "hard"
     """`hard` is a condition, `soft` a wish."""
-    highest_tier_allowed: int | None = None
+    highest_tier_allowed: Annotated[int | None, Default(1)] = None
     """Highest tier of the network the pods may span."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import field
 
-from springtide.api.listtypes import ListMap, Required, RetainKeys
+from springtide.api.listtypes import Default, ListMap, Required, RetainKeys
 from springtide.api.meta import LabelSelector, ObjectMeta
 from springtide.api.quantity import Quantity
 from springtide.api.struct import Struct
@@ -22,7 +22,7 @@ class LocalObjectReference(Struct):
 
     atomic: ClassVar[bool] = True
 
-    name: str = ""
+    name: Annotated[str, Default("")] = ""
     """Name of the object."""
 
 
@@ -41,6 +41,8 @@ class TypedLocalObjectReference(Struct):
 
 class TypedObjectReference(TypedLocalObjectReference):
     """An object of any kind, possibly in another namespace."""
+
+    atomic: ClassVar[bool] = False
 
     namespace: str | None = None
     """Namespace of the object; that of the referrer by default."""
