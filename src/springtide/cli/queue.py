@@ -1,0 +1,169 @@
+"""`springtide queue`: each ClusterQueue with what it runs and what waits, in the order of admission."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.meta import controller_of, find_condition, is_true
+from springtide.cli.ages import age, now
+from springtide.cli.complete import queues
+from springtide.cli.errors import CliError
+from springtide.cli.output import JSON, YAML, columns, output_option, print_data
+from springtide.cli.session import Session, connected
+from springtide.cli.target import Target, target_options
+
+DEFAULT = "default"
+"""The LocalQueue and the ClusterQueue of workloads that name none."""
+_EPOCH = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One workload in a queue. `position` counts from 1 among those that wait, 0 if it runs."""
+
+    position: int
+    job: str
+    namespace: str
+    queue: str
+    state: str
+    pods: int
+    since: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """One ClusterQueue with its entries: first what runs, then who waits."""
+
+    name: str
+    running: int
+    waiting: int
+    entries: list[Entry]
+
+
+@click.command(name="queue")
+@click.argument("name", required=False, metavar="[QUEUE]", shell_complete=queues)
+@output_option(JSON, YAML)
+@target_options
+def command(name: str | None, output: str, namespace: str, kubeconfig: Any, context: str) -> None:
+    """Show the queues: who runs, who waits in which order, for what and since when.
+
+    QUEUE is a ClusterQueue, or a LocalQueue of the namespace.
+    """
+
+    async def work(session: Session) -> list[QueueView]:
+        return await queue_views(session, now())
+
+    views = connected(Target(kubeconfig, context, namespace), work)
+    if name:
+        views = _only(views, name)
+    if output:
+        print_data([asdict(view) for view in views], output)
+        return
+    click.echo("\n\n".join(map(render, views)) if views else "no queues")
+
+
+async def queue_views(session: Session, at: datetime) -> list[QueueView]:
+    """All ClusterQueues, also ones that workloads lead to but that do not exist."""
+    client = session.client
+    cluster_queues = (await client.list(ClusterQueue)).items
+    local_queues = (await client.list(LocalQueue)).items
+    workloads = (await client.list(Workload)).items
+    return arrange(cluster_queues, local_queues, workloads, at)
+
+
+def arrange(
+    cluster_queues: Sequence[ClusterQueue],
+    local_queues: Sequence[LocalQueue],
+    workloads: Sequence[Workload],
+    at: datetime,
+) -> list[QueueView]:
+    """Sort unfinished workloads into their ClusterQueues. Pure."""
+    leads_to = {(q.metadata.namespace, q.metadata.name): q.spec.cluster_queue for q in local_queues}
+    members: dict[str, list[Workload]] = {q.metadata.name: [] for q in cluster_queues}
+    for workload in workloads:
+        if not is_true(workload.status.conditions, "Finished"):
+            local = (workload.metadata.namespace, workload.spec.queue_name or DEFAULT)
+            members.setdefault(leads_to.get(local, DEFAULT), []).append(workload)
+    return [_view(name, found, at) for name, found in sorted(members.items())]
+
+
+def render(view: QueueView) -> str:
+    """One queue as text."""
+    head = f"{view.name}: {view.running} running, {view.waiting} waiting"
+    if not view.entries:
+        return head
+    rows = [
+        [str(e.position or "-"), e.job, e.namespace, e.queue or "-", e.state, str(e.pods), e.since, e.reason]
+        for e in view.entries
+    ]
+    table = columns(["#", "JOB", "NAMESPACE", "QUEUE", "STATE", "PODS", "SINCE", "REASON"], rows)
+    return head + "\n" + "\n".join(f"  {line}" for line in table.splitlines())
+
+
+def _view(name: str, workloads: Sequence[Workload], at: datetime) -> QueueView:
+    running = sorted((w for w in workloads if admitted(w)), key=_created)
+    waiting = sorted((w for w in workloads if not admitted(w)), key=_order)
+    entries = [_entry(w, 0, at) for w in running]
+    entries += [_entry(w, position, at) for position, w in enumerate(waiting, start=1)]
+    return QueueView(name, len(running), len(waiting), entries)
+
+
+def _entry(workload: Workload, position: int, at: datetime) -> Entry:
+    owner = controller_of(workload)
+    condition = find_condition(workload.status.conditions, "QuotaReserved")
+    moment = condition.last_transition_time if condition is not None else None
+    return Entry(
+        position=position,
+        job=owner.name if owner is not None else workload.metadata.name,
+        namespace=workload.metadata.namespace,
+        queue=workload.spec.queue_name,
+        state=_state(workload),
+        pods=sum(pod_set.count for pod_set in workload.spec.pod_sets),
+        since=age(moment or workload.metadata.creation_timestamp, at),
+        reason=condition.message if position and condition is not None else "",
+    )
+
+
+def admitted(workload: Workload) -> bool:
+    return is_true(workload.status.conditions, "QuotaReserved")
+
+
+def _state(workload: Workload) -> str:
+    if workload.spec.active is False:
+        return "Suspended"
+    if is_true(workload.status.conditions, "Evicted"):
+        return "Restarting"
+    if not admitted(workload):
+        return "Waiting"
+    return "Running" if is_true(workload.status.conditions, "PodsReady") else "Starting"
+
+
+def _order(workload: Workload) -> tuple[int, datetime, str]:
+    """Priority first, then age: the order in which the scheduler looks at them."""
+    return (-(workload.spec.priority or 0), _created(workload), workload.metadata.name)
+
+
+def _created(workload: Workload) -> datetime:
+    return workload.metadata.creation_timestamp or _EPOCH
+
+
+def _only(views: list[QueueView], name: str) -> list[QueueView]:
+    named = [view for view in views if view.name == name]
+    if named:
+        return named
+    local = [
+        QueueView(v.name, v.running, v.waiting, entries)
+        for v in views
+        if (entries := [entry for entry in v.entries if entry.queue == name])
+    ]
+    if not local:
+        known = ", ".join(view.name for view in views)
+        raise CliError(f"no queue named {name!r} has workloads", f"there are: {known}" if known else "")
+    return local
