@@ -45,14 +45,16 @@ class TrainJobCondition(StrEnum):
     SUSPENDED = "Suspended"
     COMPLETE = "Complete"
     FAILED = "Failed"
-    CREATED = "Created"
-    """Ours: the Workload exists."""
-    ADMITTED = "Admitted"
-    """Ours: quota and nodes are given."""
+    PENDING = "Pending"
+    """Ours: it does not run yet; reason and message say what it waits for."""
     RUNNING = "Running"
     """Ours: all pods run."""
     RESTARTING = "Restarting"
     """Ours: an attempt failed and the next one is on its way."""
+    UNSUPPORTED_FIELDS = "UnsupportedFields"
+    """Ours: fields that are set and have no effect, each named."""
+    CHANGE_IGNORED = "ChangeIgnored"
+    """Ours: the spec changed after the job was admitted."""
 
 
 class TrainJobReason(StrEnum):

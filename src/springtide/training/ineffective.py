@@ -1,0 +1,106 @@
+"""Fields that are accepted and change nothing here, so that nothing is ignored without a word.
+
+Called by `merge`; `plan` tells the user in the condition `UnsupportedFields` and one event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from springtide.api.struct import unknown_paths
+from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
+
+
+@dataclass(frozen=True)
+class Ineffective:
+    """A field that is set and has no effect."""
+
+    field: str
+    """Where: `spec.initializer`, or `runtime: spec.podGroupPolicy` for a field of the runtime."""
+    why: str
+    """What to know or to use instead."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.why}"
+
+
+_UNKNOWN = "not a field of this API version"
+_JOBSET_WHY = {
+    "successPolicy": "a job is complete when all its pods have succeeded",
+    "startupPolicy": "all pods of a job start together",
+    "network": "pods always have host names of the form <job>-<replicatedJob>-0-<index>.<job>",
+    "coordinator": "rank 0 is the coordinator",
+    "suspend": "use spec.suspend of the TrainJob",
+    "managedBy": "use spec.managedBy of the TrainJob",
+    "volumeClaimPolicies": "mount a PersistentVolumeClaim in the pod template",
+}
+_JOB_WHY = {
+    "backoffLimit": "use failurePolicy.maxRestarts of the JobSet template: a job restarts as a whole",
+    "backoffLimitPerIndex": "a job restarts as a whole",
+    "activeDeadlineSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
+    "ttlSecondsAfterFinished": "use ttlSecondsAfterFinished of the JobSet template",
+    "podFailurePolicy": "failures are judged by the health of the platform; see `kubectl get diagnoses`",
+    "suspend": "use spec.suspend of the TrainJob",
+}
+_EFFECTIVE_JOBSET = {"replicatedJobs", "failurePolicy", "ttlSecondsAfterFinished"}
+_EFFECTIVE_JOB = {"template", "parallelism", "completions", "completionMode"}
+_EFFECTIVE_REPLICATED = {"name", "replicas", "template"}
+
+
+def ineffective_fields(
+    job: TrainJob, runtime: ClusterTrainingRuntime | TrainingRuntime, jobset: dict[str, Any]
+) -> tuple[Ineffective, ...]:
+    """All of them, in the order of the documents; `jobset` is the patched JobSet spec as JSON."""
+    found = [Ineffective(path, _UNKNOWN) for path in unknown_paths(job.spec, "spec")]
+    if job.spec.initializer is not None:
+        found.append(
+            Ineffective("spec.initializer", "not supported yet; load data and models in the program itself")
+        )
+    found += [
+        Ineffective(f"runtime: {path}", _UNKNOWN)
+        for path in unknown_paths(runtime.spec, "spec")
+        if not path.startswith("spec.mlPolicy")
+    ]
+    if runtime.spec.pod_group_policy is not None:
+        found.append(
+            Ineffective(
+                "runtime: spec.podGroupPolicy", "jobs are always admitted whole, by the built-in queue"
+            )
+        )
+    found += _of_jobset(jobset)
+    return tuple(found)
+
+
+def _of_jobset(jobset: dict[str, Any]) -> list[Ineffective]:
+    root = "runtime: spec.template.spec"
+    found = [
+        Ineffective(f"{root}.{name}", why) for name, why in _JOBSET_WHY.items() if _is_set(jobset.get(name))
+    ]
+    found += [
+        Ineffective(f"{root}.failurePolicy.{name}", "only maxRestarts is supported")
+        for name in jobset.get("failurePolicy", {})
+        if name != "maxRestarts"
+    ]
+    for replicated in jobset.get("replicatedJobs", []):
+        found += _of_replicated_job(f"{root}.replicatedJobs[{replicated['name']}]", replicated)
+    return found
+
+
+def _of_replicated_job(path: str, replicated: dict[str, Any]) -> list[Ineffective]:
+    found = [
+        Ineffective(f"{path}.{name}", "all pods of a job start together, as one gang")
+        for name in sorted(replicated.keys() - _EFFECTIVE_REPLICATED)
+        if replicated[name] not in ("default", [])
+    ]
+    spec = replicated.get("template", {}).get("spec", {})
+    found += [
+        Ineffective(f"{path}.template.spec.{name}", _JOB_WHY.get(name, "not supported"))
+        for name in sorted(spec.keys() - _EFFECTIVE_JOB)
+    ]
+    return found
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a JobSet field says more than its default."""
+    return value not in (None, {}, [], False, {"operator": "All"}, {"enableDNSHostnames": True})
