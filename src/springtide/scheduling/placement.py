@@ -69,7 +69,7 @@ class Placement:
         self._views: dict[PodClass, View] = {}
 
     def place(self, pod_sets: Sequence[PodSetFacts]) -> tuple[Share, ...] | None:
-        """Place all pods of all sets and take what they need; None, and nothing taken, if any does not fit."""
+        """Place all pods of all sets and take what they need; None, and nothing taken, if any cannot."""
         placed: list[tuple[View, Share]] = []
         for pod_set in pod_sets:
             view = self.view(pod_set.pod_class)

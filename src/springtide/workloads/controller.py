@@ -1,0 +1,101 @@
+"""Keeps every workload's pods as its admission says: caches -> View -> plan -> writes; nothing clever.
+
+`up` and the simulator call `register` once. A change of a workload, of one of its pods, of its Service or
+of a Diagnosis about it brings the workload's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from springtide.api import labels
+from springtide.api.commands import Command, Create, Delete
+from springtide.api.core import Pod, Service
+from springtide.api.kueue import Workload
+from springtide.api.meta import Object
+from springtide.api.springtide import Diagnosis
+from springtide.runtime import Runtime
+from springtide.workloads.plan import View, plan
+from springtide.workloads.pods import job_of
+
+ROOM = "workloads"
+_INDEX = "workload"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this room works."""
+
+    workers: int = 8
+    """Workloads reconciled at once."""
+    concurrent_writes: int = 16
+    """Pods of one gang created or deleted at once. 1 writes one by one."""
+
+
+def register(runtime: Runtime, settings: Settings | None = None) -> None:
+    """Add the controller to a runtime."""
+    chosen = settings or Settings()
+    workloads = runtime.informer(Workload)
+    pods = runtime.informer(Pod, indexes={_INDEX: _keys_by_label})
+    services = runtime.informer(Service)
+    diagnoses = runtime.informer(Diagnosis, indexes={_INDEX: _keys_of_diagnosis})
+
+    async def reconcile(key: str) -> float | None:
+        workload = workloads.cache.get(key)
+        if workload is None:
+            return None
+        view = View(
+            workload=workload,
+            pods=pods.cache.by_index(_INDEX, key),
+            service=services.cache.get(f"{workload.metadata.namespace}/{job_of(workload)}"),
+            diagnoses=diagnoses.cache.by_index(_INDEX, key),
+        )
+        decided = plan(view, runtime.clock.now())
+        await _write(runtime, decided.commands, chosen.concurrent_writes)
+        return decided.requeue_after_seconds
+
+    runtime.controller(
+        ROOM,
+        reconcile,
+        [
+            (workloads, lambda workload: (workload.key,)),
+            (pods, _keys_by_label),
+            (services, _keys_by_label),
+            (diagnoses, _keys_of_diagnosis),
+        ],
+        workers=chosen.workers,
+    )
+
+
+async def _write(runtime: Runtime, commands: Sequence[Command], at_once: int) -> None:
+    """Write in the plan's order; neighbours that create or delete pods go up to `at_once` together."""
+    for together, run in groupby(commands, key=_may_go_together):
+        group = list(run)
+        if not together:
+            await runtime.apply(ROOM, group)
+            continue
+        for start in range(0, len(group), at_once):
+            async with asyncio.TaskGroup() as tasks:
+                for command in group[start : start + at_once]:
+                    tasks.create_task(runtime.apply(ROOM, (command,)))
+
+
+def _may_go_together(command: Command) -> bool:
+    match command:
+        case Create(obj=Pod()):
+            return True
+        case Delete(kind=kind):
+            return kind is Pod
+    return False
+
+
+def _keys_by_label(obj: Object) -> Iterable[str]:
+    name = obj.metadata.labels.get(labels.WORKLOAD)
+    return (f"{obj.metadata.namespace}/{name}",) if name else ()
+
+
+def _keys_of_diagnosis(obj: Diagnosis) -> Iterable[str]:
+    return (f"{obj.metadata.namespace}/{obj.spec.workload}",)

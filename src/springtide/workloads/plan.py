@@ -1,0 +1,213 @@
+"""From an admitted workload to its pods and its end: (View, now) -> Plan. Pure; called by `controller`.
+
+Level-triggered: the state is read off the objects, the first row that holds decides.
+
+| # | the workload                               | what is done                                            |
+|---|--------------------------------------------|---------------------------------------------------------|
+| 1 | is being deleted                           | nothing: the garbage collector follows owner references |
+| 2 | is Finished                                | pods still running are deleted; ended ones keep logs    |
+| 3 | has no admission                           | its pods are deleted; PodsReady=False NotAdmitted       |
+| 4 | is Evicted and still has an admission      | nothing: `scheduling` ends the attempt                  |
+| 5 | has pods of another attempt or owner       | those of other attempts are deleted, none is created    |
+| 6 | has a Diagnosis fail_fast of this attempt  | Finished=True Failed; running pods are deleted          |
+| 7 | has PodsReady absent or NotAdmitted        | missing pods are created; PodsReady=False WaitForStart  |
+| 8 | has only pods that succeeded               | Finished=True Succeeded                                 |
+| 9 | is none of these                           | PodsReady follows the pods; none is created again       |
+
+PodsReady with any reason but NotAdmitted thus says: this attempt was created whole. A pod that is missing
+then was deleted by somebody, and whether the attempt goes on is for `health` to decide. Row 3 takes the mark
+back, and `scheduling` admits the next attempt only after that, so a mark never outlives its attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from springtide.api import labels
+from springtide.api.commands import Apply, Command, Create, Delete, Emit, Plan
+from springtide.api.core import Pod, Service
+from springtide.api.kueue import Workload
+from springtide.api.meta import Condition, Object, controller_of, find_condition, is_true, set_condition
+from springtide.api.springtide import Action, Diagnosis
+from springtide.api.struct import encode
+from springtide.workloads.pods import Slot, attempt_of, peer_service, pod_for, slots_of
+
+OWNED = ("PodsReady", "Finished")
+NOT_ADMITTED = "NotAdmitted"
+"""Reason of PodsReady between attempts; `scheduling` waits for it before it admits again."""
+WAIT_FOR_START = "WaitForStart"
+WAIT_FOR_RECOVERY = "WaitForRecovery"
+TERMINAL_PHASES = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class View:
+    """A workload and everything that belongs to it."""
+
+    workload: Workload
+    pods: Sequence[Pod] = ()
+    """All pods that bear its name, of whatever attempt or owner."""
+    service: Service | None = None
+    """The Service of the job's name, whoever owns it."""
+    diagnoses: Sequence[Diagnosis] = ()
+    """Those that name the workload."""
+
+
+def plan(view: View, now: datetime) -> Plan:
+    """What brings the workload one step further."""
+    workload = view.workload
+    conditions = workload.status.conditions
+    if workload.metadata.deletion_timestamp is not None:
+        return Plan()
+    if is_true(conditions, "Finished"):
+        return Plan(tuple(_delete(_running(_own(view)))))
+    if workload.status.admission is None or not is_true(conditions, "Admitted"):
+        return Plan((*_delete(_own(view)), *_reset(workload, now)))
+    if is_true(conditions, "Evicted"):
+        return Plan()
+    attempt = attempt_of(workload)
+    others = [pod for pod in view.pods if not _belongs(pod, workload) or _attempt(pod) != attempt]
+    if others:
+        return Plan(tuple(_delete(pod for pod in others if _belongs(pod, workload))))
+    verdict = _verdict(view, attempt)
+    if verdict is not None:
+        return Plan((_finish(workload, "Failed", verdict, now), *_delete(_running(view.pods))))
+    if _is_created(workload):
+        return Plan((*_service(view), *_follow(view, now)))
+    return Plan((*_service(view), *_create(view, now)))
+
+
+# -- rows of the table ------------------------------------------------------------------------------
+
+
+def _create(view: View, now: datetime) -> list[Command]:
+    """Every pod that is not there, and only then the mark that all have been created."""
+    workload = view.workload
+    slots = slots_of(workload)
+    if slots is None:
+        note = "the admission does not say on which node each pod runs; no pods are created"
+        return [Emit(workload, "IncompleteAdmission", note, type="Warning", action="Creating")]
+    present = {pod.metadata.name for pod in view.pods}
+    creates: list[Command] = [Create(pod_for(workload, slot)) for slot in slots if slot.pod not in present]
+    return [*creates, *_pods_ready(workload, "False", WAIT_FOR_START, _waiting_for(slots), now)]
+
+
+def _follow(view: View, now: datetime) -> list[Command]:
+    """What the pods of a wholly created attempt say about it."""
+    workload = view.workload
+    slots = slots_of(workload) or []
+    pods = {pod.metadata.name: pod for pod in view.pods}
+    found = [pods.get(slot.pod) for slot in slots]
+    if all(pod is not None and pod.status.phase == "Succeeded" for pod in found):
+        return [_finish(workload, "Succeeded", f"All {_count(len(slots))} succeeded", now)]
+    if all(pod is not None and _ready_or_succeeded(pod) for pod in found):
+        return _ready(workload, len(slots), now)
+    known = find_condition(workload.status.conditions, "PodsReady")
+    was_ready = known is not None and (known.status == "True" or known.reason == WAIT_FOR_RECOVERY)
+    missing = [slot.pod for slot, pod in zip(slots, found, strict=True) if pod is None]
+    message = f"Pod {missing[0]} is gone" if missing else _waiting_for(slots)
+    return _pods_ready(workload, "False", WAIT_FOR_RECOVERY if was_ready else WAIT_FOR_START, message, now)
+
+
+def _ready(workload: Workload, pods: int, now: datetime) -> list[Command]:
+    known = find_condition(workload.status.conditions, "PodsReady")
+    recovered = known is not None and known.reason in (WAIT_FOR_RECOVERY, "Recovered")
+    return _pods_ready(
+        workload, "True", "Recovered" if recovered else "Started", f"All {_count(pods)} are ready", now
+    )
+
+
+def _reset(workload: Workload, now: datetime) -> list[Command]:
+    if not _is_created(workload):
+        return []
+    return _pods_ready(workload, "False", NOT_ADMITTED, "The workload has no admission", now)
+
+
+def _service(view: View) -> list[Command]:
+    """The headless Service that gives the pods their names; an earlier owner's serves until it is collected."""
+    return [] if view.service is not None else [Create(peer_service(view.workload))]
+
+
+def _verdict(view: View, attempt: int) -> str | None:
+    """The message of the diagnosis that ends the workload, if there is one."""
+    for diagnosis in view.diagnoses:
+        spec = diagnosis.spec
+        if spec.attempt == attempt and spec.action == Action.FAIL_FAST and _about(diagnosis, view.workload):
+            return spec.message or f"{spec.fault_class or 'A failure'} of pod {spec.pod}"
+    return None
+
+
+# -- commands ---------------------------------------------------------------------------------------
+
+
+def _delete(pods: Iterable[Pod]) -> list[Command]:
+    return [
+        Delete(Pod, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid)
+        for pod in pods
+        if pod.metadata.deletion_timestamp is None
+    ]
+
+
+def _pods_ready(workload: Workload, status: str, reason: str, message: str, now: datetime) -> list[Command]:
+    known = find_condition(workload.status.conditions, "PodsReady")
+    if known is not None and (known.status, known.reason, known.message) == (status, reason, message):
+        return []
+    return [_apply(workload, Condition(type="PodsReady", status=status, reason=reason, message=message), now)]
+
+
+def _finish(workload: Workload, reason: str, message: str, now: datetime) -> Command:
+    return _apply(workload, Condition(type="Finished", status="True", reason=reason, message=message), now)
+
+
+def _apply(workload: Workload, new: Condition, now: datetime) -> Apply:
+    """Apply all conditions of this room: what its manager leaves out would be removed."""
+    owned = [condition for condition in workload.status.conditions if condition.type in OWNED]
+    fields = {"status": {"conditions": [encode(condition) for condition in set_condition(owned, new, now)]}}
+    metadata = workload.metadata
+    return Apply(Workload, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid)
+
+
+# -- reading ----------------------------------------------------------------------------------------
+
+
+def _own(view: View) -> list[Pod]:
+    return [pod for pod in view.pods if _belongs(pod, view.workload)]
+
+
+def _running(pods: Iterable[Pod]) -> list[Pod]:
+    return [pod for pod in pods if pod.status.phase not in TERMINAL_PHASES]
+
+
+def _belongs(obj: Object, workload: Workload) -> bool:
+    owner = controller_of(obj)
+    return owner is not None and owner.uid == workload.metadata.uid
+
+
+def _about(diagnosis: Diagnosis, workload: Workload) -> bool:
+    """A diagnosis of an earlier workload of the same name is about another one."""
+    owners = [owner for owner in diagnosis.metadata.owner_references if owner.kind == "Workload"]
+    return not owners or any(owner.uid == workload.metadata.uid for owner in owners)
+
+
+def _attempt(pod: Pod) -> int:
+    text = pod.metadata.labels.get(labels.ATTEMPT, "")
+    return int(text) if text.isdecimal() else -1
+
+
+def _is_created(workload: Workload) -> bool:
+    known = find_condition(workload.status.conditions, "PodsReady")
+    return known is not None and known.reason != NOT_ADMITTED
+
+
+def _ready_or_succeeded(pod: Pod) -> bool:
+    return pod.status.phase == "Succeeded" or is_true(pod.status.conditions, "Ready")
+
+
+def _waiting_for(slots: Sequence[Slot]) -> str:
+    return f"Waits for {_count(len(slots))} to be ready"
+
+
+def _count(pods: int) -> str:
+    return "1 pod" if pods == 1 else f"{pods} pods"

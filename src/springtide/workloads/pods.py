@@ -1,0 +1,126 @@
+"""The pods of a workload as they are to be created, and the Service that gives them names.
+
+Pure; called by the plan. A pod's name follows from the workload, its attempt and its index, so creating
+it twice is one creation. Peers reach each other as `<job>-<pod set>-0-<index>.<job>` (JobSet's names), which
+is why every attempt has the same host names but pod names of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from dataclasses import dataclass
+
+from springtide.api import labels
+from springtide.api.core import Pod, Service, ServiceSpec
+from springtide.api.kueue import PodSet, PodSetAssignment, Workload, nodes_of
+from springtide.api.meta import ObjectMeta, controller_of, owner_reference
+from springtide.api.struct import replace
+
+_GATES = (labels.TOPOLOGY_SCHEDULING_GATE, labels.ADMISSION_SCHEDULING_GATE)
+"""Gates that hold a pod until it is admitted; these pods are created admitted."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One pod of a gang: which, and where."""
+
+    pod_set: PodSet
+    index: int
+    node: str
+    host: str
+    """Host name, the same in every attempt."""
+    pod: str
+    """Pod name, of this attempt alone."""
+
+
+def attempt_of(workload: Workload) -> int:
+    """The number of the workload's current attempt, from 0."""
+    state = workload.status.requeue_state
+    return (state.count or 0) if state is not None else 0
+
+
+def job_of(workload: Workload) -> str:
+    """The name of the job the workload runs for; its own where nothing owns it."""
+    owner = controller_of(workload)
+    return owner.name if owner is not None else workload.metadata.name
+
+
+def slots_of(workload: Workload) -> list[Slot] | None:
+    """All pods of the admitted workload, neighbours side by side; None if it names too few nodes."""
+    admission = workload.status.admission
+    assignments = {a.name: a for a in admission.pod_set_assignments} if admission is not None else {}
+    job, suffix = job_of(workload), _suffix(workload)
+    slots: list[Slot] = []
+    for pod_set in workload.spec.pod_sets:
+        nodes = _nodes(assignments.get(pod_set.name))
+        if len(nodes) < pod_set.count:
+            return None
+        for index in range(pod_set.count):
+            host = f"{job}-{pod_set.name}-0-{index}"
+            slots.append(Slot(pod_set, index, nodes[index], host, f"{host}-{suffix}"))
+    return slots
+
+
+def pod_for(workload: Workload, slot: Slot) -> Pod:
+    """The pod of a slot: its template, bound to its node; unknown fields of the template are kept."""
+    template, job = slot.pod_set.template, job_of(workload)
+    metadata = replace(
+        template.metadata,
+        name=slot.pod,
+        generate_name="",
+        namespace=workload.metadata.namespace,
+        labels={**template.metadata.labels, **_labels(workload, slot, job)},
+        annotations={**template.metadata.annotations, labels.JOB_COMPLETION_INDEX: str(slot.index)},
+        owner_references=[owner_reference(workload)],
+    )
+    spec = replace(
+        template.spec,
+        node_name=slot.node,
+        hostname=slot.host,
+        subdomain=job,
+        scheduler_name=labels.SCHEDULER_NAME,
+        restart_policy=template.spec.restart_policy or "Never",
+        scheduling_gates=[gate for gate in template.spec.scheduling_gates if gate.name not in _GATES],
+    )
+    return Pod(metadata=metadata, spec=spec)
+
+
+def peer_service(workload: Workload) -> Service:
+    """A headless Service: on a cluster it makes the pods' names resolve, ready or not."""
+    job = job_of(workload)
+    return Service(
+        metadata=ObjectMeta(
+            name=job,
+            namespace=workload.metadata.namespace,
+            labels={labels.WORKLOAD: workload.metadata.name, labels.JOBSET_NAME: job},
+            owner_references=[owner_reference(workload)],
+        ),
+        spec=ServiceSpec(
+            cluster_ip="None", selector={labels.JOBSET_NAME: job}, publish_not_ready_addresses=True
+        ),
+    )
+
+
+def _labels(workload: Workload, slot: Slot, job: str) -> dict[str, str]:
+    return {
+        labels.WORKLOAD: workload.metadata.name,
+        labels.ATTEMPT: str(attempt_of(workload)),
+        labels.PODSET: slot.pod_set.name,
+        labels.JOBSET_NAME: job,
+        labels.REPLICATED_JOB_NAME: slot.pod_set.name,
+        labels.JOB_COMPLETION_INDEX: str(slot.index),
+    }
+
+
+def _nodes(assignment: PodSetAssignment | None) -> list[str]:
+    """One node per pod, in the order of the assignment; none if it does not go down to nodes."""
+    topology = assignment.topology_assignment if assignment is not None else None
+    if topology is None or topology.levels[-1:] != [labels.HOSTNAME]:
+        return []
+    return [node for node, count in nodes_of(topology) for _ in range(count)]
+
+
+def _suffix(workload: Workload) -> str:
+    identity = f"{workload.metadata.uid}/{attempt_of(workload)}".encode()
+    return b32encode(hashlib.blake2b(identity, digest_size=4).digest()).decode().lower()[:5]
