@@ -1,0 +1,74 @@
+"""The built-in kinds, each with its schema and its strategy: what `Server` serves before any CRD is written.
+
+A kind is built in when `springtide.api` says so. For special treatment write a `Strategy` and list it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import springtide.api as api
+from springtide.api.resources import resource_of
+from springtide.api.schema import definition_name, definitions
+from springtide.server.builtin_rules import (
+    ConfigMapStrategy,
+    EventStrategy,
+    LeaseStrategy,
+    NodeStrategy,
+    PriorityClassStrategy,
+    SecretStrategy,
+    ServiceStrategy,
+)
+from springtide.server.customresources import CustomResourceDefinitionStrategy
+from springtide.server.kinds import ServedKind
+from springtide.server.namespaces import NamespaceStrategy
+from springtide.server.pods import PodStrategy
+from springtide.server.schema import Schema
+from springtide.server.strategy import Strategy
+
+STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
+    ("v1", "Pod"): PodStrategy,
+    ("v1", "Namespace"): NamespaceStrategy,
+    ("v1", "Node"): NodeStrategy,
+    ("v1", "Secret"): SecretStrategy,
+    ("v1", "ConfigMap"): ConfigMapStrategy,
+    ("v1", "Service"): ServiceStrategy,
+    ("v1", "Event"): EventStrategy,
+    ("coordination.k8s.io/v1", "Lease"): LeaseStrategy,
+    ("scheduling.k8s.io/v1", "PriorityClass"): PriorityClassStrategy,
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): CustomResourceDefinitionStrategy,
+}
+
+_SUBRESOURCES = {
+    ("v1", "Pod"): ("binding", "eviction", "log"),
+    ("v1", "Namespace"): ("finalize",),
+}
+
+
+def builtin_kinds() -> Iterator[ServedKind]:
+    """One `ServedKind` for each built-in kind of `springtide.api`."""
+    types = [kind for kind in api.registered() if resource_of(kind).builtin]
+    named = definitions(types)
+    for kind in types:
+        found = resource_of(kind)
+        identity = (found.api_version, found.kind)
+        yield ServedKind(
+            group=found.group,
+            version=found.version,
+            kind=found.kind,
+            plural=found.plural,
+            namespaced=found.namespaced,
+            schema=named[definition_name(kind)],
+            validator=Schema(named[definition_name(kind)], named, null_is_absent=True),
+            singular=found.singular,
+            list_kind=f"{found.kind}List",
+            short_names=found.short_names,
+            categories=found.categories,
+            columns=found.columns,
+            status=found.status,
+            subresources=_SUBRESOURCES.get(identity, ()),
+            builtin=True,
+            storage_version=found.version,
+            definitions=named,
+            strategy=STRATEGIES.get(identity, Strategy)(),
+        )

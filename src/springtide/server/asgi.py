@@ -1,0 +1,246 @@
+"""The server behind HTTPS: a bare ASGI application, and uvicorn that carries it.
+
+Every request passes here, so this file does little: read the body within its limit, identify the user, call
+`Server.handle`, write the answer. A stream ends when the client goes. `up` starts it through `HttpsServer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from springtide.server.authn import Authenticator
+from springtide.server.ca import Credentials
+from springtide.server.documents import OPEN_PATHS
+from springtide.server.inprocess import warning_header
+from springtide.server.request import Request, Response, Stream, User
+from springtide.server.server import Server
+from springtide.server.status import StatusError, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_BODY_BYTES = 3 * 1024 * 1024
+_GZIP_FROM_BYTES = 128 * 1024
+"""Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
+_ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+_PEER_CERTIFICATE = "springtide.peer_certificate"
+
+
+class Application:
+    """The ASGI application."""
+
+    def __init__(self, server: Server, authenticator: Authenticator) -> None:
+        self._server = server
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} connections are not supported")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            user = self._identify(scope, headers)
+            body = await _body(headers, receive)
+        except StatusError as error:
+            await _respond(send, Response(error.code, error.encode()), headers)
+            return
+        query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+        answer = await self._server.handle(
+            Request(scope["method"], scope["path"], query, headers, body, user)
+        )
+        if isinstance(answer, Response):
+            await _respond(send, answer, headers)
+        else:
+            await _stream(send, receive, answer)
+
+    def _identify(self, scope: Scope, headers: dict[str, str]) -> User:
+        if scope["path"] in OPEN_PATHS and "authorization" not in headers:
+            return _ANONYMOUS
+        return self._authenticator.identify(headers.get("authorization", ""), _peer_certificate(scope))
+
+
+class HttpsServer:
+    """Listens, serves until `stop`, and then lets requests finish."""
+
+    def __init__(
+        self,
+        server: Server,
+        authenticator: Authenticator,
+        credentials: Credentials,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        config = uvicorn.Config(
+            Application(server, authenticator),
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=3,
+            ssl_certfile=str(credentials.server_certificate),
+            ssl_keyfile=str(credentials.server_key),
+            ssl_ca_certs=str(credentials.ca_certificate),
+            ssl_cert_reqs=ssl.CERT_OPTIONAL,
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        self._host, self._port = host, port
+        self._uvicorn = _Uvicorn(config)
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, with the port the system chose if none was asked for."""
+        if self._socket is None:
+            raise RuntimeError("the server has not been started")
+        return f"https://{self._host}:{self._socket.getsockname()[1]}"
+
+    async def start(self) -> None:
+        """Bind and serve. Raises OSError if the address is taken."""
+        self._socket = _listen(self._host, self._port)
+        self._task = asyncio.create_task(self._uvicorn.serve(sockets=[self._socket]), name="https")
+        listening = asyncio.create_task(self._uvicorn.listening.wait())
+        await asyncio.wait((self._task, listening), return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            listening.cancel()
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Stop listening, end streams, let requests finish."""
+        self._uvicorn.should_exit = True
+        if self._task is not None:
+            await self._task
+        if self._socket is not None:
+            self._socket.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    """Says when it listens, and leaves signals to whoever runs the process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Protocol(HttpToolsProtocol):
+    """Tells the application which client certificate the connection was opened with."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        certificate = self.transport.get_extra_info("peercert")
+        if certificate:
+            self.scope["extensions"] = {_PEER_CERTIFICATE: certificate}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
+    extensions = scope.get("extensions")
+    return extensions.get(_PEER_CERTIFICATE) if extensions else None
+
+
+async def _body(headers: dict[str, str], receive: Receive) -> bytes:
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise _too_large()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+    return b"".join(parts)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(
+        f"Request entity too large: limit is {MAX_BODY_BYTES}; split the request or shrink the object"
+    )
+
+
+async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
+    body = answer.body
+    listed = [(b"content-type", answer.content_type.encode())]
+    if len(body) >= _GZIP_FROM_BYTES and "gzip" in headers.get("accept-encoding", ""):
+        body = await asyncio.to_thread(gzip.compress, body, 1)
+        listed.append((b"content-encoding", b"gzip"))
+    listed.append((b"content-length", str(len(body)).encode()))
+    _add_extra(listed, answer)
+    await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _add_extra(listed: list[tuple[bytes, bytes]], answer: Response | Stream) -> None:
+    for name, value in answer.headers:
+        listed.append((name.lower().encode(), value.encode("latin-1", "replace")))
+    listed += [(b"warning", warning_header(text).encode("latin-1", "replace")) for text in answer.warnings]
+
+
+async def _stream(send: Send, receive: Receive, answer: Stream) -> None:
+    """Send chunks as they come; whoever ends first, client or stream, ends the other."""
+    listed = [(b"content-type", answer.content_type.encode())]
+    _add_extra(listed, answer)
+    await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+    await send({"type": "http.response.body", "body": b"", "more_body": True})
+    writing = asyncio.current_task()
+    gone = asyncio.create_task(_disconnected(receive))
+    gone.add_done_callback(lambda task: writing.cancel() if writing and not task.cancelled() else None)
+    try:
+        async for chunk in answer.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
+    except asyncio.CancelledError:
+        if not gone.done():
+            raise
+    finally:
+        gone.cancel()
+        await answer.chunks.aclose()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

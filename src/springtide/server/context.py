@@ -1,0 +1,100 @@
+"""What every verb is given: the store, the served kinds, the clock, and the seams to other rooms.
+
+Built once by `Server`; verbs keep no state of their own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from springtide.runtime.clock import Clock
+from springtide.server.kinds import Kinds
+from springtide.server.status import Forbidden
+from springtide.store import Record, Store
+
+_PRIORITY_CLASSES = "scheduling.k8s.io/priorityclasses"
+_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+_NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""Without vowels and look-alikes, as Kubernetes' generated names."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """What part of a container's log is wanted (the query of `pods/log`)."""
+
+    container: str = ""
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    tail_lines: int | None = None
+    since_seconds: int | None = None
+    limit_bytes: int | None = None
+
+
+class LogSource(Protocol):
+    """Reads the logs of pods on this machine's nodes; the node room implements it, `up` wires it in."""
+
+    def logs(self, namespace: str, pod: str, uid: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Chunks of log text. Raises LookupError with a sentence for the user if there is no such log."""
+        ...
+
+
+@dataclass
+class Context:
+    """The server's parts, as verbs see them."""
+
+    store: Store
+    kinds: Kinds
+    clock: Clock
+    log_source: LogSource | None = None
+    documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
+    _stamp: tuple[int, str] = (0, "")
+    _namespaces: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def timestamp(self) -> str:
+        """The time as `metav1.Time`: whole seconds, UTC. Formatted once a second."""
+        now = self.clock.now()
+        second = int(now.timestamp())
+        if second != self._stamp[0]:
+            self._stamp = (second, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        return self._stamp[1]
+
+    def is_terminating(self, namespace: Record) -> bool:
+        """Whether a namespace, given by its latest record, is being deleted. Parsed once a revision."""
+        known = self._namespaces.get(namespace.key)
+        if known is None or known[0] != namespace.revision:
+            metadata = msgspec.json.decode(namespace.value)["metadata"]
+            known = self._namespaces[namespace.key] = (namespace.revision, "deletionTimestamp" in metadata)
+        return known[1]
+
+    def priority_of(self, class_name: str) -> int:
+        """What a PriorityClass is worth; without a name, the one that is the global default, or 0."""
+        if class_name:
+            record = self.store.latest(_PRIORITY_CLASSES, class_name)
+            if record is None and class_name in _SYSTEM_PRIORITIES:
+                return _SYSTEM_PRIORITIES[class_name]
+            if record is None:
+                raise Forbidden(f"no PriorityClass with name {class_name} was found")
+            return int(msgspec.json.decode(record.value).get("value", 0))
+        return self._default_priority() if self.store.count(_PRIORITY_CLASSES) else 0
+
+    def _default_priority(self) -> int:
+        classes = [msgspec.json.decode(one.value) for one in self.store.page(_PRIORITY_CLASSES).records]
+        defaults = [int(one.get("value", 0)) for one in classes if one.get("globalDefault")]
+        return max(defaults, default=0)
+
+    def new_uid(self) -> str:
+        return str(uuid.UUID(int=self.clock.random.getrandbits(128), version=4))
+
+    def name_suffix(self) -> str:
+        return "".join(self.clock.random.choices(_NAME_ALPHABET, k=5))

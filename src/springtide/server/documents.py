@@ -1,0 +1,131 @@
+"""Everything that is no object: version, health, discovery, OpenAPI, metrics.
+
+Called by `Server` for paths that are no resource path of a served kind.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+import msgspec
+from prometheus_client import REGISTRY, generate_latest
+
+import springtide
+from springtide.server import discovery, openapi
+from springtide.server.context import Context
+from springtide.server.request import Request, Response
+from springtide.server.status import MethodNotAllowed, NotFound
+
+KUBERNETES_VERSION = ("1", "34")
+"""The Kubernetes API this server follows; clients check it for skew."""
+
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+"""What may be read without credentials: a probe has none."""
+
+
+async def serve(context: Context, request: Request) -> Response:
+    """Answer a document, or raise NotFound."""
+    if request.method not in ("GET", "HEAD"):
+        if _is_document(request.path):
+            raise MethodNotAllowed(f"{request.method} is not supported on {request.path}; supported: GET")
+        raise _unknown(request.path)
+    path = request.path.rstrip("/") or "/"
+    simple = _SIMPLE.get(path)
+    if simple is not None:
+        return simple(context)
+    if path.split("/")[1] in ("livez", "readyz", "healthz"):
+        return _text("ok")
+    if path == "/openapi/v2":
+        return _cached(context, request, path, lambda: msgspec.json.encode(openapi.v2(tuple(context.kinds))))
+    if path == "/openapi/v3":
+        return _cached(
+            context, request, path, lambda: msgspec.json.encode(openapi.v3_index(tuple(context.kinds)))
+        )
+    if path.startswith("/openapi/v3/"):
+        return _openapi_v3(context, request, path.removeprefix("/openapi/v3/"))
+    found = discovery.serve(context, request, path)
+    if found is None:
+        raise _unknown(request.path)
+    return found
+
+
+def _openapi_v3(context: Context, request: Request, group_version: str) -> Response:
+    """`api/v1` or `apis/<group>/<version>`."""
+    wanted = group_version.removeprefix("apis/").removeprefix("api/")
+    if not any(kind.api_version == wanted for kind in context.kinds):
+        raise _unknown(f"/openapi/v3/{group_version}")
+    return _cached(
+        context,
+        request,
+        f"/openapi/v3/{wanted}",
+        lambda: msgspec.json.encode(openapi.v3(tuple(context.kinds), wanted)),
+    )
+
+
+def _cached(context: Context, request: Request, path: str, make: Callable[[], bytes]) -> Response:
+    """Big documents are made once for each state of the served kinds, and not sent again to who has them."""
+    generation = context.kinds.generation
+    known = context.documents.get(path)
+    if known is None or known[0] != generation:
+        known = context.documents[path] = (generation, make())
+    etag = f'"{path}-{generation}"'
+    if request.headers.get("if-none-match") == etag:
+        return Response(304, b"", headers=(("Etag", etag),))
+    return Response(200, known[1], headers=(("Etag", etag), ("Cache-Control", "no-cache, private")))
+
+
+def _version(context: Context) -> Response:
+    major, minor = KUBERNETES_VERSION
+    body = {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"v{major}.{minor}.0+springtide.{springtide.__version__}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "",
+        "goVersion": "",
+        "compiler": platform.python_implementation(),
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+    return Response(200, msgspec.json.encode(body))
+
+
+def _paths(context: Context) -> Response:
+    groups = sorted({f"/apis/{kind.group}" for kind in context.kinds if kind.group})
+    versions = sorted({f"/apis/{kind.api_version}" for kind in context.kinds if kind.group})
+    fixed = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+    ]
+    return Response(200, msgspec.json.encode({"paths": sorted([*fixed, "/version", *groups, *versions])}))
+
+
+def _metrics(context: Context) -> Response:
+    return Response(200, generate_latest(REGISTRY), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _text(text: str) -> Response:
+    return Response(200, text.encode(), content_type="text/plain; charset=utf-8")
+
+
+_SIMPLE: dict[str, Callable[[Context], Response]] = {
+    "/": _paths,
+    "/version": _version,
+    "/metrics": _metrics,
+}
+
+
+def _is_document(path: str) -> bool:
+    return path in _SIMPLE or path in OPEN_PATHS or path.startswith("/openapi/")
+
+
+def _unknown(path: str) -> NotFound:
+    return NotFound(f"the server could not find the requested resource: {path}")

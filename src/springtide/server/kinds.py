@@ -1,0 +1,116 @@
+"""The kinds this server serves: built-in ones from `springtide.api`, others from CustomResourceDefinitions.
+
+A `ServedKind` is all that the verbs, discovery, OpenAPI and tables need to know of one kind in one version.
+`Kinds` is the registry; CRDs come and go in it the moment they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from springtide.api.resources import Column
+from springtide.server.schema import Schema
+from springtide.server.strategy import Strategy
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, eq=False)
+class ServedKind:
+    """One kind in one served version. `schema` is its OpenAPI v3 schema, `validator` the same compiled."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    schema: dict[str, Any]
+    validator: Schema
+    singular: str = ""
+    list_kind: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    status: bool = False
+    subresources: tuple[str, ...] = ()
+    """Subresources beyond status: binding, log, finalize …"""
+    builtin: bool = True
+    storage_version: str = ""
+    """The version objects are stored in (same group); equal to `version` for built-in kinds."""
+    definitions: dict[str, Any] = field(default_factory=dict)
+    """Named schemas that `schema` refers to."""
+    strategy: Strategy = field(default_factory=Strategy)
+    selectable_fields: dict[str, str] = field(default_factory=dict)
+    """Field-selector keys of a CRD: key -> dotted path."""
+    scale: dict[str, str] = field(default_factory=dict)
+    """JSON paths of the scale subresource (specReplicasPath …); empty: the kind has none."""
+    warning: str = ""
+    """Sent with every answer, for deprecated versions."""
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def stored_api_version(self) -> str:
+        version = self.storage_version or self.version
+        return f"{self.group}/{version}" if self.group else version
+
+    @property
+    def has_spec(self) -> bool:
+        """Whether objects count generations: every kind but the plain data ones (ConfigMap, Event …)."""
+        return not self.builtin or "spec" in self.validator.properties
+
+    @property
+    def all_subresources(self) -> tuple[str, ...]:
+        """Every subresource, status and scale included."""
+        listed = [*self.subresources]
+        if self.status:
+            listed.append("status")
+        if self.scale:
+            listed.append("scale")
+        return tuple(sorted(listed))
+
+    @property
+    def resource(self) -> str:
+        """The collection in the store; the same for all versions."""
+        return f"{self.group}/{self.plural}" if self.group else self.plural
+
+    @property
+    def qualified_plural(self) -> str:
+        """How messages name it: `pods`, `trainjobs.trainer.kubeflow.org`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+class Kinds:
+    """All served kinds, by what a path says of them."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[tuple[str, str, str], ServedKind] = {}
+        self.generation = 0
+        """Grows with every change, so that discovery and OpenAPI documents can be cached."""
+
+    def add(self, kind: ServedKind) -> None:
+        self._by_path[(kind.group, kind.version, kind.plural)] = kind
+        self.generation += 1
+
+    def remove(self, group: str, plural: str) -> None:
+        """Stop serving a kind in every version."""
+        for path in [path for path in self._by_path if path[0] == group and path[2] == plural]:
+            del self._by_path[path]
+        self.generation += 1
+
+    def find(self, group: str, version: str, plural: str) -> ServedKind | None:
+        return self._by_path.get((group, version, plural))
+
+    def versions(self, group: str, plural: str) -> list[ServedKind]:
+        return [kind for kind in self._by_path.values() if kind.group == group and kind.plural == plural]
+
+    def named(self, group: str, kind: str) -> ServedKind | None:
+        """Any version of a kind."""
+        return next((found for found in self if found.group == group and found.kind == kind), None)
+
+    def __iter__(self) -> Iterator[ServedKind]:
+        return iter(tuple(self._by_path.values()))

@@ -1,0 +1,128 @@
+"""PATCH on an object or a subresource: JSON, merge and strategic merge patches, and server-side apply.
+
+The patch is applied to the latest state in the same event-loop step that stores the result, so a patch
+without a resourceVersion never conflicts. Each form gives a new whole object; from there `update.revise`
+takes over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from springtide.server import bodies, metadata
+from springtide.server.apply import ApplyConflict, apply
+from springtide.server.context import Context
+from springtide.server.create import prepare, store_new
+from springtide.server.json_patch import PatchError, apply_json_patch
+from springtide.server.kinds import ServedKind
+from springtide.server.merge_patch import apply_merge_patch
+from springtide.server.persist import decode, key_of, latest, not_found
+from springtide.server.request import Request, Response
+from springtide.server.routes import Route
+from springtide.server.schema_rules import FieldError
+from springtide.server.status import BadRequest, Conflict, Invalid, UnsupportedMediaType
+from springtide.server.strategic_patch import apply_strategic_patch
+from springtide.server.update import revise
+
+Json = dict[str, Any]
+
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+_STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+_APPLY = ("application/apply-patch+yaml", "application/apply-patch+json")
+
+
+async def patch(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
+    """Answers 200 with the stored object, or 201 if an apply created it."""
+    if request.media_type in _APPLY:
+        return await _apply(context, request, route, kind)
+    record = latest(context, kind, route.namespace, route.name)
+    old = decode(record, kind)
+    new = _patched(old, request, kind)
+    if not isinstance(new, dict):
+        raise BadRequest(f"the patch must leave an object, not {type(new).__name__}")
+    metadata.place(new, kind, route.namespace)
+    warnings = bodies.prune_unknown(new, kind, request)
+    body = await revise(context, request, route, kind, record, old, new)
+    return Response(200, body, warnings=tuple(warnings))
+
+
+def _patched(old: Json, request: Request, kind: ServedKind) -> Any:
+    body, media_type = bodies.parse(request), request.media_type
+    try:
+        if media_type == _JSON_PATCH:
+            return apply_json_patch(old, body)
+        if media_type == _MERGE_PATCH:
+            return apply_merge_patch(old, body)
+        if media_type == _STRATEGIC_PATCH and kind.builtin:
+            return apply_strategic_patch(old, body, kind.validator)
+    except PatchError as error:
+        raise _refused(error, old, kind) from error
+    known = [_JSON_PATCH, _MERGE_PATCH, *([_STRATEGIC_PATCH] if kind.builtin else []), _APPLY[0]]
+    raise UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
+    )
+
+
+def _refused(error: PatchError, old: Json, kind: ServedKind) -> BadRequest | Invalid:
+    if error.malformed:
+        return BadRequest(f"the patch cannot be read: {error}")
+    name = old["metadata"]["name"]
+    return Invalid(
+        f'the patch does not fit {kind.kind} "{name}": {error}',
+        name=name,
+        group=kind.group,
+        kind=kind.kind,
+        causes=[FieldError("FieldValueInvalid", error.field, error.rule)],
+    )
+
+
+async def _apply(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
+    """Server-side apply: the body is what this manager wants to own, all of it."""
+    if not request.query.get("fieldManager"):
+        raise BadRequest("fieldManager is required for apply patch")
+    config = bodies.parse_object(request)
+    metadata.place(config, kind, route.namespace)
+    warnings = bodies.prune_unknown(config, kind, request)
+    record = context.store.latest(kind.resource, key_of(kind, route.namespace, route.name))
+    old = decode(record, kind) if record is not None else None
+    _check_target(config, old, route, kind)
+    try:
+        new = apply(
+            old,
+            config,
+            manager=request.field_manager,
+            force=request.flag("force"),
+            schema=kind.validator,
+            subresource=route.subresource,
+            now=context.now(),
+            api_version=kind.api_version,
+        )
+    except ApplyConflict as error:
+        causes = [FieldError(cause["reason"], cause["field"], cause["message"]) for cause in error.causes]
+        raise Conflict(
+            str(error), name=route.name, group=kind.group, kind=kind.plural, causes=causes
+        ) from error
+    except PatchError as error:
+        raise _refused(error, config, kind) from error
+    if record is None or old is None:
+        prepare(new, kind, route.namespace, context)
+        body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
+        return Response(201, body, warnings=tuple(warnings))
+    body = await revise(context, request, route, kind, record, old, new, managed=True)
+    return Response(200, body, warnings=tuple(warnings))
+
+
+def _check_target(config: Json, old: Json | None, route: Route, kind: ServedKind) -> None:
+    """Apply creates what is missing, but never a subresource, nor an object that is named by uid."""
+    meta = config["metadata"]
+    if meta.setdefault("name", route.name) != route.name:
+        raise BadRequest(f"metadata.name is {meta['name']!r}, the URL names {route.name!r}")
+    if meta.get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil in an apply patch")
+    if old is not None:
+        metadata.check_preconditions(config, old, kind)
+    elif route.subresource:
+        raise not_found(kind, route.name)
+    elif meta.get("uid") or meta.get("resourceVersion"):
+        raise metadata.conflict(kind, route.name, "the object named by uid or resourceVersion does not exist")

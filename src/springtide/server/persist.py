@@ -1,0 +1,75 @@
+"""The last step of every write: stamp the revision, encode once, hand to the store, wait until it is durable.
+
+Called by the create, update and delete verbs, always in the same event-loop step in which they read the
+latest state: nothing else can have been written in between, so no write is ever lost or silently
+overwritten.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from springtide.server.context import Context
+from springtide.server.kinds import ServedKind
+from springtide.server.status import NotFound, ServiceUnavailable
+from springtide.store import Record, WriteFailed
+
+Json = dict[str, Any]
+
+
+def key_of(kind: ServedKind, namespace: str, name: str) -> str:
+    return f"{namespace}/{name}" if kind.namespaced else name
+
+
+def latest(context: Context, kind: ServedKind, namespace: str, name: str) -> Record:
+    """The state a write builds on. Raises NotFound."""
+    record = context.store.latest(kind.resource, key_of(kind, namespace, name))
+    if record is None:
+        raise not_found(kind, name)
+    return record
+
+
+def not_found(kind: ServedKind, name: str) -> NotFound:
+    return NotFound(
+        f'{kind.qualified_plural} "{name}" not found', name=name, group=kind.group, kind=kind.plural
+    )
+
+
+def decode(record: Record, kind: ServedKind) -> Json:
+    """The object of a record, in the version of `kind`."""
+    obj: Json = msgspec.json.decode(record.value)
+    obj["apiVersion"] = kind.api_version
+    return obj
+
+
+def in_version(value: bytes, kind: ServedKind) -> bytes:
+    """Stored bytes as served in the version of `kind`; the bytes themselves for the stored version."""
+    if kind.api_version == kind.stored_api_version:
+        return value
+    return msgspec.json.encode({**msgspec.json.decode(value), "apiVersion": kind.api_version})
+
+
+async def persist(
+    context: Context, kind: ServedKind, obj: Json, *, expected: int, deleted: bool = False
+) -> bytes:
+    """Write `obj` as the revision after `expected` (0: it is new); returns its stored JSON once durable."""
+    store, metadata = context.store, obj["metadata"]
+    metadata["resourceVersion"] = str(store.next_revision)
+    if obj["apiVersion"] != kind.stored_api_version:
+        obj = {**obj, "apiVersion": kind.stored_api_version}
+    key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
+    try:
+        record = await store.write(
+            kind.resource, key, msgspec.json.encode(obj), expected=expected, deleted=deleted
+        )
+    except WriteFailed as error:
+        raise unavailable(error) from error
+    kind.strategy.after_write(obj, context, deleted=deleted)
+    return record.value
+
+
+def unavailable(error: WriteFailed) -> ServiceUnavailable:
+    hint = f"; {error.hint}" if error.hint else ""
+    return ServiceUnavailable(f"the write was not stored: {error}{hint}", retry_after_seconds=1)

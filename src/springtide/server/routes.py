@@ -1,0 +1,56 @@
+"""From a URL path to what it addresses.
+
+    /api/v1/namespaces/{ns}/pods/{name}/{subresource}
+    /apis/{group}/{version}/{resource}/{name}/{subresource}
+    /apis/{group}/{version}/namespaces/{ns}/{resource}/…
+
+Everything that is no resource path (discovery, health, OpenAPI) stays a plain path. Called by
+`Server.handle`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+_NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A resource path, taken apart. Empty strings where the path has no such part."""
+
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+@lru_cache(maxsize=4096)
+def parse(path: str) -> Route | None:
+    """The resource route of a path, or None if the path addresses something else."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "api" and len(parts) >= 3:
+        return _resource("", parts[1], parts[2:])
+    if parts[0] == "apis" and len(parts) >= 4:
+        return _resource(parts[1], parts[2], parts[3:])
+    return None
+
+
+def _resource(group: str, version: str, rest: list[str]) -> Route | None:
+    if not all(rest):
+        return None
+    if (
+        rest[0] == "namespaces"
+        and len(rest) >= 3
+        and not (group == "" and len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES)
+    ):
+        namespace, rest = rest[1], rest[2:]
+    else:
+        namespace = ""
+    if len(rest) > 3:
+        return None
+    plural, name, subresource = (*rest, "", "")[:3]
+    return Route(group, version, plural, namespace, name, subresource)

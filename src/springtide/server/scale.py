@@ -1,0 +1,98 @@
+"""The scale subresource: one number of replicas, wherever a CRD keeps it (`autoscaling/v1` Scale).
+
+Served for CRDs that declare `subresources.scale`; `kubectl scale` and autoscalers speak it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from springtide.server import bodies
+from springtide.server.context import Context
+from springtide.server.json_patch import PatchError, apply_json_patch
+from springtide.server.kinds import ServedKind
+from springtide.server.merge_patch import apply_merge_patch
+from springtide.server.persist import decode, latest
+from springtide.server.request import Answer, Request, Response
+from springtide.server.routes import Route
+from springtide.server.status import BadRequest, bad_value, invalid
+from springtide.server.update import revise
+
+Json = dict[str, Any]
+
+
+async def read(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
+    """Answers 200 with the Scale."""
+    obj = decode(latest(context, kind, route.namespace, route.name), kind)
+    return Response(200, msgspec.json.encode(_scale_of(obj, kind)))
+
+
+async def write(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
+    """PUT or PATCH of the Scale: only spec.replicas has an effect."""
+    record = latest(context, kind, route.namespace, route.name)
+    old = decode(record, kind)
+    wanted = _wanted(request, _scale_of(old, kind))
+    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        fault = bad_value("spec.replicas", replicas, "must be a whole number, 0 or more")
+        raise invalid("autoscaling", "Scale", route.name, [fault])
+    new = msgspec.json.decode(msgspec.json.encode(old))
+    if version := (wanted.get("metadata") or {}).get("resourceVersion"):
+        new["metadata"]["resourceVersion"] = version
+    _put(new, kind.scale["specReplicasPath"], replicas)
+    main = Route(route.group, route.version, route.plural, route.namespace, route.name)
+    body = await revise(context, request, main, kind, record, old, new)
+    return Response(200, msgspec.json.encode(_scale_of(msgspec.json.decode(body), kind)))
+
+
+VERBS: dict[str, Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]] = {
+    "GET": read,
+    "PUT": write,
+    "PATCH": write,
+}
+
+
+def _wanted(request: Request, current: Json) -> Json:
+    if request.method == "PUT":
+        return bodies.parse_object(request)
+    body = bodies.parse(request)
+    try:
+        patched = (
+            apply_json_patch(current, body) if isinstance(body, list) else apply_merge_patch(current, body)
+        )
+    except PatchError as error:
+        raise BadRequest(f"the patch does not fit the Scale: {error}") from error
+    if not isinstance(patched, dict):
+        raise BadRequest("the patch must leave an object")
+    return patched
+
+
+def _scale_of(obj: Json, kind: ServedKind) -> Json:
+    meta, paths = obj["metadata"], kind.scale
+    status: Json = {"replicas": _at(obj, paths.get("statusReplicasPath", "")) or 0}
+    if selector := _at(obj, paths.get("labelSelectorPath", "")):
+        status["selector"] = selector
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": {"replicas": _at(obj, paths["specReplicasPath"]) or 0},
+        "status": status,
+    }
+
+
+def _at(obj: Any, path: str) -> Any:
+    for step in path.strip(".").split("."):
+        obj = obj.get(step) if isinstance(obj, dict) else None
+    return obj
+
+
+def _put(obj: Json, path: str, value: int) -> None:
+    *parents, last = path.strip(".").split(".")
+    for step in parents:
+        obj = obj.setdefault(step, {})
+    obj[last] = value

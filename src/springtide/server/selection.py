@@ -1,0 +1,74 @@
+"""Which objects of a collection a request is about: label selector, field selector, namespace, name.
+
+Called by the list, watch and deletecollection verbs. What it derives from a record (labels, selectable
+fields) is kept in the record's memo, so that many watchers with selectors parse each object once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from springtide.api.selectors import Fields, Labels, parse_fields, parse_labels
+from springtide.server.kinds import ServedKind
+from springtide.server.request import Request
+from springtide.server.routes import Route
+from springtide.server.status import BadRequest
+from springtide.store import Record
+
+_COMMON_FIELDS = {"metadata.name": "metadata.name", "metadata.namespace": "metadata.namespace"}
+
+
+class _Attributes(msgspec.Struct, frozen=True):
+    labels: dict[str, str]
+    fields: dict[str, str]
+
+
+class Selection:
+    """A parsed selection. Raises BadRequest for a selector that does not parse or names an unknown field."""
+
+    def __init__(self, kind: ServedKind, route: Route, request: Request) -> None:
+        self._paths = {**_COMMON_FIELDS, **kind.strategy.selectable_fields, **kind.selectable_fields}
+        try:
+            self._labels: Labels = parse_labels(request.query.get("labelSelector", ""))
+            self._fields: Fields = parse_fields(request.query.get("fieldSelector", ""))
+        except ValueError as error:
+            raise BadRequest(f"unable to parse selector: {error}") from error
+        for path, _, _ in self._fields.terms:
+            if path not in self._paths:
+                raise BadRequest(
+                    f"field label not supported: {path}; {kind.plural} have {', '.join(sorted(self._paths))}"
+                )
+        self.prefix = self._key_prefix(kind, route)
+        self.selects_all = not self._labels.requirements and not self._fields.terms
+
+    def matches(self, record: Record) -> bool:
+        if self.selects_all:
+            return True
+        if record.memo is None:
+            record.memo = self._attributes(record)
+        attributes: _Attributes = record.memo
+        return self._labels.matches(attributes.labels) and self._fields.matches(
+            lambda path: attributes.fields.get(path, "")
+        )
+
+    def _key_prefix(self, kind: ServedKind, route: Route) -> str:
+        """The narrowest range of keys that holds everything selected."""
+        if not kind.namespaced:
+            return ""
+        namespace = route.namespace or self._fields.required("metadata.namespace") or ""
+        return f"{namespace}/" if namespace else ""
+
+    def _attributes(self, record: Record) -> _Attributes:
+        obj = msgspec.json.decode(record.value)
+        fields = {key: _text_at(obj, path) for key, path in self._paths.items()}
+        return _Attributes(obj["metadata"].get("labels") or {}, fields)
+
+
+def _text_at(obj: Any, path: str) -> str:
+    for step in path.split("."):
+        obj = obj.get(step) if isinstance(obj, dict) else None
+    if obj is None:
+        return ""
+    return str(obj).lower() if isinstance(obj, bool) else str(obj)

@@ -1,0 +1,132 @@
+"""The embedded Kubernetes API: one request in, one answer out, whatever carries them.
+
+`handle` finds what the path addresses, checks that it exists, and calls the verb's file. Failures become
+`metav1.Status` answers here and nowhere else. Wired by `up`; carried by `asgi` (HTTPS) and `inprocess`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from springtide.runtime.clock import Clock
+from springtide.server import binding, documents, log, namespaces, scale
+from springtide.server.admission import builtin_kinds
+from springtide.server.context import Context, LogSource
+from springtide.server.create import create
+from springtide.server.customresources import serve_stored
+from springtide.server.delete import delete
+from springtide.server.deletecollection import deletecollection
+from springtide.server.get import get
+from springtide.server.kinds import Kinds, ServedKind
+from springtide.server.list import list_
+from springtide.server.patch import patch
+from springtide.server.persist import unavailable
+from springtide.server.request import Answer, Request, Response
+from springtide.server.routes import Route, parse
+from springtide.server.status import InternalError, MethodNotAllowed, NotFound, StatusError
+from springtide.server.update import update
+from springtide.server.watch import watch
+from springtide.store import Store, WriteFailed
+
+Verb = Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]
+
+_log = structlog.get_logger("server")
+
+_ON_COLLECTION: dict[str, Verb] = {"GET": list_, "POST": create, "DELETE": deletecollection}
+_ON_OBJECT: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
+_ON_STATUS: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch}
+_ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
+    ("pods", "binding"): {"POST": binding.bind},
+    ("pods", "eviction"): {"POST": binding.evict},
+    ("pods", "log"): {"GET": log.read},
+    ("namespaces", "finalize"): {"PUT": namespaces.finalize},
+}
+_READS = ("GET", "HEAD")
+
+
+class Server:
+    """The API over `store`. Call `start` once before the first request."""
+
+    def __init__(self, store: Store, *, clock: Clock, log_source: LogSource | None = None) -> None:
+        self.context = Context(store=store, kinds=Kinds(), clock=clock, log_source=log_source)
+        for kind in builtin_kinds():
+            self.context.kinds.add(kind)
+
+    async def start(self) -> None:
+        """Serve the CRDs the store holds, and make the namespaces every cluster has."""
+        serve_stored(self.context)
+        await namespaces.create_initial(self.context)
+
+    def serve_logs_from(self, source: LogSource) -> None:
+        """From now on `pods/log` asks `source` (the node room starts after the server)."""
+        self.context.log_source = source
+
+    async def handle(self, request: Request) -> Answer:
+        """Answer one authenticated request. Never raises but for cancellation."""
+        try:
+            return await self._dispatch(request)
+        except StatusError as error:
+            return await self._failed(request, error)
+        except Exception as error:  # noqa: BLE001 - the boundary of the server: a fault of ours is an answer too
+            _log.exception("request failed", method=request.method, path=request.path)
+            text = f"{type(error).__name__} while handling the request; the server's log has the details"
+            return _answer(InternalError(text))
+
+    async def _dispatch(self, request: Request) -> Answer:
+        route = parse(request.path)
+        if route is None:
+            return await documents.serve(self.context, request)
+        kind = self.context.kinds.find(route.group, route.version, route.plural)
+        if kind is None or (route.namespace and not kind.namespaced):
+            return await documents.serve(self.context, request)
+        answer = await self._verb(request, route, kind)(self.context, request, route, kind)
+        if kind.warning:
+            answer.warnings = (*answer.warnings, kind.warning)
+        return answer
+
+    def _verb(self, request: Request, route: Route, kind: ServedKind) -> Verb:
+        if request.method == "GET" and (not route.name or request.flag("watch")) and not route.subresource:
+            return watch if request.flag("watch") else list_
+        verb = _verbs(route, kind).get("GET" if request.method == "HEAD" else request.method)
+        if verb is None:
+            raise MethodNotAllowed(
+                f"{request.method} is not supported on {request.path}; "
+                f"supported: {', '.join(sorted(_verbs(route, kind)))}"
+            )
+        if kind.namespaced and route.name and not route.namespace:
+            raise NotFound(f"{kind.kind} is namespaced: the path needs namespaces/<namespace>")
+        return verb
+
+    async def _failed(self, request: Request, error: StatusError) -> Response:
+        """A refusal may rest on a write that is not durable yet; say it only once that write is."""
+        if request.method not in _READS:
+            try:
+                await self.context.store.settle()
+            except WriteFailed as failed:
+                return _answer(unavailable(failed))
+        return _answer(error)
+
+
+def _verbs(route: Route, kind: ServedKind) -> dict[str, Verb]:
+    """What can be done at this path. Raises NotFound for a subresource the kind does not have."""
+    if not route.name:
+        return _ON_COLLECTION
+    if not route.subresource:
+        return _ON_OBJECT
+    if route.subresource == "status" and kind.status:
+        return _ON_STATUS
+    if route.subresource == "scale" and kind.scale:
+        return scale.VERBS
+    found = _ON_SUBRESOURCE.get((kind.resource, route.subresource))
+    if found is None:
+        raise NotFound(f"{kind.qualified_plural} have no subresource {route.subresource!r}")
+    return found
+
+
+def _answer(error: StatusError) -> Response:
+    headers: tuple[tuple[str, str], ...] = ()
+    if "retryAfterSeconds" in error.details:
+        headers = (("Retry-After", str(error.details["retryAfterSeconds"])),)
+    return Response(error.code, error.encode(), headers=headers)

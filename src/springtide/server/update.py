@@ -1,0 +1,132 @@
+"""PUT on an object or its status: the whole new state, checked against the version it was based on.
+
+`revise` is the course every change of an existing object takes; the patch verb calls it too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from springtide.server import bodies, metadata
+from springtide.server.apply import track_update
+from springtide.server.context import Context
+from springtide.server.kinds import ServedKind
+from springtide.server.persist import decode, latest, persist
+from springtide.server.request import Request, Response
+from springtide.server.routes import Route
+from springtide.server.status import invalid
+from springtide.store import Record
+
+Json = dict[str, Any]
+
+
+async def update(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
+    """Answers 200 with the stored object; an update that changes nothing writes nothing."""
+    new = bodies.parse_object(request)
+    record = latest(context, kind, route.namespace, route.name)
+    old = decode(record, kind)
+    metadata.place(new, kind, route.namespace)
+    warnings = bodies.prune_unknown(new, kind, request)
+    body = await revise(context, request, route, kind, record, old, new)
+    return Response(200, body, warnings=tuple(warnings))
+
+
+async def revise(
+    context: Context,
+    request: Request,
+    route: Route,
+    kind: ServedKind,
+    record: Record,
+    old: Json,
+    new: Json,
+    *,
+    managed: bool = False,
+) -> bytes:
+    """Make `new` the state after `record` (whose object is `old`), within what the subresource may change.
+
+    `managed`: `new` carries its managedFields already (server-side apply). Returns the stored JSON.
+    """
+    metadata.check_preconditions(new, old, kind)
+    new = {**new, "metadata": {**new["metadata"]}}  # a patch shares what it did not touch with `old`
+    metadata.keep_identity(new, old)
+    new = _within_subresource(new, old, kind, route.subresource)
+    complete(new, old, kind)
+    metadata.bump_generation(new, old, kind)
+    if _same(new, old, with_owners=managed):
+        return await _unchanged(context, record, old)
+    if not managed:
+        new["metadata"]["managedFields"] = track_update(
+            old,
+            new,
+            manager=request.field_manager,
+            subresource=route.subresource,
+            now=context.now(),
+            schema=kind.validator,
+            api_version=kind.api_version,
+        )
+    if bodies.is_dry_run(request):
+        return msgspec.json.encode(new)
+    gone = metadata.goes_away(new, kind)
+    return await persist(context, kind, new, expected=record.revision, deleted=gone)
+
+
+def complete(new: Json, old: Json, kind: ServedKind) -> None:
+    """Default and validate a changed object, in place. Raises Invalid naming every wrong field."""
+    kind.validator.default(new)
+    errors = kind.validator.validate(new, old)
+    if not errors:
+        kind.strategy.default(new)
+        kind.strategy.before_update(new, old)
+        errors = [
+            *metadata.validate(new, old),
+            *kind.strategy.validate(new),
+            *kind.strategy.validate_update(new, old),
+        ]
+    if errors:
+        raise invalid(kind.group, kind.kind, old["metadata"]["name"], errors)
+
+
+def _within_subresource(new: Json, old: Json, kind: ServedKind, subresource: str) -> Json:
+    """Each path changes its own part only: the main one all but status, `status` nothing but status."""
+    if subresource == "status":
+        changed = {**old, "metadata": _status_metadata(new, old, kind)}
+        changed.pop("status", None)
+        if "status" in new:
+            changed["status"] = new["status"]
+        return changed
+    if kind.status:
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = old["status"]
+    return new
+
+
+def _status_metadata(new: Json, old: Json, kind: ServedKind) -> Json:
+    """Status writers of built-in kinds may also set labels and annotations; those of CRDs may not."""
+    taken = ("managedFields", "labels", "annotations") if kind.builtin else ("managedFields",)
+    result = {key: value for key, value in old["metadata"].items() if key not in taken}
+    result.update({key: new["metadata"][key] for key in taken if new["metadata"].get(key)})
+    return result
+
+
+def _same(new: Json, old: Json, *, with_owners: bool) -> bool:
+    """Whether nothing changed. Ownership counts only where it was asked for; its times never do."""
+    if any(new.get(key) != old.get(key) for key in (new.keys() | old.keys()) - {"metadata"}):
+        return False
+    new_meta, old_meta = new["metadata"], old["metadata"]
+    for key in (new_meta.keys() | old_meta.keys()) - {"managedFields"}:
+        if (new_meta.get(key) or None) != (old_meta.get(key) or None):
+            return False
+    return not with_owners or _without_times(new_meta) == _without_times(old_meta)
+
+
+def _without_times(meta: Json) -> list[Json]:
+    return [{**entry, "time": None} for entry in meta.get("managedFields") or []]
+
+
+async def _unchanged(context: Context, record: Record, old: Json) -> bytes:
+    if record.revision > context.store.revision:
+        await context.store.settle()
+    return msgspec.json.encode(old)

@@ -1,0 +1,154 @@
+"""GET of a collection with `watch=true`: every change from a revision on, as a stream of JSON lines.
+
+A watch starts where a list ended, or with the collection as it is (`resourceVersion` unset or 0, or
+`sendInitialEvents`). Bookmarks tell a quiet watcher how far the store has moved. The stream ends after
+`timeoutSeconds`, when the client goes, or when the client is too slow; then it resumes from its last version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from springtide.server.context import Context
+from springtide.server.forms import Form, accepted, render_one
+from springtide.server.kinds import ServedKind
+from springtide.server.persist import in_version
+from springtide.server.request import Request, Stream
+from springtide.server.routes import Route
+from springtide.server.selection import Selection
+from springtide.server.status import BadRequest, Expired
+from springtide.store import Compacted, Event, FutureRevision, Record, Watcher, WatcherTooSlow
+
+BOOKMARK_SECONDS = 30.0
+_LONGEST_SECONDS = 3600
+_EVENTS_A_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """One watch request, parsed."""
+
+    context: Context
+    request: Request
+    kind: ServedKind
+    form: Form
+    selection: Selection
+    bookmarks: bool
+    seconds: float
+
+
+async def watch(context: Context, request: Request, route: Route, kind: ServedKind) -> Stream:
+    """Answers 200 with a stream; a revision that is no longer kept is an ERROR event with status 410."""
+    seconds = _number(request, "timeoutSeconds") or _LONGEST_SECONDS
+    this = _Watch(
+        context,
+        request,
+        kind,
+        accepted(request),
+        Selection(kind, route, request),
+        request.flag("allowWatchBookmarks"),
+        seconds,
+    )
+    start = _number(request, "resourceVersion")
+    with_state = request.query.get("sendInitialEvents", "true" if start == 0 else "false") == "true"
+    after = context.store.revision if with_state or start == 0 else start
+    try:
+        watcher = context.store.watch(kind.resource, this.selection.prefix, after=after)
+    except (Compacted, FutureRevision) as error:
+        return Stream(_only(_error_line(str(error))))
+    initial = context.store.page(kind.resource, this.selection.prefix).records if with_state else []
+    ends_initial = with_state and "sendInitialEvents" in request.query
+    return Stream(_stream(this, watcher, initial, after if ends_initial else None))
+
+
+async def _stream(
+    this: _Watch, watcher: Watcher, initial: list[Record], initial_revision: int | None
+) -> AsyncGenerator[bytes, None]:
+    clock = this.context.clock
+    ends_at = clock.monotonic() + this.seconds
+    try:
+        for chunk in _chunks(_line(this, "ADDED", r.value) for r in initial if this.selection.matches(r)):
+            yield chunk
+        if initial_revision is not None:
+            yield _bookmark(this, initial_revision, initial_ends=True)
+        while not watcher.closed:
+            left = ends_at - clock.monotonic()
+            events = await watcher.batch(min(left, BOOKMARK_SECONDS))
+            for chunk in _chunks(line for event in events if (line := _event_line(this, event))):
+                yield chunk
+            if this.bookmarks and not events and not watcher.closed:
+                yield _bookmark(this, this.context.store.revision)
+            if clock.monotonic() >= ends_at:
+                return
+    except WatcherTooSlow:
+        return
+    finally:
+        watcher.close()
+
+
+def _event_line(this: _Watch, event: Event) -> bytes:
+    """The event as this watcher sees it: an object may enter or leave its selection while it lives."""
+    record, previous = event.record, event.previous
+    before = previous is not None and this.selection.matches(previous)
+    if record.deleted:
+        return _line(this, "DELETED", record.value) if before else b""
+    now = this.selection.matches(record)
+    if now:
+        return _line(this, "MODIFIED" if before else "ADDED", record.value)
+    if before and previous is not None:
+        return _line(this, "DELETED", _at_revision(previous, record.revision))
+    return b""
+
+
+def _line(this: _Watch, type_: str, value: bytes) -> bytes:
+    value = in_version(value, this.kind)
+    if this.form is not Form.JSON:
+        value = render_one(this.form, this.kind, value, this.context.now(), this.request)
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), value)
+
+
+def _bookmark(this: _Watch, revision: int, *, initial_ends: bool = False) -> bytes:
+    metadata: dict[str, object] = {"resourceVersion": str(revision)}
+    if initial_ends:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    if this.form is Form.TABLE:
+        head = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "columnDefinitions": [], "rows": []}
+    else:
+        head = {"kind": this.kind.kind, "apiVersion": this.kind.api_version}
+    return msgspec.json.encode({"type": "BOOKMARK", "object": {**head, "metadata": metadata}}) + b"\n"
+
+
+def _at_revision(record: Record, revision: int) -> bytes:
+    obj = msgspec.json.decode(record.value)
+    obj["metadata"]["resourceVersion"] = str(revision)
+    return msgspec.json.encode(obj)
+
+
+def _error_line(why: str) -> bytes:
+    return msgspec.json.encode({"type": "ERROR", "object": Expired(why).status()}) + b"\n"
+
+
+async def _only(line: bytes) -> AsyncGenerator[bytes, None]:
+    yield line
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterable[bytes]:
+    """Lines gathered into pieces worth one write to a socket each."""
+    gathered: list[bytes] = []
+    for line in lines:
+        gathered.append(line)
+        if len(gathered) >= _EVENTS_A_CHUNK:
+            yield b"".join(gathered)
+            gathered.clear()
+    if gathered:
+        yield b"".join(gathered)
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query.get(name, "") or "0"
+    if not text.isascii() or not text.isdigit():
+        raise BadRequest(f"{name}: Invalid value: {text!r}: must be a whole number")
+    return int(text)
