@@ -1,0 +1,235 @@
+"""Which rank failed first, and why: weigh what pods, nodes and logs show of one attempt.
+
+Pure. Order of precedence: a cause beats a consequence (a rank that is missing beats the ranks that
+complain about it), then the earliest in time, a node's failure before a program's at the same time.
+Pods exit within the same second as their API time stamps can tell; log lines are finer, so an exit
+counts as the end of its second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from springtide.api.core import ContainerStateTerminated, Pod
+from springtide.health.evidence import Finding, LogEvidence, signal_fault, signal_name, stamp
+from springtide.health.faults import VERDICTS, Fault
+
+
+@dataclass(frozen=True)
+class RankReport:
+    """All that is known of one rank of the attempt."""
+
+    pod_set: str
+    index: int
+    pod: Pod | None
+    """None: the pod existed in this attempt and is gone."""
+    host: str
+    """Its host name: `digits-node-0-1`."""
+    node: str = ""
+    lost_from: datetime | None = None
+    """From when its node counts as lost, if the node is not ready; may lie ahead."""
+    log: LogEvidence = field(default_factory=LogEvidence)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One explanation of the failure, as one rank shows it."""
+
+    report: RankReport
+    fault: Fault
+    primary: bool
+    when: float
+    """Seconds of the epoch; infinity where unknown."""
+    happened: str
+    """For people, after the rank's name: `exited with code 1: ValueError: bad shape at train.py:12`."""
+    exit_code: int | None = None
+    signal: int | None = None
+    finding: Finding | None = None
+
+    @property
+    def rank(self) -> int:
+        """The global rank where the log names it, else the pod's index."""
+        named = self.finding.rank if self.finding is not None else None
+        return named if named is not None else self.report.index
+
+    @property
+    def message(self) -> str:
+        """One line for people."""
+        node = f" on {self.report.node}" if self.report.node else ""
+        return f"rank {self.rank} ({self.report.host}{node}) {self.happened}"
+
+
+POD_REASONS: dict[str, Fault] = {
+    "NodeRestarted": Fault.NODE_RESTARTED,
+    "NodeLost": Fault.NODE_LOST,
+    "NodeShutdown": Fault.NODE_RESTARTED,
+    "Shutdown": Fault.NODE_RESTARTED,
+    "Terminated": Fault.NODE_RESTARTED,
+    "Evicted": Fault.EVICTED,
+    "Preempting": Fault.EVICTED,
+    "UnexpectedAdmissionError": Fault.ADMISSION_REFUSED,
+    "NodeAffinity": Fault.ADMISSION_REFUSED,
+    "OutOfcpu": Fault.ADMISSION_REFUSED,
+    "OutOfmemory": Fault.ADMISSION_REFUSED,
+    "OutOfpods": Fault.ADMISSION_REFUSED,
+}
+"""`status.reason` of pods that failed without their program's doing (kubelet's words, and our node's)."""
+
+_START_REASONS = {"StartError", "ContainerCannotRun", "CreateContainerError", "RunContainerError"}
+_NODE_FAULTS = {Fault.NODE_LOST, Fault.NODE_RESTARTED, Fault.DEVICE_ERROR, Fault.EVICTED}
+_CONFIDENCE = {Fault.PEER_LOST: 0.4, Fault.KILLED: 0.6, Fault.TERMINATED: 0.7}
+
+
+def first_cause(reports: Sequence[RankReport], now: datetime) -> Cause | None:
+    """The root of the failure, or None while nothing has failed."""
+    alone = len(reports) == 1
+    causes = [cause for report in reports for cause in causes_of(report, now, alone=alone)]
+    return min(causes, key=_precedence, default=None)
+
+
+def causes_of(report: RankReport, now: datetime, *, alone: bool = False) -> list[Cause]:
+    """Everything this rank shows; `alone`: it has no peers, so what it says is its own trouble."""
+    pod = report.pod
+    found = _lost(report, now)
+    if pod is None:
+        return found or [_cause(report, Fault.POD_DELETED, "was deleted while the attempt ran")]
+    if pod.metadata.deletion_timestamp is not None:
+        found.append(_deleted(report, pod))
+    if pod.status.phase == "Failed":
+        found += _failed(report, pod, alone=alone)
+    return found
+
+
+def confidence_in(cause: Cause) -> float:
+    """How sure the verdict is: direct evidence 1.0, an exit without a word 0.8, ambiguous signals less."""
+    if cause.fault is Fault.PROGRAM_ERROR and cause.finding is None:
+        return 0.8
+    return _CONFIDENCE.get(cause.fault, 1.0)
+
+
+def is_restartable(cause: Cause) -> bool:
+    """Whether a new attempt may help without a change of the program."""
+    return VERDICTS[cause.fault].restart
+
+
+def _lost(report: RankReport, now: datetime) -> list[Cause]:
+    ended = report.pod is not None and report.pod.status.phase in ("Succeeded", "Failed")
+    if ended or report.lost_from is None or report.lost_from > now:
+        return []
+    text = f"is lost: its node is not ready since {report.lost_from:%H:%M:%S} UTC"
+    return [_cause(report, Fault.NODE_LOST, text, when=stamp(report.lost_from))]
+
+
+def _failed(report: RankReport, pod: Pod, *, alone: bool) -> list[Cause]:
+    logged = [_from_finding(report, pod, finding, alone=alone) for finding in report.log.findings]
+    reason = _pod_fault(pod)
+    if reason is not None:
+        when = max((stamp(state.finished_at) for state in _terminated(pod)), default=float("inf"))
+        told = pod.status.message or pod.status.reason
+        return [*logged, _cause(report, reason, f"was stopped by its node: {told}", when=when)]
+    ended = _first_ended(pod)
+    if ended is None or (logged and ended.reason != "OOMKilled"):
+        return logged or [
+            _cause(report, Fault.PROGRAM_ERROR, f"failed: {pod.status.message or 'no reason given'}")
+        ]
+    return [_from_exit(report, ended), *logged]
+
+
+def _from_finding(report: RankReport, pod: Pod, finding: Finding, *, alone: bool) -> Cause:
+    ended = _first_ended(pod)
+    code = ended.exit_code if ended is not None else None
+    own = alone and not finding.primary and finding.fault is Fault.PEER_LOST
+    exited = f"exited with code {code}: " if code is not None else "failed: "
+    return Cause(
+        report=report,
+        fault=Fault.PROGRAM_ERROR if own else finding.fault,
+        primary=finding.primary or own,
+        when=stamp(finding.line.time),
+        happened=exited + finding.text,
+        exit_code=code,
+        signal=finding.signal,
+        finding=finding,
+    )
+
+
+def _from_exit(report: RankReport, ended: ContainerStateTerminated) -> Cause:
+    code, number = ended.exit_code, ended.signal or (ended.exit_code - 128 if ended.exit_code > 128 else 0)
+    if ended.reason == "OOMKilled":
+        fault, happened = Fault.OUT_OF_MEMORY, "was killed: it used more memory than its limit"
+    elif ended.reason in _START_REASONS or code in (126, 127):
+        fault, happened = Fault.CANNOT_START, f"could not be started: {ended.message or _last_words(report)}"
+    elif number:
+        fault, happened = signal_fault(number), f"was ended by {signal_name(number)}"
+    else:
+        fault, happened = Fault.PROGRAM_ERROR, f"exited with code {code}"
+        words = ended.message or _last_words(report)
+        happened += f"; its last words: {words}" if words else ""
+    when = stamp(ended.finished_at and ended.finished_at + timedelta(seconds=1))
+    return _cause(report, fault, happened, when=when, exit_code=code, signal=number or None)
+
+
+def _deleted(report: RankReport, pod: Pod) -> Cause:
+    asked = pod.metadata.deletion_timestamp
+    grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds or 0)
+    when = stamp(asked - grace) if asked is not None else float("inf")
+    return _cause(report, Fault.POD_DELETED, "was deleted while the attempt ran", when=when)
+
+
+def _cause(
+    report: RankReport,
+    fault: Fault,
+    happened: str,
+    *,
+    when: float = float("inf"),
+    exit_code: int | None = None,
+    signal: int | None = None,
+) -> Cause:
+    return Cause(report, fault, True, when, happened, exit_code, signal)
+
+
+def _precedence(cause: Cause) -> tuple[bool, float, bool, str, int]:
+    return (
+        not cause.primary,
+        cause.when,
+        cause.fault not in _NODE_FAULTS,
+        cause.report.pod_set,
+        cause.report.index,
+    )
+
+
+def _pod_fault(pod: Pod) -> Fault | None:
+    reason = pod.status.reason
+    if reason in POD_REASONS:
+        return POD_REASONS[reason]
+    return Fault.ADMISSION_REFUSED if re.match(r"OutOf[a-z]|UnexpectedAdmission", reason) else None
+
+
+def _terminated(pod: Pod) -> Iterable[ContainerStateTerminated]:
+    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
+    return (status.state.terminated for status in statuses if status.state.terminated is not None)
+
+
+def _first_ended(pod: Pod) -> ContainerStateTerminated | None:
+    """The container that ended first without success."""
+    bad = [state for state in _terminated(pod) if state.exit_code != 0 or state.reason in _START_REASONS]
+    return min(bad, key=lambda state: stamp(state.finished_at), default=None)
+
+
+def ended_at(pod: Pod) -> float:
+    """When its first container failed, in seconds of the epoch; infinity where unknown."""
+    ended = _first_ended(pod)
+    return stamp(ended.finished_at) if ended is not None else float("inf")
+
+
+def first_ended_container(pod: Pod) -> str:
+    """Name of the container that ended first without success; "" leaves the choice to the server."""
+    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
+    ended = _first_ended(pod)
+    return next((one.name for one in statuses if ended is not None and one.state.terminated is ended), "")
+
+
+def _last_words(report: RankReport) -> str:
+    return report.log.tail[-1].text.strip() if report.log.tail else ""

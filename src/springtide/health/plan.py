@@ -1,0 +1,231 @@
+"""What to do about one workload's failures: pure, from a snapshot and a time to a Plan.
+
+One Diagnosis an attempt. A failure that another attempt may mend (a node, the platform, the network, or the
+program within `failurePolicy.maxRestarts`) evicts the workload: condition Evicted True; scheduling takes
+the admission back and counts the attempt; `workloads` removes the pods; then Evicted goes False with
+reason Requeued and the next attempt may be admitted. Everything else is `fail_fast`: `workloads` reads the
+Diagnosis and finishes the workload with its message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from springtide.api import labels
+from springtide.api.commands import Apply, Command, Create, Emit, Plan
+from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason
+from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, owner_reference, set_condition
+from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
+from springtide.api.struct import encode
+from springtide.health.diagnosis import Cause, RankReport, confidence_in, first_cause, is_restartable
+from springtide.health.evidence import LINE_CHARACTERS
+from springtide.health.faults import VERDICTS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How patient this room is."""
+
+    restarts_max: int = 10
+    """New attempts a job gets after faults that are not its program's; 0 turns restarting off."""
+    settle_seconds: float = 1.0
+    """Wait after the first failure is seen, so that the first failing rank is judged beside its peers."""
+    silent_settle_seconds: float = 4.0
+    """The longer wait while only consequences are seen: the rank that failed first has not spoken yet."""
+    node_grace_seconds: float = 40.0
+    """How long a node may report itself not ready before its pods count as lost; unheard-of nodes at once."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything the plan of one workload depends on."""
+
+    workload: Workload
+    reports: Sequence[RankReport] = ()
+    """One for each rank of the current attempt."""
+    diagnoses: Sequence[Diagnosis] = ()
+    """Of this workload, any attempt."""
+    failing_since: datetime | None = None
+    """When the failure of the current attempt was first seen; None: nothing seen before."""
+
+
+def attempt_of(workload: Workload) -> int:
+    """The number of the current attempt, from 0."""
+    state = workload.status.requeue_state
+    return (state.count or 0) if state is not None else 0
+
+
+def diagnosis_name(workload: Workload, attempt: int) -> str:
+    """The name of the Diagnosis of one attempt."""
+    return f"{workload.metadata.name}-{attempt}"
+
+
+def is_failing(reports: Sequence[RankReport], now: datetime) -> bool:
+    """Whether any rank of the attempt has failed."""
+    return first_cause(reports, now) is not None
+
+
+def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
+    """What to write about this workload now, and when to look again."""
+    workload = snapshot.workload
+    conditions = workload.status.conditions
+    if is_true(conditions, WorkloadCondition.FINISHED) or workload.metadata.deletion_timestamp is not None:
+        return Plan()
+    if not is_true(conditions, WorkloadCondition.QUOTA_RESERVED):
+        return _requeue(workload, now)
+    if not workload.spec.active:
+        return Plan()
+    attempt = attempt_of(workload)
+    known = next((one for one in snapshot.diagnoses if one.spec.attempt == attempt), None)
+    if known is not None:
+        return Plan(tuple(_evict(workload, known, now)))
+    cause = first_cause(snapshot.reports, now)
+    if cause is None:
+        return Plan(requeue_after_seconds=_next_loss_seconds(snapshot.reports, now))
+    wait_seconds = _left_to_settle(snapshot, cause, now, settings)
+    if wait_seconds > 0:
+        return Plan(requeue_after_seconds=wait_seconds)
+    diagnosis = _diagnose(snapshot, cause, attempt, settings)
+    told = Emit(workload, diagnosis.spec.fault_class, diagnosis.spec.message, "Warning", "Diagnose")
+    return Plan((Create(diagnosis), *_evict(workload, diagnosis, now), told))
+
+
+def _next_loss_seconds(reports: Sequence[RankReport], now: datetime) -> float | None:
+    """Seconds until a node that is not ready counts as lost."""
+    ahead = (report.lost_from for report in reports if report.lost_from is not None)
+    return min(((moment - now).total_seconds() for moment in ahead if moment > now), default=None)
+
+
+def _left_to_settle(snapshot: Snapshot, cause: Cause, now: datetime, settings: Settings) -> float:
+    """Seconds to wait for more evidence; none once every rank has ended."""
+    if all(_has_ended(report) for report in snapshot.reports):
+        return 0.0
+    patience = settings.settle_seconds if cause.primary else settings.silent_settle_seconds
+    since = snapshot.failing_since or now
+    return (since + timedelta(seconds=patience) - now).total_seconds()
+
+
+def _has_ended(report: RankReport) -> bool:
+    return report.pod is None or report.pod.status.phase in ("Failed", "Succeeded")
+
+
+def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings) -> Diagnosis:
+    workload = snapshot.workload
+    action, spent = _action(snapshot, cause, attempt, settings)
+    verdict = VERDICTS[cause.fault]
+    report = cause.report
+    spec = DiagnosisSpec(
+        workload=workload.metadata.name,
+        attempt=attempt,
+        pod_set=report.pod_set,
+        rank=report.index,
+        node=report.node,
+        pod=report.pod.metadata.name if report.pod is not None else "",
+        fault_class=cause.fault.value,
+        blame=verdict.blame.value,
+        action=action.value,
+        confidence=confidence_in(cause),
+        exit_code=cause.exit_code,
+        signal=cause.signal,
+        message=cause.message + spent,
+        next_step=verdict.next_step,
+        evidence=_evidence(cause),
+    )
+    metadata = ObjectMeta(
+        name=diagnosis_name(workload, attempt),
+        namespace=workload.metadata.namespace,
+        labels={labels.WORKLOAD: workload.metadata.name},
+        owner_references=[owner_reference(workload)],
+    )
+    return Diagnosis(metadata=metadata, spec=spec)
+
+
+def _action(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings) -> tuple[Action, str]:
+    """What to do, and what to say about a budget that is spent.
+
+    Two budgets: the program's own (`failurePolicy.maxRestarts`) and the platform's; an attempt is
+    charged to the one its Diagnosis blames.
+    """
+    earlier = [one for one in snapshot.diagnoses if one.spec.attempt < attempt]
+    by_program = sum(1 for one in earlier if not _is_platforms(one))
+    by_platform = max(attempt - by_program, 0)
+    if is_restartable(cause):
+        allowed, used = settings.restarts_max, by_platform
+    else:
+        allowed, used = _max_restarts(snapshot.workload), by_program
+    if used < allowed:
+        return Action.RESTART_IN_PLACE, ""
+    restarts = f"; not started again: all {allowed} restarts are used up" if allowed else ""
+    return Action.FAIL_FAST, restarts
+
+
+def _is_platforms(diagnosis: Diagnosis) -> bool:
+    """Whether an earlier restart was charged to the platform's budget."""
+    return any(
+        fault.value == diagnosis.spec.fault_class and verdict.restart for fault, verdict in VERDICTS.items()
+    )
+
+
+def _max_restarts(workload: Workload) -> int:
+    noted = workload.metadata.annotations.get(labels.MAX_RESTARTS, "0")
+    return int(noted) if noted.isdecimal() else 0
+
+
+def _evidence(cause: Cause) -> list[Evidence]:
+    """The line that shows the cause, the last lines of that rank's log, and how its pod ended."""
+    report = cause.report
+    pod_name = report.pod.metadata.name if report.pod is not None else report.host
+    found = [
+        Evidence(source=f"log:{pod_name}", line=line.text, time=line.time)
+        for line in report.log.tail
+        if cause.finding is None or line != cause.finding.line
+    ]
+    if cause.finding is not None:
+        line = cause.finding.line
+        found.append(Evidence(source=f"log:{pod_name}", line=line.text[:LINE_CHARACTERS], time=line.time))
+    if report.pod is not None and report.pod.status.reason:
+        status = report.pod.status
+        found.append(
+            Evidence(source=f"pod:{pod_name}", line=f"{status.reason}: {status.message}".rstrip(": "))
+        )
+    if report.lost_from is not None:
+        found.append(Evidence(source=f"node:{report.node}", line="not ready", time=report.lost_from))
+    return found
+
+
+def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Command]:
+    """Evicted True for an attempt that is to be followed by another."""
+    if diagnosis.spec.action == Action.FAIL_FAST or is_true(
+        workload.status.conditions, WorkloadCondition.EVICTED
+    ):
+        return []
+    by_node = diagnosis.spec.blame in (Blame.NODE, Blame.PLATFORM, Blame.NETWORK, Blame.STORAGE)
+    reason = WorkloadReason.NODE_FAILURES if by_node else WorkloadReason.PROGRAM_FAILED
+    return [_apply_evicted(workload, "True", reason, diagnosis.spec.message, now)]
+
+
+def _requeue(workload: Workload, now: datetime) -> Plan:
+    """Scheduling took the admission back: the eviction is over."""
+    evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
+    if evicted is None or evicted.status != "True":
+        return Plan()
+    return Plan((_apply_evicted(workload, "False", WorkloadReason.REQUEUED, evicted.message, now),))
+
+
+def _apply_evicted(
+    workload: Workload, status: str, reason: WorkloadReason, message: str, now: datetime
+) -> Apply:
+    new = Condition(
+        type=WorkloadCondition.EVICTED.value,
+        status=status,
+        reason=reason.value,
+        message=message,
+        observed_generation=workload.metadata.generation or None,
+    )
+    stamped = find_condition(set_condition(workload.status.conditions, new, now), new.type) or new
+    fields: dict[str, Any] = {"status": {"conditions": [encode(stamped)]}}
+    meta = workload.metadata
+    return Apply(Workload, meta.namespace, meta.name, fields, subresource="status", uid=meta.uid)
