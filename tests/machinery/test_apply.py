@@ -194,8 +194,12 @@ def test_two_managers_share_a_list_map() -> None:
 
 
 def test_a_default_key_of_a_list_map_matches_the_item_that_says_it() -> None:
-    live = put(None, deployment(containers=[{"name": "w", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]))
-    after = ssa(live, deployment(containers=[{"name": "w", "ports": [{"containerPort": 80, "name": "http"}]}]))
+    live = put(
+        None, deployment(containers=[{"name": "w", "ports": [{"containerPort": 80, "protocol": "TCP"}]}])
+    )
+    after = ssa(
+        live, deployment(containers=[{"name": "w", "ports": [{"containerPort": 80, "name": "http"}]}])
+    )
     assert containers_of(after)[0]["ports"] == [{"containerPort": 80, "protocol": "TCP", "name": "http"}]
 
 
@@ -262,8 +266,14 @@ def test_kubectl_keeps_the_last_applied_annotation_true() -> None:
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        (deployment(containers=[{"name": "a"}, {"name": "a"}]), 'containers[1]: duplicate entry for [name="a"]'),
-        (deployment(containers=[{"image": "a"}]), "containers[0]: an item of this list needs its key field (name)"),
+        (
+            deployment(containers=[{"name": "a"}, {"name": "a"}]),
+            'containers[1]: duplicate entry for [name="a"]',
+        ),
+        (
+            deployment(containers=[{"image": "a"}]),
+            "containers[0]: an item of this list needs its key field (name)",
+        ),
         (deployment(zones=["a", "a"]), 'spec.zones[1]: duplicate entry for [="a"]'),
         ({"metadata": {"managedFields": [{}]}}, "metadata.managedFields: must be empty"),
     ],
@@ -325,7 +335,9 @@ def test_many_updaters_are_folded_into_ancient_changes() -> None:
     managers = [entry["manager"] for entry in live["metadata"]["managedFields"]]
     assert len(managers) == 10
     assert "ancient-changes" in managers
-    assert {path for found in owners(live).values() for path in found} >= {f'.spec.zones[="z{n}"]' for n in range(14)}
+    assert {path for found in owners(live).values() for path in found} >= {
+        f'.spec.zones[="z{n}"]' for n in range(14)
+    }
 
 
 def test_a_scalar_that_becomes_a_map_belongs_to_who_made_it() -> None:
@@ -337,14 +349,16 @@ def test_a_scalar_that_becomes_a_map_belongs_to_who_made_it() -> None:
 # Laws
 
 texts = st.sampled_from(["1", "2"])
+container_names: dict[str, st.SearchStrategy[Any]] = {"name": st.sampled_from(["web", "side", "init"])}
+variable_names: dict[str, st.SearchStrategy[Any]] = {"name": st.sampled_from("AB")}
 containers = st.lists(
     st.fixed_dictionaries(
-        {"name": st.sampled_from(["web", "side", "init"])},
+        container_names,
         optional={
             "image": texts,
             "args": st.lists(texts, max_size=2),
             "env": st.lists(
-                st.fixed_dictionaries({"name": st.sampled_from("AB")}, optional={"value": texts}),
+                st.fixed_dictionaries(variable_names, optional={"value": texts}),
                 unique_by=lambda item: item["name"],
                 max_size=2,
             ),
@@ -359,11 +373,13 @@ specs = st.fixed_dictionaries(
         "replicas": st.integers(0, 2),
         "zones": st.lists(st.sampled_from("abc"), unique=True, max_size=2),
         "selector": st.fixed_dictionaries({"matchLabels": st.dictionaries(st.sampled_from("ab"), texts)}),
-        "extra": st.dictionaries(st.sampled_from("ab"), texts | st.lists(texts) | st.dictionaries(texts, texts)),
+        "extra": st.dictionaries(
+            st.sampled_from("ab"), texts | st.lists(texts) | st.dictionaries(texts, texts)
+        ),
         "containers": containers,
     },
 )
-configs = specs.map(lambda spec: deployment(**spec))
+configs: st.SearchStrategy[Obj] = specs.map(lambda spec: deployment(**spec))
 
 
 @given(configs, configs)
@@ -385,7 +401,9 @@ def test_what_a_forced_apply_says_is_there_and_owned(other: Obj, config: Obj) ->
 @given(configs)
 def test_a_lone_applier_gets_exactly_its_last_config(config: Obj) -> None:
     live = ssa(None, deployment(replicas=1, zones=["z"], containers=[{"name": "old", "image": "x"}]))
-    assert ssa(live, config)["spec"] == config["spec"] or _without_empty(ssa(live, config)) == _without_empty(config)
+    assert ssa(live, config)["spec"] == config["spec"] or _without_empty(ssa(live, config)) == _without_empty(
+        config
+    )
 
 
 @given(configs, configs)

@@ -92,7 +92,12 @@ REFUSED: dict[str, tuple[Any, Any, str, bool]] = {
     ),
     "remove what is not there": ({}, [{"op": "remove", "path": "/a"}], "[0].path: /a does not exist", False),
     "replace what is not there": ({}, [{"op": "replace", "path": "/a", "value": 1}], "[0].path: /a", False),
-    "index beyond the end": ({"a": [1]}, [{"op": "add", "path": "/a/2", "value": 1}], "beyond the end", False),
+    "index beyond the end": (
+        {"a": [1]},
+        [{"op": "add", "path": "/a/2", "value": 1}],
+        "beyond the end",
+        False,
+    ),
     "index with a leading zero": ({"a": [1]}, [{"op": "remove", "path": "/a/00"}], "no list index", False),
     "dash where something must be": ({"a": [1]}, [{"op": "remove", "path": "/a/-"}], "no list index", False),
     "into a scalar": ({"a": 1}, [{"op": "add", "path": "/a/b", "value": 1}], "/a/b does not exist", False),
@@ -115,7 +120,9 @@ REFUSED: dict[str, tuple[Any, Any, str, bool]] = {
 
 
 @pytest.mark.parametrize(("doc", "patch", "text", "malformed"), REFUSED.values(), ids=REFUSED)
-def test_a_refused_patch_says_which_operation_and_why(doc: Any, patch: Any, text: str, malformed: bool) -> None:
+def test_a_refused_patch_says_which_operation_and_why(
+    doc: Any, patch: Any, text: str, malformed: bool
+) -> None:
     before = copy.deepcopy(doc)
     with pytest.raises(PatchError) as caught:
         apply_json_patch(doc, patch)
@@ -135,7 +142,9 @@ documents = st.dictionaries(
     st.text("ab/~", max_size=2),
     st.recursive(
         leaves,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~", max_size=2), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~", max_size=2), inner, max_size=3)
+        ),
         max_leaves=8,
     ),
     max_size=3,

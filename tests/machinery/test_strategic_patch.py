@@ -158,12 +158,12 @@ names = st.lists(st.sampled_from("abcdef"), unique=True)
 
 
 @given(names, names)
-def test_the_order_a_patch_asks_for_holds_and_others_stay_in_order(live: list[str], wanted: list[str]) -> None:
+def test_the_order_a_patch_asks_for_holds_and_others_stay_in_order(
+    live: list[str], wanted: list[str]
+) -> None:
     doc = _pods([{"name": name} for name in live])
     order = [{"name": name} for name in wanted]
-    patched = apply_strategic_patch(
-        doc, _pods(order, **{"$setElementOrder/containers": order}), DEPLOYMENT
-    )
+    patched = apply_strategic_patch(doc, _pods(order, **{"$setElementOrder/containers": order}), DEPLOYMENT)
     result = [item["name"] for item in patched["spec"]["template"]["spec"]["containers"]]
     assert [name for name in result if name in wanted] == wanted
     assert [name for name in result if name not in wanted] == [name for name in live if name not in wanted]

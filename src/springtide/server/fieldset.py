@@ -13,10 +13,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from springtide.server.schema import Schema
 
 FieldSet = dict[str, Any]
 _LEAF: FieldSet = {}
+_CONTAINERS = (dict, list)
 
 
 def is_member(node: FieldSet) -> bool:
@@ -110,13 +113,13 @@ def element_of(item: Any, schema: Schema) -> str | None:
     if not isinstance(item, dict):
         return None
     keys: dict[str, Any] = {}
-    for name in schema.list_map_keys:
+    for name, default in schema.key_defaults:
         value = item.get(name)
-        if value is None and schema.items is not None and name in schema.items.properties:
-            value = schema.items.properties[name].source.get("default")
+        if value is None:
+            value = default
         if value is not None:
             keys[name] = value
-    return "k:" + _json(keys) if keys else None
+    return "k:" + msgspec.json.encode(keys).decode() if keys else None
 
 
 def is_granular(value: Any, schema: Schema | None) -> bool:
@@ -157,7 +160,7 @@ def _below(node: FieldSet) -> FieldSet:
 
 def _field(value: Any, parent: Schema | None, key: str) -> FieldSet:
     """The node of a field: keys of a map belong to the set themselves, named fields of a type do not."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, _CONTAINERS):
         return _LEAF
     schema = parent.child(key) if parent is not None else None
     return _node(value, schema, member=parent is None or key not in parent.properties)
@@ -172,7 +175,10 @@ def _node(value: Any, schema: Schema | None, *, member: bool) -> FieldSet:
 
 def _children(value: Any, schema: Schema | None) -> FieldSet:
     if isinstance(value, dict):
-        return {f"f:{key}": _field(child, schema, key) for key, child in value.items()}
+        return {
+            f"f:{key}": _field(child, schema, key) if isinstance(child, _CONTAINERS) else _LEAF
+            for key, child in value.items()
+        }
     assert schema is not None
     if schema.list_type == "set":
         return {"v:" + _json(item): _LEAF for item in value}
@@ -243,7 +249,7 @@ def _whole(node: FieldSet) -> FieldSet:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return msgspec.json.encode(value, order="sorted").decode()
 
 
 def _show(element: str) -> str:

@@ -18,6 +18,13 @@ __all__ = ["FieldError", "Schema"]
 
 ListType = Literal["atomic", "set", "map"]
 _MISSING = object()
+_CONTAINERS = (dict, list)
+
+_LOOSE_SCALARS: dict[str, dict[str, Any]] = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "number,string"},
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"x-kubernetes-int-or-string": True},
+}
+"""Types that OpenAPI documents call strings although their JSON may be a number."""
 
 
 class Schema:
@@ -34,6 +41,7 @@ class Schema:
         "_types",
         "additional",
         "items",
+        "key_defaults",
         "list_map_keys",
         "list_type",
         "map_atomic",
@@ -54,6 +62,8 @@ class Schema:
     """Whether undeclared keys are kept as they are (`x-kubernetes-preserve-unknown-fields`, no type)."""
     list_type: ListType
     list_map_keys: tuple[str, ...]
+    key_defaults: tuple[tuple[str, Any], ...]
+    """The keys of a list-map in alphabetical order, with what an item that leaves one out means."""
     map_atomic: bool
     patch_merge_key: str
     """The one key by which strategic merge patch matches list items; empty: the list is not matched."""
@@ -89,12 +99,14 @@ class Schema:
         self.items = types.node(source["items"]) if isinstance(source.get("items"), Mapping) else None
         self.list_type = source.get("x-kubernetes-list-type", "atomic")
         self.list_map_keys = tuple(source.get("x-kubernetes-list-map-keys", ()))
+        keyed = types.resolve(source["items"]).get("properties", {}) if self.list_map_keys else {}
+        self.key_defaults = tuple(
+            (key, keyed.get(key, {}).get("default")) for key in sorted(self.list_map_keys)
+        )
         self.map_atomic = source.get("x-kubernetes-map-type") == "atomic"
         self.patch_merge_key = source.get("x-kubernetes-patch-merge-key", "")
         strategy = source.get("x-kubernetes-patch-strategy", "")
         self.patch_strategies = frozenset(filter(None, strategy.split(",")))
-        if not self.patch_merge_key and not strategy and self.list_type == "map" and self.list_map_keys:
-            self.patch_merge_key = self.list_map_keys[0]
 
     def child(self, key: str) -> Schema | None:
         """The schema of a key: declared, or that of the map's values; None where nothing is known."""
@@ -151,18 +163,14 @@ class Schema:
             found = value.get(key, _MISSING)
             if found is _MISSING or (found is None and not self.properties[key].source.get("nullable")):
                 value[key] = make()
-        nulls: list[str] = []
+        if self._types.null_is_absent and None in value.values():
+            for key in [key for key, member in value.items() if member is None and self.child(key)]:
+                del value[key]
         for key, member in value.items():
-            child = self.child(key)
-            if child is None:
-                continue
-            if member is None:
-                if self._types.null_is_absent:
-                    nulls.append(key)
-            elif isinstance(member, dict | list) and self._descends(child):
-                child._default(member)
-        for key in nulls:
-            del value[key]
+            if isinstance(member, _CONTAINERS):
+                child = self.properties.get(key, self.additional)
+                if child is not None and self._descends(child):
+                    child._default(member)
 
     def _descends(self, child: Schema) -> bool:
         return self._types.null_is_absent or child.has_defaults
@@ -175,7 +183,7 @@ class Schema:
                 if child is None:
                     if not self.open:
                         unknown.append(key)
-                elif isinstance(member, dict | list):
+                elif isinstance(member, _CONTAINERS):
                     child._prune(member, f"{where}.{key}" if where else key, found, remove=remove)
             if unknown and self._takes_keys():
                 for key in unknown:
@@ -184,7 +192,7 @@ class Schema:
                         del value[key]
         elif isinstance(value, list) and self.items is not None:
             for index, item in enumerate(value):
-                if isinstance(item, dict | list):
+                if isinstance(item, _CONTAINERS):
                     self.items._prune(item, f"{where}[{index}]", found, remove=remove)
 
     def _takes_keys(self) -> bool:
@@ -206,17 +214,17 @@ class _Types:
         name = _reference(source)
         if not name:
             return source
+        if name in _LOOSE_SCALARS:
+            return {**_LOOSE_SCALARS[name], **_beside(source)}
         if name not in self._definitions:
             raise KeyError(f"schema refers to {name!r}, which is not among its definitions")
-        beside = {key: value for key, value in source.items() if key not in ("$ref", "allOf")}
-        return {**self._definitions[name], **beside}
+        return {**self._definitions[name], **_beside(source)}
 
     def node(self, source: Mapping[str, Any]) -> Schema:
         name = _reference(source)
         if not name:
             return _fresh(source, self)
-        beside = {key: value for key, value in source.items() if key not in ("$ref", "allOf")}
-        identity = name + json.dumps(beside, sort_keys=True)
+        identity = name + json.dumps(_beside(source), sort_keys=True)
         if identity not in self._nodes:
             node = self._nodes[identity] = Schema.__new__(Schema)
             node._fill(self.resolve(source), self)
@@ -248,6 +256,11 @@ def _reference(source: Mapping[str, Any]) -> str:
     if "$ref" not in source and len(parts) == 1 and "$ref" in parts[0] and "type" not in source:
         return str(parts[0]["$ref"]).rpartition("/")[2]
     return str(source.get("$ref", "")).rpartition("/")[2]
+
+
+def _beside(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside a reference and matters here."""
+    return {key: value for key, value in source.items() if key not in ("$ref", "allOf", "description")}
 
 
 def _copier(value: Any) -> Callable[[], Any]:
