@@ -368,9 +368,9 @@ class Container(Struct):
     image: str = ""
     """Image it is started from."""
     command: list[str] = []
-    """Program and first arguments; the image's entrypoint by default. `$(NAME)` is replaced from the environment."""
+    """Program and first arguments; the image's entrypoint by default. `$(NAME)` stands for a variable."""
     args: list[str] = []
-    """Arguments; those of the image by default. `$(NAME)` is replaced from the environment."""
+    """Arguments; those of the image by default. `$(NAME)` stands for a variable."""
     working_dir: str = ""
     """Folder it starts in; that of the image by default."""
     ports: Annotated[

@@ -1,4 +1,4 @@
-"""core/v1: the kinds every cluster has. The parts of a pod live in modules of their own and are named here too.
+"""core/v1: the kinds every cluster has. Pods and larger kinds have modules of their own, named here too.
 
 Source of names and meaning: the Kubernetes API reference. Fields no room here uses and few manifests
 set are left out; they survive as unknown fields.
@@ -7,9 +7,7 @@ set are left out; they survive as unknown fields.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
-
-from msgspec import field
+from typing import Annotated
 
 from springtide.api.affinity import (
     Affinity as Affinity,
@@ -143,7 +141,16 @@ from springtide.api.containers import (
 from springtide.api.containers import (
     WindowsSecurityContextOptions as WindowsSecurityContextOptions,
 )
-from springtide.api.listtypes import ListMap, MapAtomic
+from springtide.api.events import (
+    Event as Event,
+)
+from springtide.api.events import (
+    EventSeries as EventSeries,
+)
+from springtide.api.events import (
+    EventSource as EventSource,
+)
+from springtide.api.listtypes import ListMap
 from springtide.api.meta import Condition, Object
 from springtide.api.nodes import (
     AttachedVolume as AttachedVolume,
@@ -259,8 +266,35 @@ from springtide.api.podstatus import (
 from springtide.api.podstatus import (
     VolumeMountStatus as VolumeMountStatus,
 )
+from springtide.api.references import (
+    ObjectReference as ObjectReference,
+)
 from springtide.api.resources import Column, resource
-from springtide.api.struct import Struct, always
+from springtide.api.services import (
+    EndpointAddress as EndpointAddress,
+)
+from springtide.api.services import (
+    EndpointPort as EndpointPort,
+)
+from springtide.api.services import (
+    Endpoints as Endpoints,
+)
+from springtide.api.services import (
+    EndpointSubset as EndpointSubset,
+)
+from springtide.api.services import (
+    Service as Service,
+)
+from springtide.api.services import (
+    ServicePort as ServicePort,
+)
+from springtide.api.services import (
+    ServiceSpec as ServiceSpec,
+)
+from springtide.api.services import (
+    ServiceStatus as ServiceStatus,
+)
+from springtide.api.struct import Struct
 from springtide.api.volumes import (
     ClusterTrustBundleProjection as ClusterTrustBundleProjection,
 )
@@ -361,27 +395,6 @@ from springtide.api.volumes import (
 DEFINITION_PREFIX = "io.k8s.api.core.v1"
 
 AGE = Column("Age", "date", ".metadata.creationTimestamp")
-
-
-class ObjectReference(Struct):
-    """A reference to any object, or to a part of it."""
-
-    atomic: ClassVar[bool] = True
-
-    kind: str = ""
-    """Kind of the object."""
-    namespace: str = ""
-    """Namespace of the object."""
-    name: str = ""
-    """Name of the object."""
-    uid: str = ""
-    """UID of the object."""
-    api_version: str = ""
-    """API version of the object."""
-    resource_version: str = ""
-    """Version of the object that is meant."""
-    field_path: str = ""
-    """Part of the object that is meant, such as `spec.containers{main}`."""
 
 
 @resource(
@@ -507,201 +520,6 @@ class ServiceAccount(Object):
     """Credentials for registries, given to pods with this identity."""
     automount_service_account_token: bool | None = None
     """Whether pods get a token of this identity."""
-
-
-class ServicePort(Struct):
-    """A port of a service."""
-
-    port: int
-    """Number clients connect to."""
-    name: str = ""
-    """Name, unique within the service."""
-    protocol: str = "TCP"
-    """`TCP`, `UDP` or `SCTP`."""
-    app_protocol: str | None = None
-    """Protocol spoken on top, a hint."""
-    target_port: IntOrString = ""
-    """Number or name of the pods' port; `port` by default."""
-    node_port: int = 0
-    """Number on every node, for types that have one."""
-
-
-class ServiceSpec(Struct):
-    """Which pods a service stands for, and how it is reached."""
-
-    ports: Annotated[list[ServicePort], ListMap("port", "protocol", merge_key="port")] = []
-    """Its ports."""
-    selector: Annotated[dict[str, str], MapAtomic()] = {}
-    """Labels of its pods."""
-    cluster_ip: str = field(name="clusterIP", default="")
-    """Its address; `None` for a headless service whose name resolves to the pods."""
-    cluster_ips: list[str] = field(name="clusterIPs", default_factory=list)
-    """All its addresses."""
-    type: str = ""
-    """`ClusterIP` (default), `NodePort`, `LoadBalancer` or `ExternalName`."""
-    external_ips: list[str] = field(name="externalIPs", default_factory=list)
-    """Further addresses at which nodes accept its traffic."""
-    session_affinity: str = ""
-    """`ClientIP` sends a client to the same pod; `None` by default."""
-    load_balancer_ip: str = field(name="loadBalancerIP", default="")
-    """Deprecated wish for the load balancer's address."""
-    load_balancer_class: str | None = None
-    """Which load balancer implementation serves it."""
-    external_name: str = ""
-    """Name it is an alias of, for `ExternalName`."""
-    external_traffic_policy: str = ""
-    """`Cluster` or `Local`: whether outside traffic may go to other nodes."""
-    internal_traffic_policy: str | None = None
-    """`Cluster` or `Local`: whether inside traffic may go to other nodes."""
-    publish_not_ready_addresses: bool = False
-    """Whether pods that are not ready count."""
-    ip_families: list[str] = []
-    """`IPv4`, `IPv6` or both."""
-    ip_family_policy: str | None = None
-    """`SingleStack`, `PreferDualStack` or `RequireDualStack`."""
-
-
-class ServiceStatus(Struct):
-    """What is known of a service."""
-
-    load_balancer: dict[str, Any] = {}
-    """Addresses of its load balancer."""
-    conditions: Annotated[list[Condition], ListMap("type")] = []
-    """Observations of its state."""
-
-
-@resource(
-    plural="services",
-    short_names=("svc",),
-    categories=("all",),
-    builtin=True,
-    columns=(
-        Column("Type", "string", ".spec.type"),
-        Column("Cluster-IP", "string", ".spec.clusterIP"),
-        AGE,
-    ),
-)
-class Service(Object):
-    """A stable name for a changing set of pods."""
-
-    api_version: str = "v1"
-    kind: str = "Service"
-    spec: ServiceSpec = ServiceSpec()
-    """Which pods it stands for, and how it is reached."""
-    status: ServiceStatus = ServiceStatus()
-    """What is known of it."""
-
-
-class EndpointAddress(Struct):
-    """An address behind a service."""
-
-    ip: str
-    """The address."""
-    hostname: str = ""
-    """Host name of the pod."""
-    node_name: str | None = None
-    """Node it is on."""
-    target_ref: ObjectReference | None = None
-    """The pod."""
-
-
-class EndpointPort(Struct):
-    """A port behind a service."""
-
-    port: int
-    """Number of the port."""
-    name: str = ""
-    """Name of the service's port."""
-    protocol: str = ""
-    """`TCP`, `UDP` or `SCTP`."""
-    app_protocol: str | None = None
-    """Protocol spoken on top."""
-
-
-class EndpointSubset(Struct):
-    """Addresses that share ports."""
-
-    addresses: list[EndpointAddress] = []
-    """Those that are ready."""
-    not_ready_addresses: list[EndpointAddress] = []
-    """Those that are not."""
-    ports: list[EndpointPort] = []
-    """The ports."""
-
-
-@resource(plural="endpoints", short_names=("ep",), builtin=True, columns=(AGE,))
-class Endpoints(Object):
-    """The addresses behind a service of the same name."""
-
-    api_version: str = "v1"
-    kind: str = "Endpoints"
-    subsets: list[EndpointSubset] = []
-    """The addresses, grouped by ports."""
-
-
-class EventSource(Struct):
-    """Who reported an event."""
-
-    component: str = ""
-    """Name of the program."""
-    host: str = ""
-    """Node it ran on."""
-
-
-class EventSeries(Struct):
-    """An event that goes on."""
-
-    count: int = 0
-    """How often it happened."""
-    last_observed_time: datetime | None = None
-    """When it was last seen."""
-
-
-@resource(
-    plural="events",
-    short_names=("ev",),
-    builtin=True,
-    columns=(
-        Column("Last Seen", "date", ".lastTimestamp"),
-        Column("Type", "string", ".type"),
-        Column("Reason", "string", ".reason"),
-        Column("Object", "string", ".involvedObject.name"),
-        Column("Message", "string", ".message"),
-    ),
-)
-class Event(Object):
-    """Something that happened to an object; kept for a short time."""
-
-    api_version: str = "v1"
-    kind: str = "Event"
-    involved_object: ObjectReference
-    """What it is about."""
-    reason: str = ""
-    """What happened, one CamelCase word."""
-    message: str = ""
-    """What happened, for people."""
-    source: EventSource = EventSource()
-    """Who reported it."""
-    first_timestamp: datetime | None = None
-    """When it was first seen."""
-    last_timestamp: datetime | None = None
-    """When it was last seen."""
-    count: int = 0
-    """How often it was seen."""
-    type: str = ""
-    """`Normal` or `Warning`."""
-    event_time: datetime | None = None
-    """When it was first seen, to the microsecond (`springtide.api.meta.micro_time`)."""
-    series: EventSeries | None = None
-    """Its repetitions."""
-    action: str = ""
-    """What was done about it, one CamelCase word."""
-    related: ObjectReference | None = None
-    """A second object it is about."""
-    reporting_component: str = always("")
-    """Program that reported it, such as `springtide.dev/scheduling`."""
-    reporting_instance: str = always("")
-    """Which instance of the program."""
 
 
 class PersistentVolumeClaimCondition(Condition):

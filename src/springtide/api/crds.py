@@ -103,7 +103,9 @@ def _files() -> dict[Path, bytes]:
 
     manifests = sorted((_manifest(kind) for kind in custom_kinds()), key=lambda crd: crd["metadata"]["name"])
     root = Path(__file__).parents[3]
-    files = {Path(__file__).with_name(BUNDLE): b"".join(msgspec.json.encode(crd) + b"\n" for crd in manifests)}
+    files = {
+        Path(__file__).with_name(BUNDLE): b"".join(msgspec.json.encode(crd) + b"\n" for crd in manifests)
+    }
     for crd in manifests:
         text = yaml.dump(crd, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
         head = f"# Generated from springtide.api by `{COMMAND}`; do not edit.\n"

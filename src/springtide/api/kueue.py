@@ -11,10 +11,88 @@ from enum import StrEnum
 from typing import Annotated
 
 from springtide.api.affinity import Toleration
-from springtide.api.listtypes import Default, Limits, ListMap, ListSet, Required
-from springtide.api.meta import Condition, LabelSelector, Object
+from springtide.api.listtypes import Limits, ListMap, Required
+from springtide.api.meta import Condition, Object
 from springtide.api.pods import PodTemplateSpec
-from springtide.api.quantity import Quantity
+from springtide.api.queues import NAME
+from springtide.api.queues import (
+    AdmissionChecksStrategy as AdmissionChecksStrategy,
+)
+from springtide.api.queues import (
+    AdmissionCheckStrategyRule as AdmissionCheckStrategyRule,
+)
+from springtide.api.queues import (
+    AdmissionScope as AdmissionScope,
+)
+from springtide.api.queues import (
+    BorrowWithinCohort as BorrowWithinCohort,
+)
+from springtide.api.queues import (
+    ClusterQueue as ClusterQueue,
+)
+from springtide.api.queues import (
+    ClusterQueuePreemption as ClusterQueuePreemption,
+)
+from springtide.api.queues import (
+    ClusterQueueSpec as ClusterQueueSpec,
+)
+from springtide.api.queues import (
+    ClusterQueueStatus as ClusterQueueStatus,
+)
+from springtide.api.queues import (
+    ConcurrentAdmissionConstraints as ConcurrentAdmissionConstraints,
+)
+from springtide.api.queues import (
+    ConcurrentAdmissionMigration as ConcurrentAdmissionMigration,
+)
+from springtide.api.queues import (
+    ConcurrentAdmissionPolicy as ConcurrentAdmissionPolicy,
+)
+from springtide.api.queues import (
+    FairSharing as FairSharing,
+)
+from springtide.api.queues import (
+    FairSharingStatus as FairSharingStatus,
+)
+from springtide.api.queues import (
+    FlavorFungibility as FlavorFungibility,
+)
+from springtide.api.queues import (
+    FlavorQuotas as FlavorQuotas,
+)
+from springtide.api.queues import (
+    FlavorUsage as FlavorUsage,
+)
+from springtide.api.queues import (
+    LocalQueue as LocalQueue,
+)
+from springtide.api.queues import (
+    LocalQueueAdmissionFairSharingStatus as LocalQueueAdmissionFairSharingStatus,
+)
+from springtide.api.queues import (
+    LocalQueueFairSharingStatus as LocalQueueFairSharingStatus,
+)
+from springtide.api.queues import (
+    LocalQueueFlavorUsage as LocalQueueFlavorUsage,
+)
+from springtide.api.queues import (
+    LocalQueueResourceUsage as LocalQueueResourceUsage,
+)
+from springtide.api.queues import (
+    LocalQueueSpec as LocalQueueSpec,
+)
+from springtide.api.queues import (
+    LocalQueueStatus as LocalQueueStatus,
+)
+from springtide.api.queues import (
+    ResourceGroup as ResourceGroup,
+)
+from springtide.api.queues import (
+    ResourceQuota as ResourceQuota,
+)
+from springtide.api.queues import (
+    ResourceUsage as ResourceUsage,
+)
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
 from springtide.api.topology import TopologyAssignment as TopologyAssignment
@@ -24,9 +102,7 @@ from springtide.api.volumes import ResourceList
 
 DEFINITION_PREFIX = "io.x-k8s.kueue.v1beta2"
 
-NAME = Limits(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 POD_SET_NAME = Limits(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-STOP_POLICY = Limits(enum=("None", "Hold", "HoldAndDrain"))
 COUNT = Limits(minimum=0, format="int32")
 
 
@@ -358,324 +434,4 @@ class Workload(Object):
     spec: WorkloadSpec = WorkloadSpec()
     """What is to run, and in which queue it waits."""
     status: WorkloadStatus = WorkloadStatus()
-    """Where it stands."""
-
-
-class FairSharing(Struct):
-    """How a queue shares with others."""
-
-    weight: Annotated[Quantity | None, Default(1)] = None
-    """Its share compared with others; 1 by default, 0 means only what is left."""
-
-
-class LocalQueueSpec(Struct):
-    """Where a local queue leads."""
-
-    cluster_queue: Annotated[str, NAME] = ""
-    """ClusterQueue whose quota its workloads use."""
-    stop_policy: Annotated[str | None, STOP_POLICY, Default("None")] = None
-    """`Hold` admits nothing more; `HoldAndDrain` evicts too; `None` by default."""
-    fair_sharing: FairSharing | None = None
-    """How it shares with other local queues."""
-
-
-class LocalQueueResourceUsage(Struct):
-    """How much of a resource is used."""
-
-    name: str
-    """Name of the resource."""
-    total: Quantity = ""
-    """How much."""
-
-
-class LocalQueueFlavorUsage(Struct):
-    """How much of a flavor is used."""
-
-    name: Annotated[str, NAME]
-    """Name of the flavor."""
-    resources: Annotated[
-        list[LocalQueueResourceUsage], ListMap("name", merge=False), Limits(max_items=64)
-    ] = always([])
-    """By resource."""
-
-
-class LocalQueueAdmissionFairSharingStatus(Struct):
-    """What a local queue has used lately."""
-
-    consumed_resources: ResourceList = always({})
-    """Decayed use by resource."""
-    last_update: Annotated[datetime | None, Required()] = None
-    """When that was computed."""
-
-
-class LocalQueueFairSharingStatus(Struct):
-    """Where a local queue stands in sharing."""
-
-    weighted_share: int = always(0)
-    """Use above nominal quota divided by weight."""
-    admission_fair_sharing_status: LocalQueueAdmissionFairSharingStatus | None = None
-    """What it has used lately."""
-
-
-class LocalQueueStatus(Struct):
-    """Where a local queue stands."""
-
-    conditions: Annotated[list[Condition], ListMap("type"), Limits(max_items=16)] = []
-    """`Active`: whether it can admit."""
-    pending_workloads: Annotated[int, Limits(format="int32")] = 0
-    """Workloads that wait."""
-    reserving_workloads: Annotated[int, Limits(format="int32")] = 0
-    """Workloads with quota."""
-    admitted_workloads: Annotated[int, Limits(format="int32")] = 0
-    """Workloads that are admitted and not finished."""
-    flavors_reservation: Annotated[
-        list[LocalQueueFlavorUsage], ListMap("name", merge=False), Limits(max_items=64)
-    ] = []
-    """Reserved quota by flavor."""
-    flavors_usage: Annotated[
-        list[LocalQueueFlavorUsage], ListMap("name", merge=False), Limits(max_items=64)
-    ] = []
-    """Used quota by flavor."""
-    fair_sharing: LocalQueueFairSharingStatus | None = None
-    """Where it stands in sharing."""
-
-
-@resource(
-    plural="localqueues",
-    short_names=("queue", "queues", "lq"),
-    columns=(
-        Column("ClusterQueue", "string", ".spec.clusterQueue", "ClusterQueue it leads to"),
-        Column("Pending Workloads", "integer", ".status.pendingWorkloads", "Workloads that wait"),
-        Column("Admitted Workloads", "integer", ".status.admittedWorkloads", "Workloads that are admitted"),
-    ),
-)
-class LocalQueue(Object):
-    """The queue of a namespace; it leads to a ClusterQueue."""
-
-    api_version: str = "kueue.x-k8s.io/v1beta2"
-    kind: str = "LocalQueue"
-    spec: LocalQueueSpec = LocalQueueSpec()
-    """Where it leads."""
-    status: LocalQueueStatus = LocalQueueStatus()
-    """Where it stands."""
-
-
-class ResourceQuota(Struct):
-    """How much of one resource there is."""
-
-    name: str
-    """Name of the resource."""
-    nominal_quota: Quantity = always("0")
-    """How much belongs to the queue."""
-    borrowing_limit: Quantity | None = None
-    """How much it may borrow from its cohort; without limit by default."""
-    lending_limit: Quantity | None = None
-    """How much its cohort may borrow from it; all by default."""
-
-
-class FlavorQuotas(Struct):
-    """How much of one flavor there is."""
-
-    name: Annotated[str, NAME]
-    """Name of the ResourceFlavor."""
-    resources: Annotated[
-        list[ResourceQuota], ListMap("name", merge=False), Limits(min_items=1, max_items=64)
-    ] = always([])
-    """By resource, in the order of `coveredResources`."""
-
-
-class ResourceGroup(Struct):
-    """Resources that come in the same flavors."""
-
-    covered_resources: Annotated[list[str], Limits(min_items=1, max_items=64)] = always([])
-    """Names of the resources."""
-    flavors: Annotated[
-        list[FlavorQuotas], ListMap("name", merge=False), Limits(min_items=1, max_items=64)
-    ] = always([])
-    """The flavors, in the order in which they are tried."""
-
-
-class FlavorFungibility(Struct):
-    """When to try the next flavor."""
-
-    when_can_borrow: Annotated[str, Limits(enum=("MayStopSearch", "TryNextFlavor"))] = "MayStopSearch"
-    """What to do when borrowing in this flavor would do."""
-    when_can_preempt: Annotated[str, Limits(enum=("MayStopSearch", "TryNextFlavor"))] = "TryNextFlavor"
-    """What to do when preemption in this flavor would do."""
-    preference: Annotated[str | None, Limits(enum=("BorrowingOverPreemption", "PreemptionOverBorrowing"))] = (
-        None
-    )
-    """Which of the two is rather done."""
-
-
-class BorrowWithinCohort(Struct):
-    """Whether a workload that borrows may preempt."""
-
-    policy: Annotated[str, Limits(enum=("Never", "LowerPriority"))] = "Never"
-    """`Never`, or workloads of `LowerPriority`."""
-    max_priority_threshold: Annotated[int | None, Limits(format="int32")] = None
-    """Highest priority that may be preempted so."""
-
-
-class ClusterQueuePreemption(Struct):
-    """Whom workloads of a queue may push out."""
-
-    reclaim_within_cohort: Annotated[str, Limits(enum=("Never", "LowerPriority", "Any"))] = "Never"
-    """Whom to push out of other queues to get one's own quota back."""
-    borrow_within_cohort: Annotated[BorrowWithinCohort | None, Default({})] = None
-    """Whom to push out of other queues in order to borrow."""
-    within_cluster_queue: Annotated[
-        str, Limits(enum=("Never", "LowerPriority", "LowerOrNewerEqualPriority"))
-    ] = "Never"
-    """Whom to push out of the same queue."""
-
-
-class AdmissionCheckStrategyRule(Struct):
-    """When an admission check holds."""
-
-    name: Annotated[str, Limits(min_length=1, max_length=316)]
-    """Name of the check."""
-    on_flavors: Annotated[list[str], ListSet(), Limits(max_items=64, items=NAME)] = []
-    """Flavors it holds for; all by default."""
-
-
-class AdmissionChecksStrategy(Struct):
-    """Which admission checks hold."""
-
-    admission_checks: Annotated[
-        list[AdmissionCheckStrategyRule],
-        ListMap("name", merge=False),
-        Limits(min_items=1, max_items=64),
-    ] = always([])
-    """The checks."""
-
-
-class AdmissionScope(Struct):
-    """Which local queues compete by use."""
-
-    admission_mode: Annotated[str, Limits(enum=("UsageBasedAdmissionFairSharing", "NoAdmissionFairSharing"))]
-    """`UsageBasedAdmissionFairSharing` or `NoAdmissionFairSharing`."""
-
-
-class ConcurrentAdmissionConstraints(Struct):
-    """Limits of a migration between flavors."""
-
-    last_acceptable_flavor_name: Annotated[str | None, NAME] = None
-    """Last flavor of the list that is acceptable."""
-
-
-class ConcurrentAdmissionMigration(Struct):
-    """Whether an admitted workload moves to a better flavor."""
-
-    mode: Annotated[str, Limits(enum=("TryPreferredFlavors", "RetainFirstAdmission"))]
-    """`TryPreferredFlavors` or `RetainFirstAdmission`."""
-    constraints: ConcurrentAdmissionConstraints | None = None
-    """Limits of it."""
-
-
-class ConcurrentAdmissionPolicy(Struct):
-    """Whether a workload is tried in several flavors at once."""
-
-    migration: ConcurrentAdmissionMigration
-    """Whether it moves to a better flavor later."""
-
-
-class ClusterQueueSpec(Struct):
-    """How much there is, and who may use it."""
-
-    resource_groups: Annotated[list[ResourceGroup], Limits(max_items=16)] = []
-    """Quota; a queue without any is limited by the nodes alone."""
-    cohort_name: Annotated[str, NAME] = ""
-    """Cohort whose queues may borrow from each other."""
-    queueing_strategy: Annotated[str, Limits(enum=("StrictFIFO", "BestEffortFIFO"))] = "BestEffortFIFO"
-    """Whether a workload that does not fit holds up the ones behind: `StrictFIFO`, or `BestEffortFIFO`."""
-    namespace_selector: LabelSelector | None = None
-    """Namespaces that may use it; none by default, all with `{}`."""
-    flavor_fungibility: Annotated[FlavorFungibility | None, Default({})] = None
-    """When to try the next flavor."""
-    preemption: Annotated[ClusterQueuePreemption | None, Default({})] = None
-    """Whom its workloads may push out."""
-    admission_checks_strategy: AdmissionChecksStrategy | None = None
-    """Which admission checks hold."""
-    stop_policy: Annotated[str | None, STOP_POLICY, Default("None")] = None
-    """`Hold` admits nothing more; `HoldAndDrain` evicts too; `None` by default."""
-    fair_sharing: FairSharing | None = None
-    """How it shares with other queues of its cohort."""
-    admission_scope: AdmissionScope | None = None
-    """Which local queues compete by use."""
-    concurrent_admission_policy: ConcurrentAdmissionPolicy | None = None
-    """Whether a workload is tried in several flavors at once."""
-
-
-class ResourceUsage(Struct):
-    """How much of a resource is used."""
-
-    name: str
-    """Name of the resource."""
-    total: Quantity = ""
-    """How much, borrowed included."""
-    borrowed: Quantity = ""
-    """How much of it is borrowed."""
-
-
-class FlavorUsage(Struct):
-    """How much of a flavor is used."""
-
-    name: Annotated[str, NAME]
-    """Name of the flavor."""
-    resources: Annotated[list[ResourceUsage], ListMap("name", merge=False), Limits(max_items=64)] = []
-    """By resource."""
-
-
-class FairSharingStatus(Struct):
-    """Where a queue stands in sharing."""
-
-    weighted_share: int = always(0)
-    """Use above nominal quota divided by weight."""
-
-
-class ClusterQueueStatus(Struct):
-    """Where a queue stands."""
-
-    conditions: Annotated[list[Condition], ListMap("type"), Limits(max_items=16)] = []
-    """`Active`: whether it can admit."""
-    flavors_reservation: Annotated[list[FlavorUsage], ListMap("name", merge=False), Limits(max_items=64)] = []
-    """Reserved quota by flavor."""
-    flavors_usage: Annotated[list[FlavorUsage], ListMap("name", merge=False), Limits(max_items=64)] = []
-    """Used quota by flavor."""
-    pending_workloads: Annotated[int, Limits(format="int32")] = 0
-    """Workloads that wait."""
-    reserving_workloads: Annotated[int, Limits(format="int32")] = 0
-    """Workloads with quota."""
-    admitted_workloads: Annotated[int, Limits(format="int32")] = 0
-    """Workloads that are admitted and not finished."""
-    fair_sharing: FairSharingStatus | None = None
-    """Where it stands in sharing."""
-
-
-@resource(
-    plural="clusterqueues",
-    namespaced=False,
-    short_names=("cq",),
-    columns=(
-        Column("Cohort", "string", ".spec.cohortName", "Cohort it belongs to"),
-        Column("Strategy", "string", ".spec.queueingStrategy", "Order of its workloads", priority=1),
-        Column("Pending Workloads", "integer", ".status.pendingWorkloads", "Workloads that wait"),
-        Column(
-            "Admitted Workloads",
-            "integer",
-            ".status.admittedWorkloads",
-            "Workloads that are admitted",
-            priority=1,
-        ),
-    ),
-)
-class ClusterQueue(Object):
-    """A share of the cluster, and the workloads that wait for it."""
-
-    api_version: str = "kueue.x-k8s.io/v1beta2"
-    kind: str = "ClusterQueue"
-    spec: ClusterQueueSpec = ClusterQueueSpec()
-    """How much there is, and who may use it."""
-    status: ClusterQueueStatus = ClusterQueueStatus()
     """Where it stands."""

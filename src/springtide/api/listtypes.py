@@ -7,53 +7,46 @@ list markers. List types and merge keys are those of the Kubernetes API referenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True)
+
+class Marker(msgspec.Struct, frozen=True):
+    """Base of all markers."""
+
+
 class ListMap:
-    """A list of objects that is a map by `keys`: two writers may each own items of their own."""
+    """A list of objects that is a map by `keys`: two writers may each own items of their own.
 
-    keys: tuple[str, ...]
-    merge: bool = True
-    """Whether strategic merge patch merges it too (`patchMergeKey`); else that patch replaces the list."""
-    merge_key: str = ""
-    """The one key strategic merge patch goes by where it differs from the first of `keys`."""
+    `merge` says whether strategic merge patch merges it too (it has a `patchMergeKey`, the first of
+    `keys` unless `merge_key` says otherwise) or replaces the list.
+    """
+
+    __slots__ = ("keys", "merge", "merge_key")
 
     def __init__(self, *keys: str, merge: bool = True, merge_key: str = "") -> None:
-        object.__setattr__(self, "keys", keys)
-        object.__setattr__(self, "merge", merge)
-        object.__setattr__(self, "merge_key", merge_key or keys[0])
+        self.keys = keys
+        self.merge = merge
+        self.merge_key = merge_key or keys[0]
 
 
-@dataclass(frozen=True)
-class ListSet:
+class ListSet(Marker, frozen=True):
     """A list of scalars without duplicates or meaning of order."""
 
     merge: bool = False
 
 
-@dataclass(frozen=True)
-class PatchMerge:
-    """An atomic list for server-side apply that strategic merge patch nevertheless merges by `key`."""
-
-    key: str
-
-
-@dataclass(frozen=True)
-class MapAtomic:
+class MapAtomic(Marker, frozen=True):
     """An object or map that server-side apply replaces as a whole."""
 
 
-@dataclass(frozen=True)
-class RetainKeys:
+class RetainKeys(Marker, frozen=True):
     """A union: strategic merge patch that sets one member clears the others."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What values the schema lets in. `items` holds for the members of a list, `keys` for nothing else."""
+class Limits(Marker, frozen=True):
+    """What values the schema lets in; `items` holds for the members of a list."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -82,22 +75,18 @@ class Limits:
         return {name: value for name, value in keywords.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Required:
+class Required(Marker, frozen=True):
     """The schema requires the field although Python gives it a default."""
 
 
-@dataclass(frozen=True)
-class Default:
+class Default(Marker, frozen=True):
     """A default the API server fills in although the Python default is the zero value."""
 
     value: Any
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Marker, frozen=True):
     """A CEL rule of the CRD, with what the server answers when it does not hold."""
 
     cel: str
     message: str
-    path: str = field(default="")

@@ -16,7 +16,10 @@ from springtide.api.struct import Struct, always, replace
 
 DEFINITION_PREFIX = "io.k8s.apimachinery.pkg.apis.meta.v1"
 
-CONDITION_TYPE = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+CONDITION_TYPE = (
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+)
 CONDITION_REASON = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 C = TypeVar("C", bound="Condition")
@@ -107,7 +110,7 @@ class Object(Struct):
 
     @property
     def key(self) -> str:
-        """`namespace/name`, or `name` for cluster-scoped objects: what work queues and caches are keyed by."""
+        """`namespace/name`, or `name` for cluster-scoped objects: the key of work queues and caches."""
         metadata = self.metadata
         return f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
 

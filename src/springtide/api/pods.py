@@ -1,4 +1,4 @@
-"""core/v1: the wanted state of a pod. Part of `springtide.api.core`; embedded in every workload's template."""
+"""core/v1: the wanted state of a pod. Part of `springtide.api.core`; every workload's template embeds it."""
 
 from __future__ import annotations
 

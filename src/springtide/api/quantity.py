@@ -31,6 +31,8 @@ _DECIMAL = {
     "E": Fraction(10**18),
 }
 _NANO = Fraction(1, 10**9)
+_LARGEST_EXPONENT = 40
+"""Keeps `1e999999999` from taking the machine's memory."""
 
 
 def parse(value: Quantity) -> Fraction:
@@ -105,17 +107,19 @@ def _parse(text: str) -> Fraction:
     match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"{text!r} is not a quantity: write a number with an optional suffix, such as 500m, 2, 1.5Gi or 1e3"
+            f"{text!r} is not a quantity: write a number and maybe a suffix, such as 500m, 2, 1.5Gi or 1e3"
         )
     suffix = match["suffix"] or ""
-    number = Fraction(
-        match["number"].rstrip(".") if not match["number"].endswith(".") else match["number"] + "0"
-    )
+    number = Fraction(match["number"].removesuffix("."))
     if suffix in _BINARY:
         return number * _BINARY[suffix]
     if suffix in _DECIMAL:
         return number * _DECIMAL[suffix]
-    return number * Fraction(10) ** int(suffix[1:])
+    power = int(suffix[1:])
+    if abs(power) > _LARGEST_EXPONENT:
+        raise ValueError(f"{text!r} is not a quantity: the exponent must be within ±{_LARGEST_EXPONENT}")
+    scale: Fraction = Fraction(10) ** power
+    return number * scale
 
 
 def _format_exponent(exact: Fraction) -> str:

@@ -40,9 +40,26 @@ _INT_OR_STRING: dict[str, Any] = {
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 _WIDE = frozenset(
-    """activeDeadlineSeconds deletionGracePeriodSeconds expirationSeconds fsGroup generation gid gracePeriodSeconds
-    observedGeneration remainingItemCount runAsGroup runAsUser seconds sizeBytes supplementalGroups
-    terminationGracePeriodSeconds tolerationSeconds uid weightedShare""".split()
+    (
+        "activeDeadlineSeconds",
+        "deletionGracePeriodSeconds",
+        "expirationSeconds",
+        "fsGroup",
+        "generation",
+        "gid",
+        "gracePeriodSeconds",
+        "observedGeneration",
+        "remainingItemCount",
+        "runAsGroup",
+        "runAsUser",
+        "seconds",
+        "sizeBytes",
+        "supplementalGroups",
+        "terminationGracePeriodSeconds",
+        "tolerationSeconds",
+        "uid",
+        "weightedShare",
+    )
 )
 """Integer fields of 64 bits; all others have 32, as in the Kubernetes API reference."""
 
@@ -64,7 +81,7 @@ class _Context:
 
 @cache
 def structural(kind: type[Object]) -> dict[str, Any]:
-    """The structural OpenAPI v3 schema of a custom kind, nothing left to refer to. Do not change the answer."""
+    """The structural OpenAPI v3 schema of a custom kind, with nothing left to refer to. Do not change it."""
     return _object(kind, _Context(structural=True))
 
 
@@ -118,12 +135,12 @@ def fields_of(kind: type[Struct]) -> Iterator[msgspec.structs.FieldInfo]:
 
 def _object(kind: type[Struct], context: _Context) -> dict[str, Any]:
     hints, docs = _hints(kind), field_docs(kind)
-    is_root = issubclass(kind, Object)
+    root = kind if issubclass(kind, Object) else None
     properties: dict[str, Any] = {}
     required: list[str] = []
     context.stack.append(kind)
     for info in fields_of(kind):
-        if context.structural and is_root and info.name == "metadata":
+        if context.structural and root and info.name == "metadata":
             properties["metadata"] = {"type": "object"}
             continue
         if context.structural and kind is ObjectMeta and info.encode_name not in _EMBEDDED_METADATA:
@@ -141,8 +158,8 @@ def _object(kind: type[Struct], context: _Context) -> dict[str, Any]:
         schema[_PRESERVE] = True
     if getattr(kind, "atomic", False):
         schema["x-kubernetes-map-type"] = "atomic"
-    if is_root and not context.structural:
-        found = resource_of(kind)
+    if root and not context.structural:
+        found = resource_of(root)
         gvk = {"group": found.group, "version": found.version, "kind": found.kind}
         schema["x-kubernetes-group-version-kind"] = [gvk]
     return schema

@@ -121,7 +121,8 @@ def _requirement(part: str) -> Requirement:
     if match := _EXISTS.fullmatch(part):
         return Requirement(match["key"], "!exists" if match["not"] else "exists")
     raise ValueError(
-        f"unable to parse requirement {part!r}: write key=value, key!=value, key in (a,b), key notin (a,b), key or !key"
+        f"unable to parse requirement {part!r}: "
+        "write key=value, key!=value, key in (a,b), key notin (a,b), key or !key"
     )
 
 

@@ -22,14 +22,17 @@ T = TypeVar("T", bound="Struct")
 V = TypeVar("V")
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class _KeywordOnly(msgspec.StructMeta):
-    """Makes every subclass keyword-only, so that required fields may follow optional ones (msgspec does not inherit it)."""
+    """Makes every subclass keyword-only, so that required fields may follow optional ones.
+
+    msgspec lets subclasses inherit its other settings but not this one.
+    """
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
         return super().__new__(mcls, name, bases, namespace, **{"kw_only": True, **config})
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class Struct(
     msgspec.Struct,
     metaclass=_KeywordOnly,
@@ -74,7 +77,8 @@ def decode(kind: type[T], data: bytes | Mapping[str, Any]) -> T:
     """
     try:
         if isinstance(data, bytes):
-            return _decoder(kind).decode(data)
+            decoded: T = _decoder(kind).decode(data)
+            return decoded
         return msgspec.convert(data, kind)
     except msgspec.ValidationError:
         # An unknown field, a null where Go would write a zero value, or truly a wrong type: the slow
@@ -85,7 +89,7 @@ def decode(kind: type[T], data: bytes | Mapping[str, Any]) -> T:
 
 
 def encode(value: Struct) -> dict[str, Any]:
-    """The JSON object of a struct, unknown fields back in their places. An API object gets apiVersion and kind."""
+    """The JSON object of a struct, unknown fields in their places; API objects get apiVersion and kind."""
     builtins: dict[str, Any] = msgspec.to_builtins(value)
     return _with_type(value, _restore(builtins) if _has_unknown(builtins) else builtins)
 
@@ -193,8 +197,7 @@ def _restore(value: Any) -> Any:
 
 def _collect_unknown(value: Any, prefix: str, found: list[str]) -> None:
     if isinstance(value, dict):
-        for key in value.get(_UNKNOWN, {}):
-            found.append(f"{prefix}.{key}" if prefix else key)
+        found.extend(f"{prefix}.{key}" if prefix else key for key in value.get(_UNKNOWN, {}))
         for key, child in value.items():
             if key != _UNKNOWN:
                 _collect_unknown(child, f"{prefix}.{key}" if prefix else key, found)

@@ -8,7 +8,6 @@ suffix cut off and equal counts written once, so that an assignment of thousands
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from os.path import commonprefix
 from typing import Annotated
 
 from springtide.api.labels import HOSTNAME
@@ -108,15 +107,24 @@ def _slice(part: Sequence[tuple[str, int]]) -> TopologyAssignmentSlice:
 def _compress(values: list[str]) -> TopologyAssignmentSliceLevelValues:
     if len(set(values)) == 1:
         return TopologyAssignmentSliceLevelValues(universal=values[0])
-    prefix = commonprefix(values)
+    prefix = _common_prefix(values)
     rests = [value[len(prefix) :] for value in values]
-    suffix = commonprefix([rest[::-1] for rest in rests])[::-1]
+    suffix = _common_prefix([rest[::-1] for rest in rests])[::-1]
     roots = [rest[: len(rest) - len(suffix)] for rest in rests]
     return TopologyAssignmentSliceLevelValues(
         individual=TopologyAssignmentSliceLevelIndividualValues(
             prefix=prefix or None, suffix=suffix or None, roots=roots
         )
     )
+
+
+def _common_prefix(values: Sequence[str]) -> str:
+    """What all start with: as much as the first and the last in order have in common."""
+    low, high = min(values), max(values)
+    for position, letter in enumerate(low):
+        if letter != high[position]:
+            return low[:position]
+    return low
 
 
 def _compress_counts(counts: list[int]) -> TopologyAssignmentSlicePodCounts:

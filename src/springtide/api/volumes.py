@@ -1,4 +1,7 @@
-"""core/v1: what a pod mounts. Part of `springtide.api.core`; sources nobody here implements stay unknown fields."""
+"""core/v1: what a pod mounts. Part of `springtide.api.core`.
+
+Volume sources of vendors that no room here implements stay unknown fields, in the schema too.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ class HostPathVolumeSource(Struct):
     path: str
     """Absolute path on the node."""
     type: str | None = None
-    """What must be there: `Directory`, `DirectoryOrCreate`, `File`, `FileOrCreate` …; not checked by default."""
+    """What must be there, such as `Directory`, `DirectoryOrCreate` or `File`; not checked by default."""
 
 
 class PersistentVolumeClaimVolumeSource(Struct):
