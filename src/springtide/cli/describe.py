@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from springtide.api.core import Pod
-from springtide.cli.ages import age, now
+from springtide.cli.ages import age
 from springtide.cli.complete import kinds, names
 from springtide.cli.errors import EXIT_USAGE, CliError
 from springtide.cli.events import event_table, events_of
@@ -33,20 +33,20 @@ def command(kind: str, name: tuple[str, ...], namespace: str, kubeconfig: Any, c
         raise CliError("give the name of the object", f"`springtide get {kind}` lists them", EXIT_USAGE)
 
     async def work(session: Session) -> None:
-        resource = await session.find(kind)
+        resource, at = await session.find(kind), session.now()
         for position, each in enumerate(names_):
             raw = await session.client.dynamic(resource).get(each, session.namespace_of(resource))
-            sections = describe(raw, now())
+            sections = describe(raw, at)
             metadata = raw["metadata"]
             if resource.kind == "TrainJob":
                 view = await job_view(session, each)
-                sections += describe_job(view, now())
+                sections += describe_job(view, at)
                 events = view.events
             else:
                 events = await events_of(
                     session.client, metadata.get("uid", ""), metadata.get("namespace", "")
                 )
-            sections.append(_section("Events", event_table(events, now()) or "none"))
+            sections.append(_section("Events", event_table(events, at) or "none"))
             click.echo(("\n" if position else "") + "\n".join(sections))
 
     connected(Target(kubeconfig, context, namespace), work)

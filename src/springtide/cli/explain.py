@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from springtide.api.meta import find_condition
-from springtide.cli.ages import age, now
+from springtide.cli.ages import age
 from springtide.cli.complete import jobs
 from springtide.cli.describe import pod_table
 from springtide.cli.events import event_table
@@ -33,7 +33,7 @@ def command(name: str, namespace: str, kubeconfig: Any, context: str) -> None:
     """
 
     async def work(session: Session) -> None:
-        click.echo(explain(await job_view(session, name.rpartition("/")[2]), now()))
+        click.echo(explain(await job_view(session, name.rpartition("/")[2]), session.now()))
 
     connected(Target(kubeconfig, context, namespace), work)
 

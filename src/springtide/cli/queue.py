@@ -11,7 +11,7 @@ import click
 
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import controller_of, find_condition, is_true
-from springtide.cli.ages import age, now
+from springtide.cli.ages import age
 from springtide.cli.complete import queues
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
@@ -58,7 +58,7 @@ def command(name: str | None, output: str, namespace: str, kubeconfig: Any, cont
     """
 
     async def work(session: Session) -> list[QueueView]:
-        return await queue_views(session, now())
+        return await queue_views(session, session.now())
 
     views = connected(Target(kubeconfig, context, namespace), work)
     if name:

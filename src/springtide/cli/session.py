@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import click
 
 from springtide import client as api
 from springtide.api.resources import Resource
+from springtide.cli.ages import now
 from springtide.cli.errors import CliError
 from springtide.cli.target import Target, choose_kubeconfig
 
@@ -30,9 +32,12 @@ MANAGER = "springtide-cli"
 class Session:
     """One command's view of the server."""
 
-    def __init__(self, client: api.Client, namespace: str = "default") -> None:
+    def __init__(
+        self, client: api.Client, namespace: str = "default", now: Callable[[], datetime] = now
+    ) -> None:
         self.client = client
         self.namespace = namespace
+        self.now = now
         self._resources: list[Resource] = []
 
     async def resources(self, *, refresh: bool = False) -> list[Resource]:

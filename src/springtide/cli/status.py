@@ -38,7 +38,7 @@ def command(data_dir: Path, output: str, namespace: str, kubeconfig: Any, contex
     local = describe_process(found, data_dir) if found is not None and kubeconfig is None else None
 
     async def work(session: Session) -> dict[str, Any]:
-        return await contents(session, now())
+        return await contents(session, session.now())
 
     try:
         held = connected(Target(kubeconfig, context, namespace, data_dir), work)
