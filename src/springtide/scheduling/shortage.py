@@ -90,8 +90,8 @@ def _no_eligible_node(nodes: Nodes, constraints: Constraints) -> str:
         (found for facts in usable if (found := constraints.untolerated(facts.taints)) is not None), None
     )
     key = taint.key if taint is not None else ""
-    tainted = f"all {_count(len(usable), 'matching node')} are tainted, e.g. with {key}"
-    return f"{tainted}; add a toleration or untaint one"
+    tainted = f"every one of {_count(len(usable), 'matching node')} is tainted, e.g. with {key}"
+    return f"{tainted}; tolerate the taint or remove it"
 
 
 def _bottleneck(placement: Placement, pod_class: PodClass, view: View) -> str:

@@ -1,0 +1,188 @@
+"""A cluster of objects for tests of the engine: what a plan writes takes effect here, as on a server.
+
+No API server and no clock: `cycle` plans on a snapshot and applies the commands at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from springtide.api import labels
+from springtide.api.commands import Apply, Bind, Emit, Plan
+from springtide.api.core import Namespace, Node, Pod
+from springtide.api.kueue import ClusterQueue, LocalQueue, Workload, nodes_of
+from springtide.api.meta import Condition, Object, OwnerReference, find_condition
+from springtide.api.struct import decode, encode, replace
+from springtide.scheduling import ClusterState, Policy, Snapshot, plan
+from springtide.scheduling.policies import LEAST_WASTE
+from springtide.scheduling.requests import pod_requests
+from tests.builders import at, cluster_queue, local_queue, namespace, pod
+
+
+class World:
+    """Objects by kind and key, and a `ClusterState` that hears of every change."""
+
+    def __init__(self, *objects: Object, queues: bool = True) -> None:
+        self.state = ClusterState()
+        self.objects: dict[tuple[type[Object], str], Object] = {}
+        self.clock = 0.0
+        self.add(namespace())
+        if queues:
+            self.add(cluster_queue(), local_queue())
+        self.add(*objects)
+
+    # -- changes -----------------------------------------------------------------------------------
+
+    def add(self, *objects: Object) -> None:
+        """Create or replace objects."""
+        for obj in objects:
+            known = self.objects.get((type(obj), obj.key))
+            self.objects[(type(obj), obj.key)] = obj
+            self._tell(known, obj)
+
+    def remove(self, *objects: Object) -> None:
+        """Delete objects by kind and key."""
+        for obj in objects:
+            known = self.objects.pop((type(obj), obj.key))
+            self._tell(known, None)
+
+    def cycle(self, *, policy: Policy = LEAST_WASTE, refresh: bool = True) -> Plan:
+        """One scheduling cycle, its writes included."""
+        self.clock += 1
+        decided = plan(self.snapshot(), at(self.clock), policy=policy, refresh=refresh)
+        for command in decided.commands:
+            self._execute(command)
+        return decided
+
+    def start_pods(self, key: str) -> list[Pod]:
+        """Create the pods of an admitted workload, running, as `workloads` and a node would."""
+        found = self.workload(key)
+        made: list[Pod] = []
+        for pod_set in found.spec.pod_sets:
+            for index, (node, number) in enumerate(self.placement(key)[pod_set.name].items()):
+                made += [
+                    self._pod_of(found, pod_set.name, f"{index}-{count}", node) for count in range(number)
+                ]
+        self.add(*made)
+        return made
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        return self.state.snapshot()
+
+    def workload(self, key: str) -> Workload:
+        found = self.objects[(Workload, key)]
+        assert isinstance(found, Workload)
+        return found
+
+    def pod(self, key: str) -> Pod:
+        found = self.objects[(Pod, key)]
+        assert isinstance(found, Pod)
+        return found
+
+    def is_admitted(self, key: str) -> bool:
+        return self.workload(key).status.admission is not None
+
+    def condition(self, key: str, type_: str = "QuotaReserved") -> Condition:
+        found = find_condition(self.workload(key).status.conditions, type_)
+        assert found is not None, f"{key} has no condition {type_}"
+        return found
+
+    def placement(self, key: str) -> dict[str, dict[str, int]]:
+        """Pods per node, per pod set."""
+        admission = self.workload(key).status.admission
+        assert admission is not None, self.condition(key).message
+        return {
+            assignment.name: dict(nodes_of(assignment.topology_assignment))
+            for assignment in admission.pod_set_assignments
+            if assignment.topology_assignment is not None
+        }
+
+    def used(self) -> dict[str, Counter[str]]:
+        """What every node holds by the objects alone: pods on it, and admitted pods still to come."""
+        held: dict[str, Counter[str]] = {}
+        exist: Counter[tuple[str, str, str]] = Counter()
+        for obj in self.objects.values():
+            if isinstance(obj, Pod) and obj.spec.node_name:
+                name, part = (
+                    obj.metadata.labels.get(labels.WORKLOAD, ""),
+                    obj.metadata.labels.get(labels.PODSET, ""),
+                )
+                exist[(f"{obj.metadata.namespace}/{name}", part, obj.spec.node_name)] += 1
+                if obj.status.phase not in ("Succeeded", "Failed"):
+                    held.setdefault(obj.spec.node_name, Counter()).update(pod_requests(obj.spec))
+        for obj in self.objects.values():
+            if isinstance(obj, Workload) and obj.status.admission is not None and not self._finished(obj):
+                for pod_set in obj.spec.pod_sets:
+                    for node, number in self.placement(obj.key)[pod_set.name].items():
+                        missing = max(0, number - exist[(obj.key, pod_set.name, node)])
+                        for _ in range(missing):
+                            held.setdefault(node, Counter()).update(pod_requests(pod_set.template.spec))
+        return held
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _finished(self, obj: Workload) -> bool:
+        found = find_condition(obj.status.conditions, "Finished")
+        return found is not None and found.status == "True"
+
+    def _tell(self, old: Any, new: Any) -> None:
+        state = self.state
+        tell: dict[type[Object], Callable[[Any, Any], None]] = {
+            Node: state.change_node,
+            Pod: state.change_pod,
+            Workload: state.change_workload,
+            ClusterQueue: state.change_cluster_queue,
+            LocalQueue: state.change_local_queue,
+            Namespace: state.change_namespace,
+        }[type(new if new is not None else old)]
+        tell(old, new)
+
+    def _execute(self, command: object) -> None:
+        match command:
+            case Bind(namespace=where, pod=name, node=node):
+                found = self.pod(f"{where}/{name}")
+                self.add(replace(found, spec=replace(found.spec, node_name=node)))
+            case Apply(kind=kind, namespace=where, name=name, fields=fields):
+                self._apply(kind, f"{where}/{name}", fields["status"])
+            case Emit():
+                pass
+            case _:
+                raise AssertionError(f"the scheduler never does {command}")
+
+    def _apply(self, kind: type[Object], key: str, applied: dict[str, Any]) -> None:
+        """Server-side apply by the manager `scheduling`: what it owns and leaves out goes."""
+        raw = encode(self.objects[(kind, key)])
+        status = raw.setdefault("status", {})
+        owned = {"QuotaReserved", "Admitted"} if kind is Workload else {"PodScheduled"}
+        others = [c for c in status.get("conditions", []) if c["type"] not in owned]
+        for field in ("admission", "requeueState"):
+            status.pop(field, None)
+        status.update(applied)
+        status["conditions"] = others + applied["conditions"]
+        self.add(decode(kind, raw))
+
+    def _pod_of(self, owner: Workload, pod_set: str, suffix: str, node: str) -> Pod:
+        template = next(found.template for found in owner.spec.pod_sets if found.name == pod_set)
+        attempt = owner.status.requeue_state.count if owner.status.requeue_state is not None else 0
+        return pod(
+            f"{owner.metadata.name}-{pod_set}-{suffix}-{attempt or 0}",
+            template.spec,
+            node=node,
+            phase="Running",
+            labelled={
+                labels.WORKLOAD: owner.metadata.name,
+                labels.PODSET: pod_set,
+                labels.ATTEMPT: str(attempt or 0),
+            },
+            owner=OwnerReference(
+                api_version=owner.api_version,
+                kind="Workload",
+                name=owner.metadata.name,
+                uid=owner.metadata.uid,
+                controller=True,
+            ),
+        )
