@@ -131,8 +131,7 @@ class FakeApi:
         target = _target(request.path)
         if request.method == "GET":
             return self._read(target, request)
-        answer = self._write(target, request)
-        return answer
+        return self._write(target, request)
 
     def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._stream(request)
@@ -205,7 +204,10 @@ class FakeApi:
         match request.method:
             case "POST" if target.subresource == "binding":
                 assert old is not None
-                self.put(target.plural, {**old, "spec": {**old.get("spec", {}), "nodeName": body["target"]["name"]}})
+                self.put(
+                    target.plural,
+                    {**old, "spec": {**old.get("spec", {}), "nodeName": body["target"]["name"]}},
+                )
                 return _answer({"kind": "Status", "status": "Success"}, 201)
             case "POST":
                 name = body["metadata"]["name"]
@@ -269,7 +271,14 @@ def _line(type_: str, obj: Json) -> bytes:
 
 
 def _status(code: int, reason: str, message: str) -> Json:
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+    }
 
 
 def _answer(obj: Json, status: int = 200) -> Response:
@@ -280,10 +289,17 @@ def _failure(code: int, reason: str, message: str) -> Response:
     return _answer(_status(code, reason, message), code)
 
 
-def failing(code: int, reason: str = "", message: str = "", **headers: str) -> Callable[[Request], Response | None]:
+def failing(
+    code: int, reason: str = "", message: str = "", **headers: str
+) -> Callable[[Request], Response | None]:
     """A script entry that answers with this failure."""
     body = json.dumps(_status(code, reason, message)).encode()
     return lambda _: Response(code, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+
+
+def answering(body: Json) -> Callable[[Request], Response | None]:
+    """A script entry that answers with this body."""
+    return lambda _: _answer(body)
 
 
 def config_map(name: str, namespace: str = "default", **data: str) -> Json:

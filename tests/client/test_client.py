@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
@@ -23,7 +24,7 @@ from springtide.client import (
 )
 from springtide.client.collection import WATCH_GRACE_SECONDS
 from springtide.client.discovery import PODS
-from tests.client.fake_api import FakeApi, config_map, failing
+from tests.client.fake_api import FakeApi, Target, answering, config_map, failing
 
 
 def a_config_map(name: str, **data: str) -> ConfigMap:
@@ -103,34 +104,28 @@ async def test_watch_delivers_what_happens_after_the_version() -> None:
     api = FakeApi()
     api.put("configmaps", config_map("before"))
     client = Client(api)
-    seen = []
     async with aclosing(client.watch(ConfigMap, resource_version="1", timeout_seconds=5)) as events:
         api.put("configmaps", config_map("a"))
         api.remove("configmaps", "default", "before")
-        async for event in events:
-            seen.append((event.type, event.object.metadata.name))
+        seen = [(event.type, event.object.metadata.name) async for event in events]
     assert seen == [("ADDED", "a"), ("DELETED", "before")]
     query = api.requests[-1].query
     assert query["watch"] == query["allowWatchBookmarks"] == "true"
 
 
 async def test_a_watch_that_outlives_its_time_is_dead() -> None:
-    api = FakeApi()
-    # a proxy that lost the server: it neither sends nor closes
-    api._changed.wait = asyncio.Event().wait  # type: ignore[method-assign]
-    client = Client(api)
+    class Silent(FakeApi):
+        """A proxy that lost the server: it neither sends nor closes."""
 
-    class Forgetful(FakeApi):
-        async def _watch(self, target: object, request: Request):  # type: ignore[no-untyped-def]
+        async def _watch(self, target: Target, request: Request) -> AsyncIterator[bytes]:
             await asyncio.sleep(1e9)
             yield b""
 
     started = asyncio.get_running_loop().time()
     with pytest.raises(Unreachable, match="the connection is dead"):
-        async for _ in Client(Forgetful()).watch(ConfigMap, resource_version="1", timeout_seconds=60):
+        async for _ in Client(Silent()).watch(ConfigMap, resource_version="1", timeout_seconds=60):
             pass
     assert asyncio.get_running_loop().time() - started == 60 + WATCH_GRACE_SECONDS
-    await client.close()
 
 
 async def test_a_server_that_asks_to_wait_is_waited_for() -> None:
@@ -190,7 +185,7 @@ async def test_deleting_returns_what_lingers() -> None:
     ]
     configmaps = Client(api).collection(ConfigMap)
     for body, lingers in answers:
-        api.script.append(lambda _, body=body: Response(200, {}, json.dumps(body).encode()))
+        api.script.append(answering(body))
         assert (await configmaps.delete("a", "default") is not None) == lingers
 
 

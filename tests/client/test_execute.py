@@ -42,7 +42,9 @@ async def test_the_second_run_writes_nothing() -> None:
         Delete(ConfigMap, "default", "gone", "u1"),
         Delete(ConfigMap, "default", "replaced", "of-an-earlier-one"),
     ],
-    ids=lambda command: f"{type(command).__name__} {command.name} {command.subresource if isinstance(command, Apply) else ''}",
+    ids=lambda command: (
+        f"{type(command).__name__} {command.name} {command.subresource if isinstance(command, Apply) else ''}"
+    ),
 )
 async def test_objects_that_are_gone_or_replaced_are_left_alone(command: Command) -> None:
     api = FakeApi()
@@ -81,5 +83,5 @@ async def test_events_go_to_the_recorder() -> None:
     heard = list[Emit]()
     await execute(Client(FakeApi()), [emit], record=heard.append)
     assert heard == [emit]
-    with pytest.raises(ValueError, match="event Started: .* needs a recorder"):
+    with pytest.raises(ValueError, match=r"event Started: .* needs a recorder"):
         await execute(Client(FakeApi()), [emit])

@@ -7,7 +7,7 @@ field manager. All methods raise the tree of `springtide.client.errors`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, TypeVar
 
 from springtide.api.meta import Object
@@ -20,6 +20,8 @@ from springtide.client.transport import Response, Transport
 from springtide.client.watch import WatchEvent
 
 T = TypeVar("T", bound=Object)
+
+Resources = list[Resource]
 
 
 class Client:
@@ -89,7 +91,7 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[WatchEvent[T]]:
+    ) -> AsyncGenerator[WatchEvent[T], None]:
         """Changes since `resource_version`; see `Collection.watch`."""
         return self.collection(kind).watch(
             namespace,
@@ -174,7 +176,7 @@ class Client:
         since_seconds: int | None = None,
         timestamps: bool = False,
         previous: bool = False,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Chunks of a container's log as they come; with `follow` until the container ends."""
         path = prepare.object_path(discovery.PODS, namespace, pod, "log")
         query = {
@@ -195,7 +197,7 @@ class Client:
         """All verbs on a kind that only the server knows; its objects are dicts."""
         return Collection(self._channel, untyped(resource))
 
-    async def discover(self) -> list[Resource]:  # type: ignore[valid-type]
+    async def discover(self) -> Resources:
         """Every kind the server serves, preferred versions first."""
         return await discovery.discover(self._channel)
 
@@ -216,7 +218,7 @@ class Client:
 
     async def stream(
         self, path: str, *, query: Mapping[str, object] | None = None, accept: str = prepare.JSON
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Chunks of any long answer as they come (a watch in Table form)."""
         async with self._channel.stream(prepare.request("GET", path, query, accept=accept)) as chunks:
             async for chunk in chunks:

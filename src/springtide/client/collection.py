@@ -7,7 +7,7 @@ server knows, with dicts as objects; both are this one class.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -66,7 +66,7 @@ class Collection(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[WatchEvent[T]]:
+    ) -> AsyncGenerator[WatchEvent[T], None]:
         """Changes after `resource_version`, until the server ends the watch (then it simply stops).
 
         Raises Gone when the version is too old, Unreachable when the connection breaks or outlives its

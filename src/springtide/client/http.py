@@ -176,10 +176,10 @@ class HttpTransport:
         opened = socket.socket(family=family, type=kind, proto=protocol)
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 0)):
-            if hasattr(socket, option):
-                seconds = self._settings.probe_seconds
-                opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds if value else 3)
+        seconds = self._settings.probe_seconds
+        for option, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", seconds), ("TCP_KEEPCNT", 3)):
+            if hasattr(socket, option):  # not every system has all of them
+                opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         return opened
 
     def _unreachable(self, request: Request, error: Exception) -> Unreachable:
@@ -208,7 +208,7 @@ def _explain(error: Exception, settings: HttpSettings) -> tuple[str, str]:
         case aiohttp.ClientConnectorSSLError():
             return (
                 f"TLS failed ({error.os_error})",
-                "check that the address speaks https and wants this client",
+                "does the address speak https?",
             )
         case aiohttp.ConnectionTimeoutError() | aiohttp.SocketTimeoutError():
             return (

@@ -6,6 +6,7 @@ from springtide.runtime.controller import Controller
 from springtide.runtime.events import EventRecorder, EventSettings
 from springtide.runtime.informer import Informer, InformerSettings
 from springtide.runtime.leader import Election, LeaderSettings, LeadershipLost
+from springtide.runtime.log import configure as configure_logging
 from springtide.runtime.log import logger
 from springtide.runtime.queue import Backoff, WorkQueue
 from springtide.runtime.runtime import Runtime, RuntimeSettings
@@ -27,5 +28,6 @@ __all__ = [
     "RuntimeSettings",
     "SystemClock",
     "WorkQueue",
+    "configure_logging",
     "logger",
 ]

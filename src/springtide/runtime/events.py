@@ -107,7 +107,7 @@ class EventRecorder:
             identity, waiting = next(iter(self._waiting.items()))
             count = waiting.count
             try:
-                await self._write(identity, waiting)
+                await self._write(identity, waiting, count)
             except Unreachable:
                 raise
             except ApiError as error:
@@ -118,28 +118,29 @@ class EventRecorder:
             else:
                 del self._waiting[identity]
 
-    async def _write(self, identity: tuple[str, str], waiting: _Waiting) -> None:
+    async def _write(self, identity: tuple[str, str], waiting: _Waiting, count: int) -> None:
         namespace, name = identity
         client = self._client.with_manager(waiting.room)
-        count = self._written.get(identity, 0)
-        if count == 0:
+        event = self._event(identity, waiting, count)
+        before = self._written.get(identity, 0)
+        if before == 0:
             try:
-                await client.create(self._event(identity, waiting))
+                await client.create(event)
             except AlreadyExists:
-                count = (await client.get(Event, name, namespace)).count
+                before = (await client.get(Event, name, namespace)).count
             else:
-                self._remember(identity, waiting.count)
+                self._remember(identity, count)
                 return
-        count += waiting.count
+        count += before
         now = whole_second(self._clock.now()).isoformat().replace("+00:00", "Z")
         try:
             await client.patch(Event, name, namespace, {"count": count, "lastTimestamp": now})
         except NotFound:  # it expired
-            await client.create(self._event(identity, waiting))
-            count = waiting.count
+            await client.create(event)
+            count = event.count
         self._remember(identity, count)
 
-    def _event(self, identity: tuple[str, str], waiting: _Waiting) -> Event:
+    def _event(self, identity: tuple[str, str], waiting: _Waiting, count: int) -> Event:
         emit, regarding = waiting.emit, waiting.emit.regarding
         now = whole_second(self._clock.now())
         return Event(
@@ -160,7 +161,7 @@ class EventRecorder:
             reporting_component=f"springtide.dev/{waiting.room}",
             first_timestamp=now,
             last_timestamp=now,
-            count=waiting.count,
+            count=count,
         )
 
     def _remember(self, identity: tuple[str, str], count: int) -> None:

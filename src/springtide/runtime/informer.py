@@ -144,7 +144,7 @@ class Informer(Generic[T]):
             field_selector=self.scope.field_selector,
             timeout_seconds=max(1, int(min(self._clock.random.randint(low, high), left))),
         )
-        async with aclosing(events) as stream:  # type: ignore[type-var]
+        async with aclosing(events) as stream:
             async for event in stream:
                 self._take(event)
 
