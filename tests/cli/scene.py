@@ -104,7 +104,9 @@ class Scene:
     def run(self, *arguments: str, stdin: str | None = None) -> Result:
         """Run a command to its end."""
         wiring = Wiring(open=self._open_with_script, run=loop.run)
-        result = CliRunner().invoke(root, list(arguments), obj=wiring, input=stdin, env={"NO_COLOR": "1"})
+        result = CliRunner().invoke(
+            root, list(arguments), obj=wiring, input=stdin, env={"NO_COLOR": "1"}, prog_name="springtide"
+        )
         self._script = None
         return result
 

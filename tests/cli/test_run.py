@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from springtide.api.kueue import Workload
 from springtide.api.meta import ObjectMeta
 from springtide.api.springtide import Diagnosis, DiagnosisSpec, Evidence
 from springtide.api.trainer import ClusterTrainingRuntime, TrainJob

@@ -57,7 +57,7 @@ def read(source: str, stdin: TextIO) -> list[Manifest]:
 def parse(text: str, name: str) -> list[Manifest]:
     """The objects of one YAML (or JSON) text; `name` is what messages call it."""
     manifests: list[Manifest] = []
-    for number, (value, line) in enumerate(_documents(text, name), start=1):
+    for number, (value, line) in enumerate(list(_documents(text, name)), start=1):
         if value is not None:
             manifests += _objects(value, f"{name}:{number}:{line}")
     return manifests
