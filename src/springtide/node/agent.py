@@ -1,0 +1,430 @@
+"""The process node: runs the pods bound to it as processes of this machine.
+
+Made by `up`. First it finds out what the machine permits and ends what an earlier life left behind; from then on
+a controller looks at one pod at a time: decide (`lifecycle.py`), carry out (`pod.py`), report (`podstatus.py`).
+`logs` is the API server's source of container logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from springtide.api.commands import Apply, Command, Delete, Emit
+from springtide.api.core import Pod
+from springtide.api.labels import PROGRESS
+from springtide.api.podstatus import PodStatus
+from springtide.api.struct import encode
+from springtide.api.struct import replace as replaced
+from springtide.client import ApiError
+from springtide.node import logreader, names, restart
+from springtide.node.capabilities import Capabilities, detect
+from springtide.node.container import PROGRESS_FILE
+from springtide.node.environment import Sources
+from springtide.node.launcher import Launcher, MachineLauncher
+from springtide.node.lifecycle import TERMINAL, Decision, Release, Situation, Start, Stop, decide
+from springtide.node.logs import LogFolder, remove_pod_logs
+from springtide.node.pod import Place, PodRun
+from springtide.node.podstatus import Addresses, build_status
+from springtide.node.progress import ProgressFile
+from springtide.node.records import Records, recover
+from springtide.node.references import read_sources
+from springtide.node.registration import ROOM, Registration
+from springtide.node.settings import ProcessNodeSettings
+from springtide.node.volumes import Unavailable, Unsupported, remove
+from springtide.runtime import Clock, Controller, Runtime
+
+log = structlog.get_logger("node.agent")
+
+WORKERS = 16
+RETRY_SECONDS = 5.0
+REFRESH_SECONDS = 60.0
+PROGRESS_SECONDS = 1.0
+HOST_ADDRESS = "127.0.0.1"
+STEPS = 20
+"""Decisions in one look at a pod; more than any pod needs."""
+
+
+class LogOptions(Protocol):
+    """Which part of a log is wanted, as the API server says it."""
+
+    @property
+    def container(self) -> str: ...
+    @property
+    def follow(self) -> bool: ...
+    @property
+    def previous(self) -> bool: ...
+    @property
+    def timestamps(self) -> bool: ...
+    @property
+    def tail_lines(self) -> int | None: ...
+    @property
+    def since_seconds(self) -> int | None: ...
+    @property
+    def limit_bytes(self) -> int | None: ...
+
+
+class ProcessNode:
+    """One node of the embedded control plane, in this process."""
+
+    def __init__(
+        self, runtime: Runtime, settings: ProcessNodeSettings, launcher: Launcher | None = None
+    ) -> None:
+        """Adds its controllers to the runtime and does nothing before that runs. `launcher` is for tests."""
+        self._runtime = runtime
+        self._settings = settings
+        for folder in ("pods", "logs", "records", "checkpoints"):
+            (settings.data_dir / folder).mkdir(parents=True, exist_ok=True)
+        self.node_id = _node_id(settings, runtime.clock)
+        self._launcher: Launcher = launcher or MachineLauncher(self.node_id)
+        self._records = Records(settings.data_dir / "records")
+        self._pods = runtime.informer(Pod, indexes={"node-peers": _peer_index})
+        self._runs: dict[str, PodRun] = {}
+        self._restarted: set[str] = set()
+        self._events: list[Command] = []
+        self._stopping = False
+        self._controller: Controller = runtime.controller(
+            ROOM, self._reconcile, [(self._pods, self._keys)], workers=WORKERS
+        )
+        self._machine_hosts = _read_machine_hosts()
+        self._progress: dict[str, ProgressFile] = {}
+        self._registration = Registration(runtime, settings)
+        for name, reconcile in (("registration", self._register), ("progress", self._report_progress)):
+            runtime.controller(f"{ROOM}.{name}", reconcile, []).queue.add(settings.name)
+        self._begun = asyncio.Event()
+        self._place: Place
+        self._book: names.AddressBook
+
+    # -- life of the node ---------------------------------------------------------------------------
+
+    async def ready(self) -> int:
+        """Wait until the node is Ready; the number of nodes, for symmetry with the simulated ones."""
+        await self._registration.registered.wait()
+        return 1
+
+    async def stop(self) -> None:
+        """End all pods' processes within `stop_seconds` and report NotReady. Their pods fail at the next start."""
+        self._stopping = True
+        async with asyncio.TaskGroup() as group:
+            for run in list(self._runs.values()):
+                group.create_task(run.stop_within(self._settings.stop_seconds))
+        self._launcher.close()
+        with contextlib.suppress(ApiError):
+            await self._registration.leave()
+
+    async def _register(self, key: str) -> float | None:
+        if not self._begun.is_set():
+            await self._begin()
+            self._begun.set()
+        return await self._registration.reconcile(key)
+
+    async def _begin(self) -> None:
+        """Once, with warm caches: what the machine permits, and an end to what an earlier life left behind."""
+        capabilities = await detect(self._settings, self.node_id)
+        self._registration.annotate(capabilities.notes())
+        self._restarted = await recover(self._records, self.node_id, capabilities)
+        self._book = names.AddressBook(
+            self._settings.data_dir / "addresses.json",
+            self._settings.address_prefix,
+            distinct=capabilities.distinct_addresses,
+        )
+        self._place = Place(
+            self._settings, self._runtime.clock, capabilities, self._launcher, self._records, self.node_id
+        )
+        self._tidy()
+        log.info("process node", node=self._settings.name, missing=sorted(capabilities.notes()))
+
+    @property
+    def pods(self) -> list[str]:
+        """Keys of the pods that are here now."""
+        return list(self._runs)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the machine permits; known once the node is ready."""
+        return self._place.capabilities
+
+    # -- one pod ------------------------------------------------------------------------------------
+
+    def _keys(self, pod: Pod) -> list[str]:
+        return [pod.key] if pod.spec.node_name == self._settings.name else []
+
+    async def _reconcile(self, key: str) -> float | None:
+        if self._stopping:
+            return None
+        await self._begun.wait()
+        pod = self._pods.cache.get(key)
+        run = self._runs.get(key)
+        if run is not None and (pod is None or pod.metadata.uid != run.uid):
+            await self._forget(key, run)
+            run = None
+        if pod is None or pod.spec.node_name != self._settings.name:
+            return None
+        if run is None:
+            if pod.status.phase in TERMINAL:
+                await self._release_finished(pod)
+                return None
+            run = self._adopt(key, pod)
+        run.pod = pod
+        again_seconds = await self._advance(run)
+        await self._record_events()
+        return again_seconds
+
+    async def _advance(self, run: PodRun) -> float | None:
+        """Decide and act until nothing is left to do now, then report."""
+        for _ in range(STEPS):
+            decision = self._decide(run)
+            if decision.verdict.phase not in TERMINAL and not run.situation.prepared:
+                await self._prepare(run)
+                decision = self._decide(run)
+            if not await self._carry_out(run, decision):
+                break
+        await self._report(run, decision)
+        if any(isinstance(action, Release) for action in decision.actions):
+            await self._runtime.apply(ROOM, [_release(run.pod)])
+        return self._look_again(run, decision)
+
+    def _decide(self, run: PodRun) -> Decision:
+        return decide(run.pod, run.facts, self._runtime.clock.now(), run.situation)
+
+    async def _carry_out(self, run: PodRun, decision: Decision) -> bool:
+        """Do what was decided; whether something was started, so that another decision may follow at once."""
+        started = False
+        sources: Sources | None = None
+        for action in decision.actions:
+            if isinstance(action, Stop):
+                run.stop(action.container, action.deadline)
+            elif isinstance(action, Start):
+                sources = sources or await self._sources(run)
+                await run.start(action.container, sources, self._peers(run.pod))
+                started = started or not run.facts[action.container].blocked
+        return started
+
+    def _look_again(self, run: PodRun, decision: Decision) -> float | None:
+        waits = [decision.look_again_seconds] if decision.look_again_seconds is not None else []
+        if decision.verdict.phase not in TERMINAL:
+            blocked = any(known.blocked for known in run.facts.values())
+            if blocked or not run.situation.prepared:
+                waits.append(RETRY_SECONDS)
+        return min(waits, default=None)
+
+    async def _prepare(self, run: PodRun) -> None:
+        sources = await self._sources(run)
+        self._refresh_hosts(run.pod)
+        run.prepare(sources, self._hosts(run.pod))
+        if run.situation.rejected is not None:
+            run.event(*run.situation.rejected, warning=True)
+
+    async def _sources(self, run: PodRun) -> Sources:
+        return await read_sources(
+            self._runtime.client,
+            run.pod,
+            allocatable=self._registration.capacity,
+            pod_ip=run.address,
+            host_ip=HOST_ADDRESS,
+        )
+
+    async def _report(self, run: PodRun, decision: Decision) -> None:
+        pod = run.pod
+        addresses = Addresses(run.address if run.situation.prepared else "", HOST_ADDRESS)
+        status = build_status(
+            pod, run.facts, decision.verdict, run.situation, addresses, self._runtime.clock.now()
+        )
+        if not same_status(pod.status, status):
+            await self._runtime.apply(ROOM, [status_command(pod, status)])
+
+    # -- arriving and leaving -----------------------------------------------------------------------
+
+    def _adopt(self, key: str, pod: Pod) -> PodRun:
+        """A pod seen for the first time in this life of the node."""
+        run = PodRun(
+            pod,
+            self._place,
+            self._book.assign(pod.metadata.uid),
+            wake=lambda: self._controller.queue.add(key),
+            emit=self._emit,
+        )
+        if self._ran_before(pod):
+            run.facts = restart.facts_after_restart(pod, self._runtime.clock.now())
+            if not restart.is_restarted_in_place(pod):
+                run.situation = Situation(prepared=False, rejected=(restart.REASON, restart.MESSAGE))
+        else:
+            self._say_what_is_ignored(run)
+        self._runs[key] = run
+        self._progress[key] = ProgressFile(run.folder / PROGRESS_FILE)
+        return run
+
+    def _ran_before(self, pod: Pod) -> bool:
+        statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+        return pod.metadata.uid in self._restarted or any(
+            status.state.running or status.state.terminated or status.last_state.terminated
+            for status in statuses
+        )
+
+    def _say_what_is_ignored(self, run: PodRun) -> None:
+        images = sorted({one.image for one in run.pod.spec.containers if one.image})
+        if images:
+            run.event("ImageIgnored", f"process nodes run no images: {', '.join(images)} is not pulled")
+        limited = any(one.resources.limits.keys() & {"cpu", "memory"} for one in run.pod.spec.containers)
+        note = self.capabilities.notes().get("resource-limits")
+        if limited and note:
+            run.event("LimitsNotEnforced", note, warning=True)
+
+    async def _forget(self, key: str, run: PodRun) -> None:
+        """The pod object is gone: nothing of it stays."""
+        await run.close()
+        del self._runs[key]
+        self._progress.pop(key, None)
+        metadata = run.pod.metadata
+        remove(run.folder)
+        remove_pod_logs(self._place.logs, metadata.namespace, metadata.name, run.uid)
+        self._records.remove(run.uid)
+        self._restarted.discard(run.uid)
+        self._book.release(run.uid)
+
+    async def _release_finished(self, pod: Pod) -> None:
+        """A pod that ended in an earlier life: only its deletion is left to be done."""
+        if pod.metadata.deletion_timestamp is not None:
+            await self._runtime.apply(ROOM, [_release(pod)])
+
+    def _tidy(self) -> None:
+        """Remove the files of pods that are gone."""
+        living = {pod.metadata.uid for pod in self._pods.cache.list()}
+        self._book.keep(living)
+        for uid in self._records.uids() - living:
+            self._records.remove(uid)
+        for path in (self._settings.data_dir / "pods").iterdir():
+            if path.name not in living:
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self._place.logs.iterdir():
+            if path.name.rpartition("_")[2] not in living:
+                shutil.rmtree(path, ignore_errors=True)
+
+    # -- names --------------------------------------------------------------------------------------
+
+    def _peers(self, pod: Pod) -> list[names.Peer]:
+        """The pods of this one's group that have an address, itself included, newest incarnation of each name."""
+        by_name: dict[str, names.Peer] = {}
+        group = self._pods.cache.by_index("node-peers", names.peer_group(pod))
+        for peer in sorted(group, key=lambda one: one.metadata.resource_version):
+            address = peer.status.pod_ip
+            if peer.spec.node_name == self._settings.name:
+                address = self._book.assign(peer.metadata.uid)
+            if address and peer.metadata.deletion_timestamp is None:
+                by_name[names.hostname(peer)] = names.Peer(address, tuple(names.names_of(peer)))
+        own = names.Peer(self._book.assign(pod.metadata.uid), tuple(names.names_of(pod)))
+        return list((by_name | {names.hostname(pod): own}).values())
+
+    def _hosts(self, pod: Pod) -> str:
+        return names.hosts_text(pod, self._peers(pod), self._machine_hosts)
+
+    def _refresh_hosts(self, pod: Pod) -> None:
+        """Tell the running peers of a new one."""
+        group = names.peer_group(pod)
+        for run in self._runs.values():
+            if run.situation.prepared and names.peer_group(run.pod) == group:
+                run.set_hosts(self._hosts(run.pod))
+
+    # -- progress, events, logs ---------------------------------------------------------------------
+
+    async def _report_progress(self, _key: str) -> float:
+        for key, file in list(self._progress.items()):
+            run = self._runs.get(key)
+            if run is None:
+                continue
+            try:
+                report = file.changed()
+            except ValueError as error:
+                run.event("ProgressUnreadable", str(error), warning=True)
+                continue
+            if report is not None:
+                await self._runtime.apply(ROOM, [_progress_command(run.pod, report)])
+        return PROGRESS_SECONDS
+
+    def _emit(self, event: Emit) -> None:
+        self._events.append(event)
+        self._controller.queue.add(event.regarding.key)
+
+    async def _record_events(self) -> None:
+        events, self._events = self._events, []
+        if events:
+            await self._runtime.apply(ROOM, events)
+
+    async def logs(self, namespace: str, pod: str, uid: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Log text of a container, in chunks. Raises LookupError with a sentence when there is none."""
+        folder = LogFolder(self._place.logs, namespace, pod, uid, options.container)
+        instances = folder.instances()
+        wanted = -2 if options.previous else -1
+        if len(instances) < -wanted:
+            kind = "previous terminated " if options.previous else ""
+            raise LookupError(f'{kind}container "{options.container}" in pod "{pod}" not found')
+        since = (
+            self._runtime.clock.now() - timedelta(seconds=options.since_seconds)
+            if options.since_seconds is not None
+            else None
+        )
+        query = logreader.LogQuery(
+            follow=options.follow,
+            tail_lines=options.tail_lines,
+            since=since,
+            timestamps=options.timestamps,
+            limit_bytes=options.limit_bytes,
+        )
+        run = self._runs.get(f"{namespace}/{pod}")
+        instance = instances[wanted]
+        writer = run.writer(options.container, instance) if run is not None else None
+        async for chunk in logreader.read(folder, instance, query, writer):
+            yield chunk
+
+
+# -- small pure parts -------------------------------------------------------------------------------
+
+
+def _read_machine_hosts() -> str:
+    try:
+        return Path("/etc/hosts").read_text()
+    except OSError:
+        return ""
+
+
+def _peer_index(pod: Pod) -> list[str]:
+    return [names.peer_group(pod)]
+
+
+def status_command(pod: Pod, status: PodStatus) -> Command:
+    """Write the node's fields of the pod's status."""
+    return Apply(
+        Pod, pod.metadata.namespace, pod.metadata.name, {"status": encode(status)}, "status", pod.metadata.uid
+    )
+
+
+def same_status(known: PodStatus, new: PodStatus) -> bool:
+    """Whether the object already says all this; conditions of others do not count."""
+    ours = {condition.type for condition in new.conditions}
+    conditions = [condition for condition in known.conditions if condition.type in ours]
+    return replaced(known, conditions=conditions) == new
+
+
+def _release(pod: Pod) -> Command:
+    return Delete(Pod, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, grace_period_seconds=0)
+
+
+def _progress_command(pod: Pod, report: str) -> Command:
+    fields = {"metadata": {"annotations": {PROGRESS: report}}}
+    return Apply(Pod, pod.metadata.namespace, pod.metadata.name, fields, uid=pod.metadata.uid)
+
+
+def _node_id(settings: ProcessNodeSettings, clock: Clock) -> str:
+    """This data folder's node for ever: what its processes carry as their mark."""
+    path = settings.data_dir / "node-id"
+    if not path.exists():
+        path.write_text(f"{clock.random.getrandbits(64):016x}")
+    return path.read_text().strip()

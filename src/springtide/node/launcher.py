@@ -1,0 +1,72 @@
+"""How a pod run starts and ends processes: the seam between `pod.py` and the machine.
+
+`MachineLauncher` is the real one; tests put a scripted one in its place and drive whole pod lives in virtual time.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from springtide.node import process, processes
+from springtide.node.limits import Group
+from springtide.node.process import Launch, Outcome, Running, Sink
+from springtide.node.processes import NODE_ID, Mark
+
+log = structlog.get_logger("node.launcher")
+
+
+class Launcher(Protocol):
+    """Starts and ends processes."""
+
+    async def start(self, launch: Launch, out: Sink, err: Sink) -> Running:
+        """Start a container's program. Raises StartError."""
+
+    async def run(self, launch: Launch, timeout_seconds: float) -> Outcome:
+        """Run a command to its end. Raises StartError."""
+
+    async def end(self, mark: Mark, group: Group | None, pid: int) -> None:
+        """Kill everything that carries the mark, is in the group, or descends from the process; wait until gone."""
+
+    def start_time(self, pid: int) -> float:
+        """When the process started (see `processes.start_time`); 0 when it is gone already."""
+
+    def close(self) -> None:
+        """All pods were ended in order; nothing more will be started."""
+
+
+class MachineLauncher:
+    """Processes of this machine, watched over by the watchdog from the first container on."""
+
+    def __init__(self, node_id: str) -> None:
+        self._mark = Mark({NODE_ID: node_id})
+        self._watchdog: process.Watchdog | None = None
+
+    async def start(self, launch: Launch, out: Sink, err: Sink) -> Running:
+        if self._watchdog is None:
+            self._watchdog = process.Watchdog(self._mark.entries()[0].decode())
+        return await process.start(launch, out, err)
+
+    async def run(self, launch: Launch, timeout_seconds: float) -> Outcome:
+        return await process.run(launch, timeout_seconds)
+
+    async def end(self, mark: Mark, group: Group | None, pid: int) -> None:
+        tree: set[int] = set()
+
+        def belonging() -> set[int]:
+            # the tree is asked for while its root still lives, and remembered
+            tree.update(processes.descendants([pid]))
+            return processes.marked(mark) | tree | (group.pids() if group is not None else set())
+
+        left = await processes.end_all(belonging)
+        if left:
+            log.error("processes cannot be ended", pids=sorted(left))
+
+    def start_time(self, pid: int) -> float:
+        return processes.start_time(pid) or 0.0
+
+    def close(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.dismiss()
+            self._watchdog = None

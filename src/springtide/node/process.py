@@ -1,0 +1,281 @@
+"""The only file that starts processes: a container or a command inside one becomes a process group.
+
+Called by `pod.py` (containers), `probes.py` and the preStop hook (commands). Every process is started through
+`shim.py`, which prepares mounts, limits and user and then executes the program under the same process id.
+Raises `StartError` when the program could not be executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+SHIM = Path(__file__).with_name("shim.py")
+WATCHDOG = Path(__file__).with_name("watchdog.py")
+READ_BYTES = 64 * 1024
+
+
+class StartError(Exception):
+    """The program was not executed; the text says which step failed and why."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or folder of the machine seen at another path inside the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything the shim needs to become the program."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    hostname: str = ""
+    namespaces: str = ""
+    """`` (none), `root` or `user`: how private namespaces are made (see `capabilities.py`)."""
+    mounts: Sequence[Mount] = ()
+    keep: Sequence[str] = ()
+    """Folders below which missing mount points are really made, because what is written there must stay."""
+    staging: str = ""
+    """An existing empty folder where a private root may be put together."""
+    cgroups: Sequence[str] = ()
+    """`cgroup.procs` files to join."""
+    join: int = 0
+    """Process id whose namespaces to enter instead of making new ones."""
+    user: int = -1
+    group: int = -1
+    groups: Sequence[int] = ()
+    rlimits: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self, report: int) -> bytes:
+        """What the shim reads; `report` is the descriptor it writes errors to."""
+        fields = asdict(self) | {
+            "mounts": [[mount.source, mount.target, mount.read_only] for mount in self.mounts],
+            "report": report,
+            "parent": os.getpid(),
+        }
+        return json.dumps(fields).encode()
+
+
+Sink = Callable[[bytes], None]
+"""Takes what a process wrote, chunk by chunk; an empty chunk says the stream ended."""
+
+
+class Running(Protocol):
+    """A started container, as `pod.py` sees it; tests put scripted ones in its place."""
+
+    @property
+    def pid(self) -> int: ...
+    def signal(self, number: int) -> None:
+        """Send a signal to the process group; one that is gone already is fine."""
+
+    async def wait(self) -> int:
+        """The exit code once the process ended; minus the signal's number when a signal ended it."""
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all output was read, at most this long: a survivor may hold the pipes open."""
+
+
+class Process:
+    """A real process and its two output pipes, read by the event loop as fast as the sinks take it."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], sinks: Sequence[Sink]) -> None:
+        self._popen = popen
+        self._loop = asyncio.get_running_loop()
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._open: dict[int, Sink] = {}
+        self._drained = asyncio.Event()
+        for pipe, sink in zip((popen.stdout, popen.stderr), sinks, strict=True):
+            if pipe is not None:
+                self._read(pipe.fileno(), sink)
+        if not self._open:
+            self._drained.set()
+        self._watch_exit()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    def signal(self, number: int) -> None:
+        try:
+            os.killpg(self._popen.pid, number)
+        except ProcessLookupError:
+            return
+        except PermissionError:  # macOS says so for a group of zombies
+            return
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._exit)
+
+    async def drain(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._drained.wait(), seconds)
+        except TimeoutError:
+            for descriptor in list(self._open):
+                self._close(descriptor)
+
+    def _read(self, descriptor: int, sink: Sink) -> None:
+        os.set_blocking(descriptor, False)
+        self._open[descriptor] = sink
+        self._loop.add_reader(descriptor, self._readable, descriptor)
+
+    def _readable(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            self._open[descriptor](data)
+        else:
+            self._close(descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        self._open.pop(descriptor)(b"")
+        for pipe in (self._popen.stdout, self._popen.stderr):
+            if pipe is not None and not pipe.closed and pipe.fileno() == descriptor:
+                pipe.close()
+        if not self._open:
+            self._drained.set()
+
+    def _watch_exit(self) -> None:
+        if hasattr(os, "pidfd_open"):
+            descriptor = os.pidfd_open(self._popen.pid)
+            self._loop.add_reader(descriptor, self._exited, descriptor)
+        else:
+            threading.Thread(target=self._wait_in_thread, daemon=True).start()
+
+    def _exited(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._finish(self._popen.wait())
+
+    def _wait_in_thread(self) -> None:
+        code = self._popen.wait()
+        self._loop.call_soon_threadsafe(self._finish, code)
+
+    def _finish(self, code: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(code)
+
+
+async def start(launch: Launch, out: Sink, err: Sink) -> Process:
+    """Start the program in a session of its own. Returns once it was executed; raises StartError."""
+    report_read, report_write = os.pipe()
+    process: Process | None = None
+    try:
+        with tempfile.TemporaryFile() as description:
+            description.write(launch.to_json(report_write))
+            description.seek(0)
+            argv = [sys.executable, "-I", "-S", str(SHIM), str(description.fileno())]
+            popen = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(description.fileno(), report_write),
+                env={},
+                start_new_session=True,
+            )
+        os.close(report_write)
+        report_write = -1
+        process = Process(popen, (out, err))
+        failure = await _read_report(report_read)
+    except OSError as error:
+        raise StartError(f"start process: {error}") from None
+    finally:
+        os.close(report_read)
+        if report_write >= 0:
+            os.close(report_write)
+    if failure:
+        await process.wait()
+        await process.drain(1.0)
+        raise StartError(failure)
+    return process
+
+
+async def _read_report(descriptor: int) -> str:
+    """What the shim says went wrong; empty when the descriptor closed because the program was executed."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(descriptor, False)
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+        data = os.read(descriptor, READ_BYTES)
+    finally:
+        loop.remove_reader(descriptor)
+    return str(json.loads(data)["message"]) if data else ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    output: str
+    timed_out: bool = False
+
+
+OUTPUT_BYTES = 10 * 1024
+
+
+async def run(launch: Launch, timeout_seconds: float) -> Outcome:
+    """Run a command to its end, output limited to the first 10 KiB; killed as a group when time is over."""
+    kept = bytearray()
+
+    def keep(data: bytes) -> None:
+        if len(kept) < OUTPUT_BYTES:
+            kept.extend(data[: OUTPUT_BYTES - len(kept)])
+
+    process = await start(launch, keep, keep)
+    timed_out = False
+    try:
+        code = await asyncio.wait_for(process.wait(), timeout_seconds)
+    except TimeoutError:
+        timed_out, code = True, -signal.SIGKILL
+    finally:
+        process.signal(signal.SIGKILL)
+    await process.drain(1.0)
+    return Outcome(code, kept.decode(errors="replace"), timed_out)
+
+
+class Watchdog:
+    """A small process that ends everything carrying the mark when this process dies (see `watchdog.py`)."""
+
+    def __init__(self, mark: str) -> None:
+        """`mark` is `NAME=value`, an entry of the environment."""
+        self._popen = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(WATCHDOG), mark],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """Say farewell; it ends without killing anything."""
+        if self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.write(b"q")
+            self._popen.stdin.close()
+        self._popen.wait()

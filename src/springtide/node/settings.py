@@ -1,0 +1,55 @@
+"""What can be set about the nodes of the embedded control plane. Filled in by `up`; read by every file of this room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Use = Literal["auto", "never"]
+
+INHERITED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_*",
+    "VIRTUAL_ENV", "CONDA_*", "PYTHONPATH", "SSL_CERT_*", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "*_proxy", "*_PROXY", "XDG_*", "CUDA_*", "NVIDIA_*", "OMP_*", "MKL_*", "HF_*", "TORCH_HOME",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProcessNodeSettings:
+    """A node that runs pods as processes of this machine."""
+
+    name: str
+    """Name of the Node object; usually the machine's host name."""
+    data_dir: Path
+    """Folder of the node's own files: pod folders, logs, checkpoints, records. Made if missing."""
+    working_dir: Path
+    """Where containers without `workingDir` start: the counterpart of an image's WORKDIR."""
+    max_pods: int = 110
+    """Pods this node takes at most."""
+    cpus: int | None = None
+    """CPU cores to offer; None: all that this process may use."""
+    memory_bytes: int | None = None
+    """Memory to offer; None: all of the machine's."""
+    extra_capacity: dict[str, str] = field(default_factory=dict)
+    """Further resources to offer, such as `nvidia.com/gpu: 8`."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Labels of the Node object besides the well-known ones."""
+    lease_seconds: float = 10.0
+    """How often the node renews its Lease."""
+    status_seconds: float = 300.0
+    """How often the node reports its status even if nothing changed."""
+    stop_seconds: float = 5.0
+    """How long pods may take to end when the platform stops; then they are killed."""
+    log_file_bytes: int = 10 * 1024 * 1024
+    """Size at which a container's log file is rotated."""
+    log_files: int = 5
+    """Log files kept per container instance, the current one included."""
+    namespaces: Use = "auto"
+    """Private mounts and host names for pods: `auto` where the machine permits, or `never`."""
+    cgroups: Use = "auto"
+    """Memory and CPU limits through cgroups: `auto` where the machine permits, or `never`."""
+    inherit_environment: tuple[str, ...] = INHERITED
+    """Variables (glob patterns) that containers get from this process: the counterpart of an image's ENV."""
+    address_prefix: str = "127.77"
+    """First two numbers of the pods' loopback addresses."""

@@ -1,0 +1,52 @@
+"""Ends all containers if the platform dies without doing it: one small process a node, `python -I -S watchdog.py`.
+
+Its standard input is a pipe that only the platform holds. When the pipe closes without a farewell (`kill -9`), every
+process that carries this node's mark in its environment is killed, also those that left their parents. The kernel
+already ends the containers' first processes (see `shim.py`); this reaches their children. Linux only.
+Imports nothing of Springtide.
+"""
+# ruff: noqa: PTH - pathlib would be most of the start time
+
+import os
+import signal
+import sys
+import time
+
+QUIET_SCANS = 3
+PAUSE_SECONDS = 0.05
+GIVE_UP_SCANS = 200
+
+
+def main() -> None:
+    mark = sys.argv[1].encode()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if os.read(0, 1):
+        return  # a farewell: the platform ended its pods itself
+    quiet = 0
+    for _ in range(GIVE_UP_SCANS):
+        quiet = 0 if kill_marked(mark) else quiet + 1
+        if quiet == QUIET_SCANS:
+            return
+        time.sleep(PAUSE_SECONDS)
+
+
+def kill_marked(mark: bytes) -> int:
+    """Kill every process with the mark; how many there were."""
+    count = 0
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                found = mark in file.read().split(b"\0")
+            if found:
+                os.kill(int(name), signal.SIGKILL)
+                count += 1
+        except OSError:  # gone, or another user's
+            continue
+    return count
+
+
+if __name__ == "__main__":
+    main()
