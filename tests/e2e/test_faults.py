@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -156,7 +157,7 @@ def test_killing_the_platform_mid_job_loses_nothing(fresh: Platform, tmp_path: P
     assert fresh.kubectl("create", "configmap", "kept", "--from-literal=a=1").code == 0
     wait_for("two ranks", lambda: marker.exists() and len(marker.read_text().split()) == 2)
     first_life = [int(pid) for pid in marker.read_text().split()]
-    pid = int((fresh.data_dir / "platform.pid").read_text().split()[0])
+    pid = int(json.loads((fresh.data_dir / "platform.json").read_text())["pid"])
     os.kill(pid, signal.SIGKILL)
     wait_for("the platform's end", lambda: not Path(f"/proc/{pid}/cmdline").exists())
     again = fresh.up()

@@ -18,9 +18,9 @@ from springtide.training.plan import Snapshot
 
 NAME = "training"
 
-_BY_WORKLOAD = "workload"
-_BY_RUNTIME = "runtime"
-_BY_PORT = "rendezvous-port"
+_BY_WORKLOAD = "training.workload"
+_BY_RUNTIME = "training.runtime"
+_BY_PORT = "training.rendezvous-port"
 
 
 def register(runtime: Runtime, *, workers: int = 2) -> None:

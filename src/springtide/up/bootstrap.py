@@ -13,7 +13,7 @@ from springtide.api.apiextensions import CustomResourceDefinition
 from springtide.api.core import Namespace
 from springtide.api.crds import bundled
 from springtide.api.kueue import ClusterQueue, ClusterQueueSpec, LocalQueue, LocalQueueSpec
-from springtide.api.meta import Object, ObjectMeta
+from springtide.api.meta import LabelSelector, Object, ObjectMeta
 from springtide.api.scheduling import PriorityClass
 from springtide.api.struct import encode
 from springtide.client import AlreadyExists, Client
@@ -60,7 +60,7 @@ def _priority_classes() -> tuple[PriorityClass, ...]:
 
 def _queues() -> tuple[Object, ...]:
     return (
-        ClusterQueue(metadata=ObjectMeta(name=DEFAULT_QUEUE), spec=ClusterQueueSpec()),
+        ClusterQueue(metadata=ObjectMeta(name=DEFAULT_QUEUE), spec=ClusterQueueSpec(namespace_selector=LabelSelector())),
         LocalQueue(
             metadata=ObjectMeta(name=DEFAULT_QUEUE, namespace="default"),
             spec=LocalQueueSpec(cluster_queue=DEFAULT_QUEUE),

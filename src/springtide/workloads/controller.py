@@ -22,7 +22,7 @@ from springtide.workloads.plan import View, plan
 from springtide.workloads.pods import job_of
 
 ROOM = "workloads"
-_INDEX = "workload"
+_INDEX = "workloads.workload"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""The composition root: wires store, server, controllers and node into one process. Called by `springtide up`.
+
+Reads top to bottom in the order things start: the data folder is opened and locked, the API answers, the first
+objects are there, the caches are warm, the node is Ready. Stopping goes the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import psutil
+
+from springtide.client import Client, Connection, write_context
+from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
+from springtide.runtime import Clock, Runtime, SystemClock, configure_logging, logger
+from springtide.server import (
+    ADMIN,
+    Authenticator,
+    Credentials,
+    HttpsServer,
+    InProcessTransport,
+    LogSource,
+    Server,
+    ensure_credentials,
+)
+from springtide.store import SqliteLog, Store
+from springtide.up.bootstrap import bootstrap
+from springtide.up.rooms import register_controllers
+from springtide.up.settings import Ready, UpSettings
+
+CONTEXT = "springtide"
+"""Name of the cluster, user and context in kubeconfigs."""
+
+log = logger("up.platform")
+
+
+T = TypeVar("T")
+
+
+class _Nodes(LogSource, Protocol):
+    """What both kinds of node give: readiness, an orderly end, and logs."""
+
+    async def ready(self) -> int:
+        """Wait until all nodes are Ready; returns how many there are."""
+        ...
+
+    async def stop(self) -> None:
+        """End all pods' processes and say that the nodes are gone."""
+        ...
+
+
+async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
+    """Run the platform until cancelled; `ready` is called once.
+
+    Raises StoreError for an unusable data folder, KubeconfigError, and OSError for a port that is taken.
+    """
+    clock = SystemClock()
+    began = clock.monotonic()
+    configure_logging(level=settings.log_level)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(_server(settings.data_dir, clock))
+        https, credentials = await stack.enter_async_context(_https(server, settings, clock))
+        connection = _connection(https.url, credentials)
+        write_context(settings.data_dir / "kubeconfig", connection)
+        if settings.kubeconfig is not None:
+            write_context(settings.kubeconfig, connection)
+        client = Client(InProcessTransport(server))
+        await bootstrap(client.with_manager("bootstrap"))
+        runtime = Runtime(client, clock)
+        register_controllers(runtime)
+        nodes = _nodes(runtime, settings)
+        server.serve_logs_from(nodes)
+        running = await stack.enter_async_context(_background(runtime.run()))
+        stack.push_async_callback(nodes.stop)
+        count = await _first(nodes.ready(), running)
+        ready(_ready(settings, https.url, clock.monotonic() - began, count))
+        await running
+
+
+@asynccontextmanager
+async def _server(data_dir: Path, clock: Clock) -> AsyncIterator[Server]:
+    """The API over the durable store of the data folder."""
+    store = Store(SqliteLog(data_dir), monotonic=clock.monotonic)
+    try:
+        server = Server(store, clock=clock)
+        await server.start()
+        yield server
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _https(
+    server: Server, settings: UpSettings, clock: Clock
+) -> AsyncIterator[tuple[HttpsServer, Credentials]]:
+    credentials = ensure_credentials(settings.data_dir / "pki", clock.now())
+    authenticator = Authenticator({credentials.admin_token: ADMIN})
+    https = HttpsServer(server, authenticator, credentials, port=settings.port)
+    await https.start()
+    try:
+        yield https, credentials
+    finally:
+        await https.stop()
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that lives as long as the block and is waited for at its end."""
+    task = asyncio.create_task(work, name="controllers")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _first(wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T:
+    """The result of `wanted`, unless what it depends on dies first: then that error."""
+    task = asyncio.ensure_future(wanted)
+    await asyncio.wait([task, running], return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        task.cancel()
+        running.result()
+    return await task
+
+
+def _nodes(runtime: Runtime, settings: UpSettings) -> _Nodes:
+    """This machine as a node, or the nodes of a file."""
+    if settings.simulate is not None:
+        return SimulatedNodes(runtime, load_nodes(settings.simulate))
+    name = platform.node().lower() or "localhost"
+    return ProcessNode(
+        runtime, ProcessNodeSettings(name=name, data_dir=settings.data_dir / "node", working_dir=settings.workdir)
+    )
+
+
+def _connection(url: str, credentials: Credentials) -> Connection:
+    return Connection(server=url, context=CONTEXT, ca_data=credentials.ca_data, token=credentials.admin_token)
+
+
+def _ready(settings: UpSettings, url: str, seconds: float, nodes: int) -> Ready:
+    resident = psutil.Process().memory_info().rss
+    log.info("ready", address=url, seconds=round(seconds, 3), nodes=nodes)
+    return Ready(
+        url=url,
+        kubeconfig=settings.data_dir / "kubeconfig",
+        data_dir=settings.data_dir,
+        pid=os.getpid(),
+        start_seconds=seconds,
+        resident_bytes=resident,
+        nodes=nodes,
+    )
