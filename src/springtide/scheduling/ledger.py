@@ -56,7 +56,7 @@ class Ledger:
 
     def arrays(self, nodes: Sequence[str]) -> tuple[tuple[str, ...], Ints, Ints]:
         """Resource names, capacity and allocation of these nodes, without resources none of them has."""
-        rows = [self._row_of[node] for node in nodes]
+        rows = [self._row(node) for node in nodes]
         names = sorted(self._column_of)
         cells = np.ix_(rows, [self._column_of[name] for name in names])
         capacity, allocated = self._capacity[cells], self._allocated[cells]
