@@ -4,6 +4,17 @@
 """
 
 from springtide.node.agent import ProcessNode
+from springtide.node.behaviour import Behaviour
+from springtide.node.inventory import InventoryError, load_nodes
 from springtide.node.settings import ProcessNodeSettings
+from springtide.node.simulated import SimulatedNodes, SimulationSettings
 
-__all__ = ["ProcessNode", "ProcessNodeSettings"]
+__all__ = [
+    "Behaviour",
+    "InventoryError",
+    "ProcessNode",
+    "ProcessNodeSettings",
+    "SimulatedNodes",
+    "SimulationSettings",
+    "load_nodes",
+]

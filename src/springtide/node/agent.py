@@ -1,8 +1,8 @@
 """The process node: runs the pods bound to it as processes of this machine.
 
-Made by `up`. First it finds out what the machine permits and ends what an earlier life left behind; from then on
-a controller looks at one pod at a time: decide (`lifecycle.py`), carry out (`pod.py`), report (`podstatus.py`).
-`logs` is the API server's source of container logs.
+Made by `up`. First it finds out what the machine permits and ends what an earlier life left behind; from then
+on a controller looks at one pod at a time: decide (`lifecycle.py`), carry out (`pod.py`), report
+(`podstatus.py`). `logs` is the API server's source of container logs.
 """
 
 from __future__ import annotations
@@ -11,19 +11,14 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from springtide.api.commands import Apply, Command, Delete, Emit
+from springtide.api.commands import Command, Emit
 from springtide.api.core import Pod
-from springtide.api.labels import PROGRESS
-from springtide.api.podstatus import PodStatus
-from springtide.api.struct import encode
-from springtide.api.struct import replace as replaced
 from springtide.client import ApiError
 from springtide.node import logreader, names, restart
 from springtide.node.capabilities import Capabilities, detect
@@ -38,8 +33,9 @@ from springtide.node.progress import ProgressFile
 from springtide.node.records import Records, recover
 from springtide.node.references import read_sources
 from springtide.node.registration import ROOM, Registration
+from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.settings import ProcessNodeSettings
-from springtide.node.volumes import Unavailable, Unsupported, remove
+from springtide.node.volumes import remove
 from springtide.runtime import Clock, Controller, Runtime
 
 log = structlog.get_logger("node.agent")
@@ -111,7 +107,7 @@ class ProcessNode:
         return 1
 
     async def stop(self) -> None:
-        """End all pods' processes within `stop_seconds` and report NotReady. Their pods fail at the next start."""
+        """End all pods' processes within `stop_seconds`, report NotReady. The pods fail at the next start."""
         self._stopping = True
         async with asyncio.TaskGroup() as group:
             for run in list(self._runs.values()):
@@ -127,7 +123,7 @@ class ProcessNode:
         return await self._registration.reconcile(key)
 
     async def _begin(self) -> None:
-        """Once, with warm caches: what the machine permits, and an end to what an earlier life left behind."""
+        """Once, with warm caches: find out what the machine permits, end what an earlier life left behind."""
         capabilities = await detect(self._settings, self.node_id)
         self._registration.annotate(capabilities.notes())
         self._restarted = await recover(self._records, self.node_id, capabilities)
@@ -189,7 +185,7 @@ class ProcessNode:
                 break
         await self._report(run, decision)
         if any(isinstance(action, Release) for action in decision.actions):
-            await self._runtime.apply(ROOM, [_release(run.pod)])
+            await self._runtime.apply(ROOM, [release(run.pod)])
         return self._look_again(run, decision)
 
     def _decide(self, run: PodRun) -> Decision:
@@ -293,7 +289,7 @@ class ProcessNode:
     async def _release_finished(self, pod: Pod) -> None:
         """A pod that ended in an earlier life: only its deletion is left to be done."""
         if pod.metadata.deletion_timestamp is not None:
-            await self._runtime.apply(ROOM, [_release(pod)])
+            await self._runtime.apply(ROOM, [release(pod)])
 
     def _tidy(self) -> None:
         """Remove the files of pods that are gone."""
@@ -346,7 +342,7 @@ class ProcessNode:
                 run.event("ProgressUnreadable", str(error), warning=True)
                 continue
             if report is not None:
-                await self._runtime.apply(ROOM, [_progress_command(run.pod, report)])
+                await self._runtime.apply(ROOM, [progress_command(run.pod, report)])
         return PROGRESS_SECONDS
 
     def _emit(self, event: Emit) -> None:
@@ -397,29 +393,6 @@ def _read_machine_hosts() -> str:
 
 def _peer_index(pod: Pod) -> list[str]:
     return [names.peer_group(pod)]
-
-
-def status_command(pod: Pod, status: PodStatus) -> Command:
-    """Write the node's fields of the pod's status."""
-    return Apply(
-        Pod, pod.metadata.namespace, pod.metadata.name, {"status": encode(status)}, "status", pod.metadata.uid
-    )
-
-
-def same_status(known: PodStatus, new: PodStatus) -> bool:
-    """Whether the object already says all this; conditions of others do not count."""
-    ours = {condition.type for condition in new.conditions}
-    conditions = [condition for condition in known.conditions if condition.type in ours]
-    return replaced(known, conditions=conditions) == new
-
-
-def _release(pod: Pod) -> Command:
-    return Delete(Pod, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid, grace_period_seconds=0)
-
-
-def _progress_command(pod: Pod, report: str) -> Command:
-    fields = {"metadata": {"annotations": {PROGRESS: report}}}
-    return Apply(Pod, pod.metadata.namespace, pod.metadata.name, fields, uid=pod.metadata.uid)
 
 
 def _node_id(settings: ProcessNodeSettings, clock: Clock) -> str:

@@ -1,7 +1,7 @@
 """What this machine lets the node do, found out by trying once at start.
 
-Private mounts and cgroups need root or a delegated cgroup, distinct loopback addresses need Linux. Whatever is missing
-has a fallback, and each is said in an annotation of the Node object. Called by `agent.py`.
+Private mounts and cgroups need root or a delegated cgroup, distinct loopback addresses need Linux. Whatever
+is missing has a fallback, and each is said in an annotation of the Node object. Called by `agent.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """From a container in a pod's spec to the process that runs it: the launch description, and its cgroup.
 
-Called by `pod.py` before every start. Where private mounts are not possible, mount paths are rewritten in command,
-arguments and environment, and peers' names in the environment become addresses (see `capabilities.py`).
+Called by `pod.py` before every start. Where private mounts are not possible, mount paths are rewritten in
+command, arguments and environment, and peers' names in the environment become addresses (see
+`capabilities.py`).
 """
 
 from __future__ import annotations

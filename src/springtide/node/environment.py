@@ -1,7 +1,7 @@
 """The environment, command and arguments of a container, exactly as Kubernetes computes them.
 
-Pure except for `base_environment`. Called by `pod.py` before every start. Raises `Unresolvable` when a ConfigMap,
-Secret or field that is not optional does not exist; the container then waits and is tried again.
+Pure except for `base_environment`. Called by `pod.py` before every start. Raises `Unresolvable` when a
+ConfigMap, Secret or field that is not optional does not exist; the container then waits and is tried again.
 Source of the rules: the Kubernetes documentation of container environment variables, and the kubelet's order:
 `envFrom` first, `env` over it; `$(NAME)` sees the `env` entries before it, commands see everything.
 """
@@ -34,7 +34,7 @@ class Unresolvable(Exception):
 
 @dataclass(frozen=True)
 class Sources:
-    """What values may be taken from: the pod's namespace's ConfigMaps and Secrets, and what the node offers."""
+    """What values may be taken from: ConfigMaps and Secrets of the namespace, and what the node offers."""
 
     config_maps: Mapping[str, ConfigMap] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def container_environment(pod: Pod, container: Container, sources: Sources) -> d
 
 
 def argv(container: Container, environment: Mapping[str, str]) -> list[str]:
-    """The program and its arguments. Raises Unresolvable without a command: there is no image to take it from."""
+    """The program and its arguments. Raises Unresolvable without a command: no image could tell it."""
     words = [expand(word, environment) for word in (*container.command, *container.args)]
     if not container.command:
         raise Unresolvable(
@@ -89,7 +89,7 @@ def argv(container: Container, environment: Mapping[str, str]) -> list[str]:
 
 
 def base_environment(patterns: Sequence[str]) -> dict[str, str]:
-    """What containers get from this process (the counterpart of an image's ENV), this Python's programs first in PATH."""
+    """What containers get from this process, as from an image's ENV; this Python's programs first in PATH."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,6 +1,7 @@
 """How a pod run starts and ends processes: the seam between `pod.py` and the machine.
 
-`MachineLauncher` is the real one; tests put a scripted one in its place and drive whole pod lives in virtual time.
+`MachineLauncher` is the real one; tests put a scripted one in its place and drive whole pod lives in virtual
+time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Launcher(Protocol):
         """Run a command to its end. Raises StartError."""
 
     async def end(self, mark: Mark, group: Group | None, pid: int) -> None:
-        """Kill everything that carries the mark, is in the group, or descends from the process; wait until gone."""
+        """Kill what carries the mark, is in the group, or descends from the process; wait until gone."""
 
     def start_time(self, pid: int) -> float:
         """When the process started (see `processes.start_time`); 0 when it is gone already."""

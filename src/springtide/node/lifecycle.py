@@ -1,9 +1,10 @@
-"""What should happen to a pod's containers now: pure, from the pod, what was observed of its containers, and the time.
+"""What should happen to a pod's containers now: pure, from the pod, what was observed, and the time.
 
-`agent.py` asks `decide` after every change, carries out the actions and writes the status. The same inputs always
-give the same answer, so restart policy, back-off, deadlines and deletion are tested in tables.
-Source of the rules: the Kubernetes pod lifecycle as documented and as the kubelet does it (first restart at once,
-then 10 s doubling to 5 min, forgotten after 10 min of running; sidecars are init containers that restart always).
+`agent.py` asks `decide` after every change, carries out the actions and writes the status. The same inputs
+always give the same answer, so restart policy, back-off, deadlines and deletion are tested in tables. Source
+of the rules: the Kubernetes pod lifecycle as documented and as the kubelet does it (first restart at once,
+then 10 s doubling to 5 min, forgotten after 10 min of running; sidecars are init containers that restart
+always).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ DEFAULT_GRACE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Ended:
-    """How one instance of a container ended. `signal` is 0 unless a signal ended it (then the code is 128 + it)."""
+    """How one instance of a container ended. `signal` is 0 unless one ended it (then the code is 128 + it)."""
 
     exit_code: int
     finished_at: datetime

@@ -1,8 +1,9 @@
 """Memory and CPU limits through cgroups, version 1 or 2, where this user may write them.
 
-Each container gets a cgroup below the platform's own (v1) or beside it (v2, whose inner groups hold no processes).
-It also tells who belongs to a container, kills them all, and counts the kernel's out-of-memory kills.
-Called by `capabilities.py` (detect) and `pod.py`. Source of files and units: kernel docs `cgroup-v1`, `cgroup-v2`.
+Each container gets a cgroup below the platform's own (v1) or beside it (v2, whose inner groups hold no
+processes). It also tells who belongs to a container, kills them all, and counts the kernel's out-of-memory
+kills. Called by `capabilities.py` (detect) and `pod.py`. Source of files and units: kernel docs `cgroup-v1`,
+`cgroup-v2`.
 """
 
 from __future__ import annotations
@@ -65,8 +66,7 @@ def detect(name: str, proc: Path = Path("/proc/self")) -> Cgroups | None:
         mounts = list(_mounts((proc / "mounts").read_text()))
     except FileNotFoundError:
         return None
-    found = _detect_v1(name, membership, mounts) or _detect_v2(name, membership, mounts)
-    return found
+    return _detect_v1(name, membership, mounts) or _detect_v2(name, membership, mounts)
 
 
 def _membership(text: str) -> dict[str, str]:

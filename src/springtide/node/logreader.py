@@ -1,7 +1,7 @@
 """Reading container logs back: the node's answer to `kubectl logs`, current or previous, followed or not.
 
-`LogQuery` is the choice a caller makes; `read` yields what the program wrote, in chunks. A reader that follows
-is woken by the writer, goes on across rotated files and ends when the container instance has ended.
+`LogQuery` is the choice a caller makes; `read` yields what the program wrote, in chunks. A reader that
+follows is woken by the writer, goes on across rotated files and ends when the container instance has ended.
 Called by `agent.py`, which offers it to the API server.
 """
 
@@ -39,7 +39,7 @@ class _Place:
 async def read(
     folder: LogFolder, instance: int, query: LogQuery, writer: LogWriter | None = None
 ) -> AsyncIterator[bytes]:
-    """What the container instance wrote. `writer` is the live writer while the instance runs, for following."""
+    """What the container instance wrote. `writer` is the live one, for following."""
     left = query.limit_bytes
     renderer = _Renderer(query)
     async for raw in _raw(folder, instance, query, writer):

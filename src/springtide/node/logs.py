@@ -2,9 +2,9 @@
 
     <data>/logs/<namespace>_<pod>_<uid>/<container>/<instance>.log, <instance>.1.log, <instance>.2.log …
 
-`<instance>` counts the starts of the container from 0. A file that is full is never renamed: the next one gets
-the next number and the oldest is removed, so a reader that follows just goes on to the next number. Written by
-`pod.py`, read by `logreader.py`. Source of the line format: Kubernetes `kubelet-cri-logging`.
+`<instance>` counts the starts of the container from 0. A file that is full is never renamed: the next one
+gets the next number and the oldest is removed, so a reader that follows just goes on to the next number.
+Written by `pod.py`, read by `logreader.py`. Source of the line format: Kubernetes `kubelet-cri-logging`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Stream:
         self._rest = b""
 
     def write(self, data: bytes) -> None:
-        """Take a chunk; an empty one ends the stream, and what came without a newline is kept without one."""
+        """Take a chunk; an empty one ends the stream. What came without a newline is kept without one."""
         now = stamp(self._writer.clock.now())
         full, partial = now + b" " + self._name + b" F ", now + b" " + self._name + b" P "
         if not data:

@@ -1,8 +1,8 @@
-"""Addresses and names of pods on one machine: each pod has a loopback address, and peers find each other by name.
+"""Addresses and names of pods on one machine: each has a loopback address, peers find each other by name.
 
-Peers are the pods of one namespace and subdomain, as behind a headless Service. Where the machine permits private
-mounts, every pod sees its own /etc/hosts, kept up to date in place; elsewhere `resolver/sitecustomize.py` teaches
-Python programs the same file. Called by `agent.py` and `pod.py`.
+Peers are the pods of one namespace and subdomain, as behind a headless Service. Where the machine permits
+private mounts, every pod sees its own /etc/hosts, kept up to date in place; elsewhere
+`resolver/sitecustomize.py` teaches Python programs the same file. Called by `agent.py` and `pod.py`.
 """
 
 from __future__ import annotations

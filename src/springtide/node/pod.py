@@ -1,7 +1,7 @@
 """One pod on this node: its folder, its processes and what was observed of them.
 
-`agent.py` makes one `PodRun` per pod, asks `lifecycle.decide` what to do and calls `prepare`, `start`, `stop` and
-`close` here; whatever happens to a process ends up in `facts`, and the agent is woken.
+`agent.py` makes one `PodRun` per pod, asks `lifecycle.decide` what to do and calls `prepare`, `start`, `stop`
+and `close` here; whatever happens to a process ends up in `facts`, and the agent is woken.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _conditions(
     statuses: Sequence[ContainerStatus],
     now: datetime,
 ) -> list[PodCondition]:
-    """The kubelet's conditions; those of others (readiness gates, DisruptionTarget) are left as they are."""
+    """The kubelet's conditions; those of others (readiness gates, DisruptionTarget) are not ours to write."""
     ready = _readiness(pod, verdict, statuses)
     gates = [gate.condition_type for gate in pod.spec.readiness_gates]
     closed = [gate for gate in gates if not _is_true(pod, gate)]
@@ -199,9 +199,7 @@ def _conditions(
         _named(ready, "ContainersReady"),
         PodCondition(type="PodScheduled", status="True"),
     ]
-    ours = {condition.type for condition in wanted}
-    others = [condition for condition in pod.status.conditions if condition.type not in ours]
-    return [*(_since(pod, condition, now) for condition in wanted), *others]
+    return [_since(pod, condition, now) for condition in wanted]
 
 
 def _initialization(pod: Pod, facts: Mapping[str, Facts], verdict: Verdict) -> PodCondition:
@@ -265,7 +263,7 @@ def _yes(value: bool) -> str:
 
 
 def qos_class(pod: Pod) -> str:
-    """BestEffort without any cpu or memory request, Guaranteed when limits equal requests everywhere, else Burstable."""
+    """BestEffort without requests, Guaranteed when limits equal requests everywhere, else Burstable."""
     if pod.status.qos_class:
         return pod.status.qos_class
     containers = (*pod.spec.init_containers, *pod.spec.containers)

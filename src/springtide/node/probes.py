@@ -1,8 +1,8 @@
 """Startup, readiness and liveness probes of one running container instance.
 
-`pod.py` starts one `watch` task per instance; it reports through callbacks and ends with the instance. Rules as the
-kubelet's: startup first, the others only after it passed; thresholds count results in a row; a failed startup or
-liveness probe makes the container unhealthy, a failed readiness probe only not ready.
+`pod.py` starts one `watch` task per instance; it reports through callbacks and ends with the instance. Rules
+as the kubelet's: startup first, the others only after it passed; thresholds count results in a row; a failed
+startup or liveness probe makes the container unhealthy, a failed readiness probe only not ready.
 """
 
 from __future__ import annotations

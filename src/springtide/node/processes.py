@@ -1,8 +1,8 @@
 """Which processes belong to a pod, and ending all of them for certain.
 
-A program may start children in sessions of their own (torchrun does), so killing a process group is not enough.
-Membership is read from the kernel: the container's cgroup where there is one, the process tree, and the
-environment variable every process of a pod inherits. Called by `pod.py`, `records.py` and the watchdog.
+A program may start children in sessions of their own (torchrun does), so killing a process group is not
+enough. Membership is read from the kernel: the container's cgroup where there is one, the process tree, and
+the environment variable every process of a pod inherits. Called by `pod.py`, `records.py` and the watchdog.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Carries a program's progress reports from its file to the pod's annotation.
 
 The SDK inside the pod replaces the file; the node looks at most once a second and writes only what changed.
-Pure reading; `agent.py` does the API write. A file that is no report is said once in an event, never an error.
+Pure reading; `agent.py` does the API write. A file that is no report is said once in an event, never an
+error.
 """
 
 from __future__ import annotations

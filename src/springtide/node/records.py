@@ -1,8 +1,8 @@
-"""What of the running processes must survive a crash of the node itself, and what the next start does about it.
+"""What must be known of running processes after a crash of the node, and what the next start does with it.
 
-One small file per pod, written before anyone is told that a container runs. At start `recover` ends every process of
-the earlier life, sure of each: a process id counts only with the start time that was recorded, or with this node's
-mark in its environment, so an id that was used again is never touched. Called by `agent.py`.
+One small file per pod, written before anyone is told that a container runs. At start `recover` ends every
+process of the earlier life, sure of each: a process id counts only with the start time that was recorded, or
+with this node's mark in its environment, so an id that was used again is never touched. Called by `agent.py`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def still_running(record: Started) -> bool:
 
 
 async def recover(records: Records, node_id: str, capabilities: Capabilities) -> set[str]:
-    """End all processes of an earlier life of this node. Returns the uids of pods that had started containers."""
+    """End all processes of an earlier life of this node. Returns the uids of pods that had containers."""
     uids = records.uids()
     mark = Mark({NODE_ID: node_id})
 

@@ -1,6 +1,7 @@
 """Which ConfigMaps and Secrets a pod needs, and reading them.
 
-Called by `agent.py` before a pod is prepared or a container started. Only what the pod names is read, as a kubelet may.
+Called by `agent.py` before a pod is prepared or a container started. Only what the pod names is read, as a
+kubelet may.
 """
 
 from __future__ import annotations

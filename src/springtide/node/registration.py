@@ -1,7 +1,7 @@
 """The Node object of the process node, its status, and the Lease that says it lives.
 
-`agent.py` registers `Registration.reconcile` as a controller of one key; it returns after how many seconds the lease
-is due again. Source of conditions and reasons: the kubelet.
+`agent.py` registers `Registration.reconcile` as a controller of one key; it returns after how many seconds
+the lease is due again. Source of conditions and reasons: the kubelet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a pod is after the node itself was restarted: its processes are gone, its API object still says they run.
+"""What a pod is after its node was restarted: the processes are gone, the API object still says they run.
 
-Called by `agent.py` for pods that had started containers in an earlier life. Pure.
-Source: containers the kubelet cannot account for end with exit code 137 and reason ContainerStatusUnknown.
+Called by `agent.py` for pods that had started containers in an earlier life. Pure. Source: containers the
+kubelet cannot account for end with exit code 137 and reason ContainerStatusUnknown.
 """
 
 from __future__ import annotations

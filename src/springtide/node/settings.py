@@ -1,4 +1,4 @@
-"""What can be set about the nodes of the embedded control plane. Filled in by `up`; read by every file of this room."""
+"""What can be set about a process node. Filled in by `up`; read by every file of this room."""
 
 from __future__ import annotations
 

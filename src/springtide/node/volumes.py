@@ -1,8 +1,8 @@
 """The volumes of a pod as folders of this machine, and where containers see them.
 
-Called by `pod.py` when it prepares a pod and again while it runs (ConfigMap and Secret volumes follow their objects).
-Raises `Unsupported` for a kind of volume this node does not have (the pod then fails) and `Unavailable` for what may
-still appear (the pod then waits).
+Called by `pod.py` when it prepares a pod and again while it runs (ConfigMap and Secret volumes follow their
+objects). Raises `Unsupported` for a kind of volume this node does not have (the pod then fails) and
+`Unavailable` for what may still appear (the pod then waits).
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _has_secret(volume: Volume) -> bool:
 
 
 def write_files(folder: Path, files: Files, *, private: bool) -> None:
-    """Make the folder hold exactly these files. Each file changes at once (rename), so that no reader sees half of it."""
+    """Make the folder hold exactly these files; each changes by a rename, so no reader sees half of one."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700 if private else 0o755)
     for name, file in files.items():

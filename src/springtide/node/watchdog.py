@@ -1,11 +1,12 @@
-"""Ends all containers if the platform dies without doing it: one small process a node, `python -I -S watchdog.py`.
+"""Ends all containers if the platform dies without doing it: one small process a node.
 
-Its standard input is a pipe that only the platform holds. When the pipe closes without a farewell (`kill -9`), every
-process that carries this node's mark in its environment is killed, also those that left their parents. The kernel
-already ends the containers' first processes (see `shim.py`); this reaches their children. Linux only.
-Imports nothing of Springtide.
+Its standard input is a pipe that only the platform holds. When the pipe closes without a farewell (`kill
+-9`), every process that carries this node's mark in its environment is killed, also those that left their
+parents. The kernel already ends the containers' first processes (see `shim.py`); this reaches their children.
+Linux only. Imports nothing of Springtide.
 """
-# ruff: noqa: PTH - pathlib would be most of the start time
+# Importing pathlib would be most of the start time.
+# ruff: noqa: PTH123, PTH208
 
 import os
 import signal

@@ -1,8 +1,8 @@
 """Teaches a Python program the names of its peers where the pod cannot have an /etc/hosts of its own.
 
-Put first on PYTHONPATH by `pod.py`. Looks names up in the file that SPRINGTIDE_HOSTS_FILE names before it asks the
-system, reading it anew on every miss so that peers that appear later are found. Stands alone: it runs in the user's
-program. A `sitecustomize` the user has elsewhere still runs.
+Put first on PYTHONPATH by `pod.py`. Looks names up in the file that SPRINGTIDE_HOSTS_FILE names before it
+asks the system, reading it anew on every miss so that peers that appear later are found. Stands alone: it
+runs in the user's program. A `sitecustomize` the user has elsewhere still runs.
 """
 
 import importlib.machinery
