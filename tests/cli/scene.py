@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 from click.testing import CliRunner, Result
 
-from springtide.api.core import Container, ContainerStatus, Namespace, Pod, PodSpec, PodStatus
+from springtide.api.core import Container, ContainerStatus, Pod, PodSpec, PodStatus, PodTemplateSpec
 from springtide.api.crds import bundled
-from springtide.api.kueue import PodSet, PodTemplateSpec, Workload, WorkloadSpec
+from springtide.api.kueue import PodSet, Workload, WorkloadSpec
 from springtide.api.meta import Condition, Object, ObjectMeta, owner_reference
 from springtide.api.struct import encode
 from springtide.api.trainer import RuntimeRef, Trainer, TrainJob, TrainJobSpec
@@ -77,6 +77,11 @@ class Scene:
     _script: Script | None = None
     _began: bool = False
 
+    @property
+    def wiring(self) -> Wiring:
+        """What commands get as click's context object."""
+        return Wiring(open=self._open_with_script, run=loop.run)
+
     def given(self, *objects: Object) -> Scene:
         """Create objects, with their status."""
 
@@ -103,9 +108,8 @@ class Scene:
 
     def run(self, *arguments: str, stdin: str | None = None) -> Result:
         """Run a command to its end."""
-        wiring = Wiring(open=self._open_with_script, run=loop.run)
         result = CliRunner().invoke(
-            root, list(arguments), obj=wiring, input=stdin, env={"NO_COLOR": "1"}, prog_name="springtide"
+            root, list(arguments), obj=self.wiring, input=stdin, env={"NO_COLOR": "1"}, prog_name="springtide"
         )
         self._script = None
         return result
@@ -138,7 +142,6 @@ class Scene:
 async def _install(client: Client) -> None:
     for crd in bundled():
         await client.create(crd)
-    assert await client.list(Namespace)
 
 
 async def create_with_status(client: Client, obj: Object) -> Object:

@@ -11,8 +11,9 @@ import yaml
 
 from springtide.api.meta import ObjectMeta
 from springtide.api.springtide import Diagnosis, DiagnosisSpec, Evidence
-from springtide.api.trainer import ClusterTrainingRuntime, TrainJob
+from springtide.api.trainer import TrainJob
 from springtide.client import Client
+from springtide.training import builtin_runtimes
 from tests.cli.scene import Scene, create_with_status, pod, pod_status, set_status, trainjob, workload
 
 MANIFEST = """
@@ -25,14 +26,8 @@ spec:
 """
 
 
-def runtimes() -> list[ClusterTrainingRuntime]:
-    from springtide.training import builtin_runtimes
-
-    return [runtime for runtime in builtin_runtimes() if isinstance(runtime, ClusterTrainingRuntime)]
-
-
 def ready() -> Scene:
-    return Scene().given(*runtimes())
+    return Scene().given(*builtin_runtimes())
 
 
 @pytest.fixture

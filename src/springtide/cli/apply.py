@@ -114,6 +114,8 @@ def refusal(manifest: Manifest, error: api.ApiError) -> CliError:
         hint = f"`kubectl explain {manifest.kind.lower()}.spec` lists the fields"
     elif isinstance(error, api.NotFound) and manifest.namespace:
         hint = f"does namespace {manifest.namespace} exist? `springtide get namespaces`"
+    elif isinstance(error, api.NotFound):
+        hint = "`kubectl api-resources` lists the kinds, `springtide get crds` the installed definitions"
     return CliError(f"{manifest.place}: {manifest.kind} {manifest.name}: {error.message}", hint)
 
 

@@ -68,7 +68,8 @@ def stop(pid: int, timeout: float) -> str:
     if left:
         raise CliError(f"processes that could not be ended: {', '.join(str(p.pid) for p in left)}")
     how = f"killed after {timeout:g} s" if killed else f"stopped in {time.monotonic() - began:.1f} s"
-    jobs = f", {len(family)} processes of jobs ended" if family else ""
+    number = len(family)
+    jobs = f", {number} process{'es' if number > 1 else ''} of jobs ended" if number else ""
     return f"springtide (process {pid}) {how}{jobs}"
 
 

@@ -31,7 +31,7 @@ Data goes to stdout, messages and logs to stderr. The connection is chosen in th
 
 def page() -> str:
     """The whole page."""
-    context = click.Context(root, info_name="springtide")
+    context = click.Context(root, info_name="springtide", **root.context_settings)
     parts = [
         "# The `springtide` command",
         "Made from the program by `make generate`; do not edit.",

@@ -67,7 +67,11 @@ LOG_LINES_SHOWN = 15
     help="Folder that processes of pods start in.",
 )
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What the platform writes into its log.",
 )
 @click.option("--ready-fd", type=int, hidden=True)
 def command(
