@@ -173,8 +173,8 @@ def _trainer_container(job: TrainJob, container: dict[str, Any]) -> dict[str, An
     if job.spec.trainer is None:
         return container
     trainer = encode(job.spec.trainer)
-    taken = {name: trainer[name] for name in ("image", "command", "args") if name in trainer}
-    changed: dict[str, Any] = {**container, **taken}
+    taken: dict[str, Any] = {key: trainer[key] for key in ("image", "command", "args") if key in trainer}
+    changed = {**container, **taken}
     if "env" in trainer:
         changed["env"] = _with_env(container, trainer["env"])
     if "resourcesPerNode" in trainer:

@@ -176,7 +176,7 @@ def _priority_class(job: TrainJob) -> PriorityClassRef | None:
 
 
 def _remark_ignored_change(job: TrainJob, workload: Workload, draft: _Draft) -> None:
-    if _annotation(workload, labels.REQUEST_DIGEST) == _request_digest(job):
+    if job.spec.suspend or _annotation(workload, labels.REQUEST_DIGEST) == _request_digest(job):
         return
     draft.remarks.append(
         _condition(
@@ -290,7 +290,7 @@ def _write_status(snapshot: Snapshot, workload: Workload | None, now: datetime, 
     job = snapshot.job
     desired = TrainJobStatus(
         conditions=status.arrange(job, draft.phase, draft.remarks, now),
-        jobs_status=status.jobs_status(workload, snapshot.pods) if workload is not None else [],
+        jobs_status=status.jobs_status(workload, snapshot.pods) if workload else job.status.jobs_status,
         trainer_status=status.trainer_status(snapshot.pods) or job.status.trainer_status,
     )
     if encode(desired) == encode(job.status):
