@@ -47,7 +47,7 @@ _SUBRESOURCES = {
 
 def builtin_kinds() -> Iterator[ServedKind]:
     """One `ServedKind` for each built-in kind of `springtide.api`."""
-    types = [kind for kind in api.registered() if resource_of(kind).builtin]
+    types = [kind for kind in api.registered() if resource_of(kind).builtin and kind is not api.core.Binding]
     named = definitions(types)
     for kind in types:
         found = resource_of(kind)

@@ -92,6 +92,7 @@ class HttpsServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             date_header=False,
             timeout_keep_alive=120,
             timeout_graceful_shutdown=3,

@@ -5,7 +5,6 @@ Built once by `Server`; verbs keep no state of their own.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +15,7 @@ import msgspec
 from springtide.runtime.clock import Clock
 from springtide.server.kinds import Kinds
 from springtide.server.status import Forbidden
+from springtide.server.templates import Templates
 from springtide.store import Record, Store
 
 _PRIORITY_CLASSES = "scheduling.k8s.io/priorityclasses"
@@ -53,6 +53,7 @@ class Context:
     kinds: Kinds
     clock: Clock
     log_source: LogSource | None = None
+    templates: Templates = field(default_factory=Templates)
     documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
     _stamp: tuple[int, str] = (0, "")
@@ -94,7 +95,10 @@ class Context:
         return max(defaults, default=0)
 
     def new_uid(self) -> str:
-        return str(uuid.UUID(int=self.clock.random.getrandbits(128), version=4))
+        """A random (version 4) UUID; written out here because `uuid.UUID` takes four times as long."""
+        digits = f"{self.clock.random.getrandbits(128):032x}"
+        variant = "89ab"[int(digits[16], 16) & 3]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
     def name_suffix(self) -> str:
         return "".join(self.clock.random.choices(_NAME_ALPHABET, k=5))

@@ -17,7 +17,9 @@ from springtide.server.kinds import ServedKind
 from springtide.server.persist import key_of, persist
 from springtide.server.request import Request, Response
 from springtide.server.routes import Route
+from springtide.server.schema_rules import FieldError
 from springtide.server.status import AlreadyExists, Forbidden, NotFound, invalid
+from springtide.server.templates import TemplateKey
 
 Json = dict[str, Any]
 
@@ -25,36 +27,87 @@ Json = dict[str, Any]
 async def create(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 201 with the stored object."""
     obj = bodies.parse_object(request)
-    metadata.place(obj, kind, route.namespace)
-    warnings = bodies.prune_unknown(obj, kind, request)
-    prepare(obj, kind, route.namespace, context)
-    obj["metadata"]["managedFields"] = track_update(
-        None,
-        {key: value for key, value in obj.items() if key != "status"} if kind.status else obj,
-        manager=request.field_manager,
-        subresource="",
-        now=context.now(),
-        schema=kind.validator,
-        api_version=kind.api_version,
-    )
+    key = context.templates.key(kind, obj)
+    spec = context.templates.complete(key, obj["spec"]) if key is not None else None
+    warnings = bodies.prune_unknown(obj, kind, request) if spec is None else []
+    begin(obj, kind, route.namespace, context)
+    if spec is not None:
+        obj["spec"] = spec
+        _check(obj, kind, metadata.validate(obj))
+    else:
+        complete(obj, kind)
+        if key is not None and not warnings:
+            context.templates.remember(key, obj["spec"])
+    _record_owner(obj, kind, key, request, context)
+    kind.strategy.before_create(obj, context)
     body = await store_new(obj, kind, context, dry_run=bodies.is_dry_run(request))
     return Response(201, body, warnings=tuple(warnings))
 
 
 def prepare(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None:
-    """Make what the user sent a complete new object, in place. Raises Invalid naming each wrong field."""
+    """Make an applied object a complete new one, in place. Raises Invalid naming each wrong field."""
+    begin(obj, kind, namespace, context)
+    complete(obj, kind)
+    kind.strategy.before_create(obj, context)
+
+
+def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None:
+    """Give the object its identity, in place."""
     check_namespace(kind, namespace, context)
     metadata.begin(obj, kind, namespace, context)
     if kind.status and not kind.builtin:
         obj.pop("status", None)
+
+
+def complete(obj: Json, kind: ServedKind) -> None:
+    """Default and validate, in place.
+
+    What the server adds of its own (`Strategy.before_create`) comes later: the user does not own that.
+    """
     kind.validator.default(obj)
     errors = kind.validator.validate(obj)
     if not errors:
         kind.strategy.default(obj)
         errors = [*metadata.validate(obj), *kind.strategy.validate(obj)]
+    _check(obj, kind, errors)
+
+
+def _check(obj: Json, kind: ServedKind, errors: list[FieldError]) -> None:
     if errors:
         raise invalid(kind.group, kind.kind, str(obj["metadata"].get("name", "")), errors)
-    kind.strategy.before_create(obj, context)
+
+
+def _record_owner(
+    obj: Json, kind: ServedKind, key: TemplateKey | None, request: Request, context: Context
+) -> None:
+    """The creator owns everything but status, which is not the user's."""
+    manager, meta = request.field_manager, obj["metadata"]
+
+    def entries() -> list[Json]:
+        return track_update(
+            None,
+            {key: value for key, value in obj.items() if key != "status"} if kind.status else obj,
+            manager=manager,
+            subresource="",
+            now=context.now(),
+            schema=kind.validator,
+            api_version=kind.api_version,
+        )
+
+    if key is None:
+        meta["managedFields"] = entries()
+        return
+    fields = context.templates.owned(key, meta, manager, lambda: entries()[0]["fieldsV1"])
+    meta["managedFields"] = [
+        {
+            "manager": manager,
+            "operation": "Update",
+            "apiVersion": kind.api_version,
+            "time": context.timestamp(),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": fields,
+        }
+    ]
 
 
 def check_namespace(kind: ServedKind, namespace: str, context: Context) -> None:

@@ -17,7 +17,7 @@ from springtide.server.context import Context
 from springtide.server.request import Request, Response
 from springtide.server.status import MethodNotAllowed, NotFound
 
-KUBERNETES_VERSION = ("1", "34")
+KUBERNETES_VERSION = ("1", "36")
 """The Kubernetes API this server follows; clients check it for skew."""
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
@@ -43,24 +43,22 @@ async def serve(context: Context, request: Request) -> Response:
             context, request, path, lambda: msgspec.json.encode(openapi.v3_index(tuple(context.kinds)))
         )
     if path.startswith("/openapi/v3/"):
-        return _openapi_v3(context, request, path.removeprefix("/openapi/v3/"))
+        return _openapi_v3(context, request, path)
     found = discovery.serve(context, request, path)
     if found is None:
         raise _unknown(request.path)
     return found
 
 
-def _openapi_v3(context: Context, request: Request, group_version: str) -> Response:
-    """`api/v1` or `apis/<group>/<version>`."""
-    wanted = group_version.removeprefix("apis/").removeprefix("api/")
-    if not any(kind.api_version == wanted for kind in context.kinds):
-        raise _unknown(f"/openapi/v3/{group_version}")
-    return _cached(
-        context,
-        request,
-        f"/openapi/v3/{wanted}",
-        lambda: msgspec.json.encode(openapi.v3(tuple(context.kinds), wanted)),
-    )
+def _openapi_v3(context: Context, request: Request, path: str) -> Response:
+    """`/openapi/v3/api/v1` or `/openapi/v3/apis/<group>/<version>`."""
+    wanted = path.removeprefix("/openapi/v3/")
+    try:
+        return _cached(
+            context, request, path, lambda: msgspec.json.encode(openapi.v3(tuple(context.kinds), wanted))
+        )
+    except KeyError:
+        raise _unknown(path) from None
 
 
 def _cached(context: Context, request: Request, path: str, make: Callable[[], bytes]) -> Response:

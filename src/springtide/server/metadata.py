@@ -195,8 +195,8 @@ def _label_errors(labels: Json, field: str) -> list[FieldError]:
                 bad_value(
                     field,
                     value,
-                    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
-                    "'.', and must start and end with an alphanumeric character, 63 characters at most",
+                    "a valid label must be empty or consist of alphanumeric characters, '-', '_' or '.', "
+                    "and must start and end with an alphanumeric character, 63 characters at most",
                 )
             )
     return errors
@@ -217,17 +217,16 @@ def _is_label_value(value: str) -> bool:
 
 def _key_rule(key: str) -> str:
     return (
-        f"name part of {key!r} must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-        "with an alphanumeric character, 63 characters at most, with an optional DNS subdomain prefix and '/'"
+        f"name part of {key!r} must consist of alphanumeric characters, '-', '_' or '.', start and end "
+        "with an alphanumeric one, 63 at most, with an optional DNS subdomain prefix and '/'"
     )
 
 
 def _owner_errors(owners: list[Json]) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, owner in enumerate(owners):
-        for key in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(key):
-                errors.append(required(f"metadata.ownerReferences[{index}].{key}"))
+        missing = [key for key in ("apiVersion", "kind", "name", "uid") if not owner.get(key)]
+        errors += [required(f"metadata.ownerReferences[{index}].{key}") for key in missing]
     if sum(1 for owner in owners if owner.get("controller")) > 1:
         errors.append(
             bad_value(

@@ -56,6 +56,8 @@ _CHANGEABLE_SPEC = (
 class PodStrategy(Strategy):
     """v1 Pod."""
 
+    individual_fields = ("hostname", "nodeName")
+
     selectable_fields = {
         "spec.nodeName": "spec.nodeName",
         "spec.restartPolicy": "spec.restartPolicy",

@@ -24,6 +24,10 @@ class Strategy:
     selectable_fields: dict[str, str] = {}
     """Field-selector keys beyond metadata.name and metadata.namespace: key -> dotted path in the object."""
 
+    individual_fields: tuple[str, ...] | None = None
+    """Fields of spec in which the copies of one template differ, all free text. Naming them (or none of them)
+    promises that `default` and `validate` look at nothing but the spec, and not at these; see `templates`."""
+
     def default(self, obj: Json) -> None:
         """Fill in what the user left out, in place. Runs before validation on every write."""
 
