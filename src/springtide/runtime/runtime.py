@@ -7,7 +7,7 @@ adds its controllers, then `run()` does the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ class Runtime:
         self._registry = CollectorRegistry()
         self._informers: dict[Scope[Any], Informer[Any]] = {}
         self._controllers: list[Controller] = []
+        self._background: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self._events = EventRecorder(client, clock, self._registry, self._settings.events)
 
     def informer(
@@ -86,6 +87,10 @@ class Runtime:
         )
         self._controllers.append(controller)
         return controller
+
+    def background(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work` beside the controllers, and cancel it with them."""
+        self._background.append((name, work))
 
     async def apply(self, name: str, commands: Iterable[Command]) -> list[Object]:
         """Execute a plan as field manager `name` and let the caches see what was written at once."""
@@ -137,5 +142,7 @@ class Runtime:
 
     async def _run_controllers(self) -> None:
         async with asyncio.TaskGroup() as group:
+            for name, work in self._background:
+                group.create_task(work(), name=name)
             for controller in self._controllers:
                 group.create_task(controller.run(), name=f"controller-{controller.name}")

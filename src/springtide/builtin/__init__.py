@@ -1,0 +1,5 @@
+"""The controllers every cluster has, for the embedded control plane: garbage, namespaces, nodes."""
+
+from springtide.builtin.controller import Settings, register
+
+__all__ = ["Settings", "register"]

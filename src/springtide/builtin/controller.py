@@ -1,0 +1,65 @@
+"""Wires the controllers every cluster has into a runtime: garbage collector, namespaces, nodes.
+
+`up` and the simulator call `register` once, for the embedded control plane only: a real cluster has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from springtide.api.coordination import Lease
+from springtide.api.core import Namespace
+from springtide.api.nodes import Node
+from springtide.builtin.garbage import GarbageCollector
+from springtide.builtin.inventory import Inventory
+from springtide.builtin.namespaces import NamespaceLifecycle
+from springtide.builtin.nodes import LEASE_NAMESPACE, NodeLifecycle
+from springtide.runtime import Runtime
+
+ROOM = "builtin"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this room works."""
+
+    collector_workers: int = 8
+    """Objects the garbage collector settles at once."""
+    namespace_workers: int = 2
+    """Namespaces emptied at once."""
+
+
+def register(runtime: Runtime, settings: Settings | None = None) -> None:
+    """Add the three controllers to a runtime."""
+    chosen = settings or Settings()
+    client = runtime.client.with_manager(ROOM)
+    inventory = Inventory(client, runtime.clock)
+    runtime.background("builtin-inventory", inventory.run)
+
+    collector = GarbageCollector(client, inventory)
+    garbage = runtime.controller("builtin.garbage", collector.reconcile, (), workers=chosen.collector_workers)
+
+    def look_at(uids: Iterable[str]) -> None:
+        for uid in uids:
+            garbage.queue.add(uid)
+
+    inventory.on_change(look_at)
+
+    namespaces = runtime.informer(Namespace)
+    lifecycle = NamespaceLifecycle(client, runtime.clock, inventory, namespaces)
+    runtime.controller(
+        "builtin.namespaces",
+        lifecycle.reconcile,
+        [(namespaces, lambda namespace: (namespace.key,))],
+        workers=chosen.namespace_workers,
+    )
+
+    nodes = runtime.informer(Node)
+    leases = runtime.informer(Lease, namespace=LEASE_NAMESPACE)
+    node_lifecycle = NodeLifecycle(runtime, ROOM, nodes, leases)
+    runtime.controller(
+        "builtin.nodes",
+        node_lifecycle.reconcile,
+        [(nodes, lambda node: (node.key,)), (leases, lambda lease: (lease.metadata.name,))],
+    )
