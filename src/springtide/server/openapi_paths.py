@@ -13,12 +13,13 @@ from springtide.server.openapi_models import Dialect
 
 Json = dict[str, Any]
 
-_PATCHES = (
+_CUSTOM_PATCHES = (
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
+_BUILTIN_PATCHES = (*_CUSTOM_PATCHES, "application/strategic-merge-patch+json")
+"""kubectl reads from here whether a kind takes strategic merge patches; those of CRDs do not."""
 _SUBRESOURCE_METHODS = {
     "status": ("get", "put", "patch"),
     "scale": ("get", "put", "patch"),
@@ -78,6 +79,8 @@ class Addressed(Protocol):
     def namespaced(self) -> bool: ...
     @property
     def all_subresources(self) -> tuple[str, ...]: ...
+    @property
+    def builtin(self) -> bool: ...
 
 
 def paths_of(kind: Addressed, model: str, dialect: Dialect) -> Json:
@@ -132,7 +135,8 @@ def _operation(kind: Addressed, model: str, dialect: Dialect, operation: _Operat
         },
     }
     if method in ("post", "put", "patch"):
-        _add_body(made, dialect, model, _PATCHES if method == "patch" else ("application/json",))
+        patches = _BUILTIN_PATCHES if kind.builtin else _CUSTOM_PATCHES
+        _add_body(made, dialect, model, patches if method == "patch" else ("application/json",))
     return made
 
 
