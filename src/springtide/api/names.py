@@ -56,18 +56,16 @@ def subdomain_fault(text: str) -> str:
 
 def label_value_fault(text: str) -> str:
     """Value of a label; empty is fine."""
-    return (
-        ""
-        if not text
-        else _fault(
-            text,
-            _QUALIFIED,
-            LABEL_MAX,
-            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-            "and must start and end with an alphanumeric character "
-            "(e.g. 'MyValue',  or 'my_value',  or '12345', "
-            f"regex used for validation is '({_QUALIFIED})?')",
-        )
+    if not text:
+        return ""
+    return _fault(
+        text,
+        _QUALIFIED,
+        LABEL_MAX,
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+        "and must start and end with an alphanumeric character "
+        "(e.g. 'MyValue',  or 'my_value',  or '12345', "
+        f"regex used for validation is '({_QUALIFIED})?')",
     )
 
 
