@@ -71,6 +71,16 @@ def test_versions_that_are_no_numbers_are_never_compared() -> None:
     assert versions(cache) == {}
 
 
+def test_the_same_version_again_takes_its_place_in_silence() -> None:
+    cache, heard = Cache[ConfigMap](), list[object]()
+    cache.observe(cm("a", 5))
+    cache.on_change(lambda old, new: heard.append(new))
+    shared = cm("a", 5)
+    cache.put(shared)
+    assert cache.get("ns/a") is shared
+    assert len(heard) == 1
+
+
 def test_indexes_follow_changes_and_keep_order() -> None:
     cache = Cache[ConfigMap]({"data": lambda obj: obj.data})
     for number, name in enumerate(("c", "a", "b"), 1):

@@ -134,14 +134,18 @@ async def test_a_failing_key_backs_off_and_others_go_on() -> None:
         if key == "default/bad" and len(times[key]) < 5:
             raise [ValueError("a bug"), Forbidden("not allowed")][len(times[key]) % 2]
 
-    runtime.controller("tests-room", reconcile, [(runtime.informer(ConfigMap), keys)])
+    runtime.controller("tests.room", reconcile, [(runtime.informer(ConfigMap), keys)])
     async with running(runtime):
         await asyncio.sleep(100)
     assert times == {"default/bad": [0, 1, 3, 7, 15], "default/good": [0]}
-    errors = runtime.metrics().get_sample_value("springtide_tests_room_reconcile_errors_total")
-    assert errors == 4
-    assert runtime.metrics().get_sample_value("springtide_tests_room_reconcile_seconds_count") == 6
-    assert runtime.metrics().get_sample_value("springtide_tests_room_queue_depth") == 0
+
+    def sample(name: str) -> float | None:
+        label = {"controller": "tests.room"}
+        return runtime.metrics().get_sample_value(f"springtide_tests_{name}", label)
+
+    assert sample("reconcile_errors_total") == 4
+    assert sample("reconcile_seconds_count") == 6
+    assert sample("queue_depth") == 0
 
 
 async def test_looking_again_after_what_reconcile_returns() -> None:
@@ -202,6 +206,17 @@ async def test_apply_writes_as_the_room_and_records_events() -> None:
     assert len(api.keys("events")) == 1
     managers = {r.query["fieldManager"] for r in api.requests if "fieldManager" in r.query}
     assert managers == {"health"}
+
+
+async def test_what_was_written_before_a_failure_is_seen() -> None:
+    api = FakeApi()
+    runtime = runtime_on(api)
+    informer = runtime.informer(ConfigMap)
+    first, second = (ConfigMap(metadata=ObjectMeta(name=name, namespace="default")) for name in "ab")
+    api.script += [lambda _: None, failing(403, "Forbidden")]
+    with pytest.raises(Forbidden):
+        await runtime.apply("tests", [Create(first), Create(second)])
+    assert [obj.metadata.name for obj in informer.cache.list()] == ["a"]
 
 
 async def test_losing_the_lease_stops_everything() -> None:

@@ -29,6 +29,7 @@ from springtide.client.execute import execute
 from springtide.client.forms import Listing
 from springtide.client.kubeconfig import Connection, ExecPlugin, contexts, in_cluster, load_kubeconfig
 from springtide.client.kubeconfig_file import remove_context, write_context
+from springtide.client.sharing import Pool
 from springtide.client.transport import Request, Response, Transport
 from springtide.client.watch import WatchEvent
 
@@ -48,6 +49,7 @@ __all__ = [
     "Listing",
     "MethodNotAllowed",
     "NotFound",
+    "Pool",
     "Request",
     "Response",
     "ServerError",

@@ -16,6 +16,7 @@ from springtide.client import discovery, prepare
 from springtide.client.channel import Channel
 from springtide.client.collection import Collection
 from springtide.client.forms import Listing, Untyped, typed, untyped
+from springtide.client.sharing import Pool, sharing
 from springtide.client.transport import Response, Transport
 from springtide.client.watch import WatchEvent
 
@@ -53,9 +54,9 @@ class Client:
 
     # -- objects of a declared kind ----------------------------------------------------------------
 
-    def collection(self, kind: type[T]) -> Collection[T]:
-        """All verbs on one declared kind."""
-        return Collection(self._channel, typed(kind))
+    def collection(self, kind: type[T], pool: Pool | None = None) -> Collection[T]:
+        """All verbs on one declared kind; with a pool, for reading into a cache (see `sharing`)."""
+        return Collection(self._channel, typed(kind) if pool is None else sharing(kind, pool))
 
     async def get(self, kind: type[T], name: str, namespace: str = "") -> T:
         """One object. Raises NotFound."""

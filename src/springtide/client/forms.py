@@ -59,7 +59,7 @@ class _List(msgspec.Struct, Generic[T], frozen=True, rename="camel"):
     items: list[T] | None = None
 
 
-_raw_list = msgspec.json.Decoder(_List[msgspec.Raw])
+decode_raw_list = msgspec.json.Decoder(_List[msgspec.Raw]).decode
 _untyped_list = msgspec.json.Decoder(_List[Untyped])
 
 
@@ -72,10 +72,10 @@ def typed(kind: type[K]) -> Form[K]:
         try:
             found = quick.decode(body)
         except msgspec.ValidationError:
-            raw = _raw_list.decode(body)
+            raw = decode_raw_list(body)
             items = [decode(kind, bytes(item)) for item in raw.items or []]
             found = _List(metadata=raw.metadata, items=items)
-        return _listing(found)
+        return listing_of(found.metadata, found.items)
 
     return Form(
         resource=resource_of(kind),
@@ -94,9 +94,7 @@ def untyped(resource: Resource) -> Form[Untyped]:
     def decode_list(body: bytes) -> Listing[Untyped]:
         found = _untyped_list.decode(body)
         # servers leave apiVersion and kind out of list items
-        return _listing(
-            _List(metadata=found.metadata, items=[{**head, **item} for item in found.items or []])
-        )
+        return listing_of(found.metadata, [{**head, **item} for item in found.items or []])
 
     def address(obj: Untyped) -> tuple[str, str]:
         metadata = obj.get("metadata") or {}
@@ -112,6 +110,6 @@ def untyped(resource: Resource) -> Form[Untyped]:
     )
 
 
-def _listing(found: _List[T]) -> Listing[T]:
-    meta = found.metadata
-    return Listing(found.items or [], meta.resource_version, meta.continue_, meta.remaining_item_count)
+def listing_of(meta: _ListMeta, items: list[T] | None) -> Listing[T]:
+    """One page from its parts; Go writes null for no items."""
+    return Listing(items or [], meta.resource_version, meta.continue_, meta.remaining_item_count)

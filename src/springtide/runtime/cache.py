@@ -96,9 +96,7 @@ class Cache(Generic[T]):
     def put(self, obj: T) -> None:
         """A watch's ADDED or MODIFIED."""
         self._advance(version_of(obj))
-        known = self._objects.get(obj.key)
-        if known is None or _newer(obj, known):
-            self._put(obj)
+        self._take(obj)
 
     def remove(self, obj: T) -> None:
         """A watch's DELETED; `obj` is the last state, with the deletion's version."""
@@ -117,14 +115,19 @@ class Cache(Generic[T]):
         keys = set()
         for obj in objects:
             keys.add(obj.key)
-            known = self._objects.get(obj.key)
-            if known is None or _newer(obj, known):
-                self._put(obj)
+            self._take(obj)
         for key in [key for key in self._objects if key not in keys]:
             version = version_of(self._objects[key])
             if at is None or version is None or version <= at:
                 self._pop(key)
         self._advance(at)
+
+    def _take(self, obj: T) -> None:
+        known = self._objects.get(obj.key)
+        if known is None or _newer(obj, known):
+            self._put(obj)
+        elif obj.metadata.resource_version == known.metadata.resource_version:
+            self._objects[obj.key] = obj  # the state observed before, now as the informer decodes it: smaller
 
     def _advance(self, version: int | None) -> None:
         if version is not None and version > self._seen:

@@ -13,11 +13,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import msgspec
-
 from springtide.api.meta import Object
 from springtide.api.resources import resource_of
-from springtide.client import ApiError, Client, Gone
+from springtide.client import ApiError, Client, Gone, Pool
 from springtide.client.watch import BOOKMARK, DELETED, WatchEvent
 from springtide.runtime.cache import Cache, Index, OnChange
 from springtide.runtime.clock import Clock
@@ -64,7 +62,7 @@ class Informer(Generic[T]):
         settings: InformerSettings | None = None,
         indexes: Mapping[str, Index[T]] | None = None,
     ) -> None:
-        self._client = client
+        self._server = client.collection(scope.kind, Pool())
         self._clock = clock
         self._settings = settings or InformerSettings()
         self._version = ""
@@ -115,15 +113,14 @@ class Informer(Generic[T]):
         objects: list[T] = []
         token = ""
         while True:
-            page = await self._client.list(
-                self.scope.kind,
+            page = await self._server.list(
                 self.scope.namespace,
                 label_selector=self.scope.label_selector,
                 field_selector=self.scope.field_selector,
                 limit=self._settings.page_size,
                 continue_=token,
             )
-            objects += map(slim, page.items)
+            objects += page.items
             token = page.continue_
             if not token:
                 break
@@ -136,8 +133,7 @@ class Informer(Generic[T]):
         """Follow changes until the server ends the watch or it is time to list again."""
         low, high = self._settings.watch_seconds
         left = self._settings.relist_seconds - (self._clock.monotonic() - self._listed_at)
-        events = self._client.watch(
-            self.scope.kind,
+        events = self._server.watch(
             self.scope.namespace,
             resource_version=self._version,
             label_selector=self.scope.label_selector,
@@ -154,9 +150,9 @@ class Informer(Generic[T]):
         if event.type == BOOKMARK:
             self.cache.bookmark(version)
         elif event.type == DELETED:
-            self.cache.remove(slim(event.object))
+            self.cache.remove(event.object)
         else:
-            self.cache.put(slim(event.object))
+            self.cache.put(event.object)
         self._version = version or self._version
 
     async def _pause(self) -> None:
@@ -170,13 +166,3 @@ class Informer(Generic[T]):
         if scope.namespace and obj.metadata.namespace != scope.namespace:
             return False
         return not (scope.field_selector or scope.label_selector) or obj.key in self.cache
-
-
-def slim(obj: T) -> T:
-    """The object without managedFields, which no plan reads and which are half of its memory.
-
-    In place: only for an object that was just decoded and that nobody else holds yet.
-    """
-    if obj.metadata.managed_fields:
-        msgspec.structs.force_setattr(obj.metadata, "managed_fields", [])
-    return obj

@@ -23,7 +23,7 @@ from springtide.runtime.controller import Controller, Reconcile, Trigger
 from springtide.runtime.events import EventRecorder, EventSettings
 from springtide.runtime.informer import Informer, InformerSettings, Scope
 from springtide.runtime.leader import Election, LeaderSettings, LeadershipLost
-from springtide.runtime.metrics import ControllerMetrics
+from springtide.runtime.metrics import RoomMetrics
 from springtide.runtime.queue import Backoff
 
 T = TypeVar("T", bound=Object)
@@ -50,6 +50,7 @@ class Runtime:
         self._registry = CollectorRegistry()
         self._informers: dict[Scope[Any], Informer[Any]] = {}
         self._controllers: list[Controller] = []
+        self._rooms: dict[str, RoomMetrics] = {}
         self._background: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self._events = EventRecorder(client, clock, self._registry, self._settings.events)
 
@@ -75,13 +76,16 @@ class Runtime:
     def controller(
         self, name: str, reconcile: Reconcile, triggers: Sequence[Trigger], *, workers: int = 1
     ) -> Controller:
-        """Reconcile the keys that the triggers yield, with this many at a time."""
+        """Reconcile the keys that the triggers yield, with this many workers.
+
+        `name` is the room's, or `room.controller` where a room has several: its logs and metrics bear it.
+        """
         controller = Controller(
             name,
             reconcile,
             triggers,
             self.clock,
-            ControllerMetrics(self._registry, name),
+            self._room_metrics(name).controller(name),
             workers=workers,
             backoff=self._settings.backoff,
         )
@@ -92,12 +96,22 @@ class Runtime:
         """Run `work` beside the controllers, and cancel it with them."""
         self._background.append((name, work))
 
+    def _room_metrics(self, name: str) -> RoomMetrics:
+        room = name.partition(".")[0]
+        found = self._rooms.get(room)
+        if found is None:
+            found = self._rooms[room] = RoomMetrics(self._registry, room)
+        return found
+
     async def apply(self, name: str, commands: Iterable[Command]) -> list[Object]:
         """Execute a plan as field manager `name` and let the caches see what was written at once."""
         record = partial(self._events.record, name)
-        written = await execute(self.client.with_manager(name), commands, record=record)
-        for obj in written:
-            self.observe(obj)
+        client = self.client.with_manager(name)
+        written: list[Object] = []
+        for command in commands:  # one by one: what was written before a failure is seen as well
+            for obj in await execute(client, [command], record=record):
+                self.observe(obj)
+                written.append(obj)
         return written
 
     def observe(self, obj: Object) -> None:
