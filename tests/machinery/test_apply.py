@@ -348,37 +348,27 @@ def test_a_scalar_that_becomes_a_map_belongs_to_who_made_it() -> None:
 
 # Laws
 
+Strategies = dict[str, st.SearchStrategy[Any]]
+
 texts = st.sampled_from(["1", "2"])
-container_names: dict[str, st.SearchStrategy[Any]] = {"name": st.sampled_from(["web", "side", "init"])}
-variable_names: dict[str, st.SearchStrategy[Any]] = {"name": st.sampled_from("AB")}
+variable: Strategies = {"name": st.sampled_from("AB"), "value": texts}
+variables = st.lists(st.fixed_dictionaries(variable), unique_by=lambda item: str(item["name"]), max_size=2)
+container: Strategies = {"name": st.sampled_from(["web", "side", "init"])}
+container_options: Strategies = {"image": texts, "args": st.lists(texts, max_size=2), "env": variables}
 containers = st.lists(
-    st.fixed_dictionaries(
-        container_names,
-        optional={
-            "image": texts,
-            "args": st.lists(texts, max_size=2),
-            "env": st.lists(
-                st.fixed_dictionaries(variable_names, optional={"value": texts}),
-                unique_by=lambda item: item["name"],
-                max_size=2,
-            ),
-        },
-    ),
-    unique_by=lambda item: item["name"],
+    st.fixed_dictionaries(container, optional=container_options),
+    unique_by=lambda item: str(item["name"]),
     max_size=3,
 )
-specs = st.fixed_dictionaries(
-    {},
-    optional={
-        "replicas": st.integers(0, 2),
-        "zones": st.lists(st.sampled_from("abc"), unique=True, max_size=2),
-        "selector": st.fixed_dictionaries({"matchLabels": st.dictionaries(st.sampled_from("ab"), texts)}),
-        "extra": st.dictionaries(
-            st.sampled_from("ab"), texts | st.lists(texts) | st.dictionaries(texts, texts)
-        ),
-        "containers": containers,
-    },
-)
+spec_options: Strategies = {
+    "replicas": st.integers(0, 2),
+    "zones": st.lists(st.sampled_from("abc"), unique=True, max_size=2),
+    "selector": st.fixed_dictionaries({"matchLabels": st.dictionaries(st.sampled_from("ab"), texts)}),
+    "extra": st.dictionaries(st.sampled_from("ab"), texts | st.lists(texts) | st.dictionaries(texts, texts)),
+    "containers": containers,
+}
+nothing: Strategies = {}
+specs = st.fixed_dictionaries(nothing, optional=spec_options)
 configs: st.SearchStrategy[Obj] = specs.map(lambda spec: deployment(**spec))
 
 
