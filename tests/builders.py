@@ -111,7 +111,11 @@ def pod_spec(
     """A pod of one container with these requests."""
     return PodSpec(
         containers=[
-            Container(name="main", resources=ResourceRequirements(requests=resources(cpu, memory, gpu, more)))
+            Container(
+                name="main",
+                image="python:3.12",
+                resources=ResourceRequirements(requests=resources(cpu, memory, gpu, more)),
+            )
         ],
         restart_policy="Never",
         node_selector=dict(selector or {}),

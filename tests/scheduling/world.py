@@ -11,8 +11,8 @@ from typing import Any
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Bind, Emit, Plan
-from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload, nodes_of
+from springtide.api.core import Pod
+from springtide.api.kueue import Workload, nodes_of
 from springtide.api.meta import Condition, Object, OwnerReference, find_condition
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling import ClusterState, Policy, Snapshot, plan
@@ -131,15 +131,15 @@ class World:
 
     def _tell(self, old: Any, new: Any) -> None:
         state = self.state
-        tell: dict[type[Object], Callable[[Any, Any], None]] = {
-            Node: state.change_node,
-            Pod: state.change_pod,
-            Workload: state.change_workload,
-            ClusterQueue: state.change_cluster_queue,
-            LocalQueue: state.change_local_queue,
-            Namespace: state.change_namespace,
-        }[type(new if new is not None else old)]
-        tell(old, new)
+        tell: dict[str, Callable[[Any, Any], None]] = {
+            "Node": state.change_node,
+            "Pod": state.change_pod,
+            "Workload": state.change_workload,
+            "ClusterQueue": state.change_cluster_queue,
+            "LocalQueue": state.change_local_queue,
+            "Namespace": state.change_namespace,
+        }
+        tell[(new if new is not None else old).kind](old, new)
 
     def _execute(self, command: object) -> None:
         match command:

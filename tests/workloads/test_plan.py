@@ -15,6 +15,7 @@ from springtide.api.meta import Condition, ObjectMeta, OwnerReference, owner_ref
 from springtide.api.springtide import Diagnosis, DiagnosisSpec
 from springtide.api.struct import decode, encode, replace
 from springtide.workloads import View, plan
+from springtide.workloads.plan import refuse
 from springtide.workloads.pods import peer_service, pod_for, slots_of
 from tests.builders import admitted, at, evicted, pod_set, pod_spec, with_condition, workload
 
@@ -338,3 +339,10 @@ def test_the_service_names_the_pods_of_the_job_before_they_are_ready() -> None:
     assert made.spec.cluster_ip == "None"
     assert made.spec.selector == {labels.JOBSET_NAME: "job"}
     assert made.spec.publish_not_ready_addresses
+
+
+def test_a_workload_whose_pods_are_invalid_fails_with_the_servers_words() -> None:
+    decided = refuse(
+        View(GANG, pods_of(GANG)[:1], SERVICE), "spec.containers[0].image: Required value", at(1)
+    )
+    assert said(decided.commands) == ["Finished=True Failed", DELETE_ALL[0]]

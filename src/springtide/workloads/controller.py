@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from springtide.api import labels
-from springtide.api.commands import Command, Create, Delete
+from springtide.api.commands import Command, Create, Delete, Emit
 from springtide.api.core import Pod, Service
 from springtide.api.kueue import Workload
 from springtide.api.meta import Object
 from springtide.api.springtide import Diagnosis
+from springtide.client import Forbidden, Invalid
 from springtide.runtime import Runtime
-from springtide.workloads.plan import View, plan
+from springtide.workloads.plan import View, plan, refuse
 from springtide.workloads.pods import job_of
 
 ROOM = "workloads"
@@ -54,7 +55,13 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
             diagnoses=diagnoses.cache.by_index(_INDEX, key),
         )
         decided = plan(view, runtime.clock.now())
-        await _write(runtime, decided.commands, chosen.concurrent_writes)
+        try:
+            await _write(runtime, decided.commands, chosen.concurrent_writes)
+        except Invalid as error:  # refused for good: the same pod would be refused again
+            await runtime.apply(ROOM, refuse(view, error.message, runtime.clock.now()).commands)
+        except Forbidden as error:  # refused for now, by a quota or a policy: said, and tried again
+            await runtime.apply(ROOM, (Emit(workload, "FailedCreate", error.message, type="Warning"),))
+            raise
         return decided.requeue_after_seconds
 
     runtime.controller(
@@ -78,9 +85,13 @@ async def _write(runtime: Runtime, commands: Sequence[Command], at_once: int) ->
             await runtime.apply(ROOM, group)
             continue
         for start in range(0, len(group), at_once):
-            async with asyncio.TaskGroup() as tasks:
-                for command in group[start : start + at_once]:
-                    tasks.create_task(runtime.apply(ROOM, (command,)))
+            batch = group[start : start + at_once]
+            answers = await asyncio.gather(
+                *(runtime.apply(ROOM, (command,)) for command in batch), return_exceptions=True
+            )
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
 
 
 def _may_go_together(command: Command) -> bool:

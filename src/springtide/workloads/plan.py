@@ -79,6 +79,12 @@ def plan(view: View, now: datetime) -> Plan:
     return Plan((*_service(view), *_create(view, now)))
 
 
+def refuse(view: View, why: str, now: datetime) -> Plan:
+    """The end of a workload one of whose pods the API server calls invalid: it would do so every time."""
+    message = f"a pod of this workload was refused: {why}"
+    return Plan((_finish(view.workload, "Failed", message, now), *_delete(_running(_own(view)))))
+
+
 # -- rows of the table ------------------------------------------------------------------------------
 
 
@@ -126,7 +132,7 @@ def _reset(workload: Workload, now: datetime) -> list[Command]:
 
 
 def _service(view: View) -> list[Command]:
-    """The headless Service that gives the pods their names; an earlier owner's serves until it is collected."""
+    """The headless Service that gives the pods their names; an earlier owner's serves until it goes."""
     return [] if view.service is not None else [Create(peer_service(view.workload))]
 
 
