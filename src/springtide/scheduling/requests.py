@@ -8,6 +8,7 @@ Source of the rules: Kubernetes `component-helpers/resource` (init containers, s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from springtide.api import quantity
 from springtide.api.core import Container, PodSpec
@@ -37,6 +38,7 @@ def quantities(found: Amounts) -> dict[str, str]:
     return {name: format_amount(name, amount) for name, amount in sorted(found.items()) if amount}
 
 
+@lru_cache(maxsize=4096)
 def format_amount(name: str, amount: int) -> str:
     """One amount as a canonical quantity: `1500m`, `4Gi`, `8`."""
     if name == CPU:
