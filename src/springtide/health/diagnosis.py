@@ -75,6 +75,8 @@ POD_REASONS: dict[str, Fault] = {
     "OutOfcpu": Fault.ADMISSION_REFUSED,
     "OutOfmemory": Fault.ADMISSION_REFUSED,
     "OutOfpods": Fault.ADMISSION_REFUSED,
+    "UnsupportedVolume": Fault.CANNOT_START,
+    "DeadlineExceeded": Fault.PROGRAM_ERROR,
 }
 """`status.reason` of pods that failed without their program's doing (kubelet's words, and our node's)."""
 
