@@ -34,8 +34,10 @@ class Scene:
 
     async def create(self, name: str, *containers: dict[str, Any], **spec: Any) -> Pod:
         """A pod on this node. Restarts never unless asked."""
-        fields = {"restartPolicy": "Never", "nodeName": NODE, "containers": list(containers)} | spec
+        fields: dict[str, Any] = {"restartPolicy": "Never", "nodeName": NODE, "containers": list(containers)} | spec
         metadata = fields.pop("metadata", {})
+        for one in (*containers, *spec.get("initContainers", [])):
+            one.setdefault("image", "none")
         body = {"metadata": {"name": name, "namespace": "default", **metadata}, "spec": fields}
         return await self.client.create(decode(Pod, body))
 
@@ -86,19 +88,19 @@ class Scene:
 
 
 def shell(script: str, name: str = "main", **fields: Any) -> dict[str, Any]:
-    """A container that runs a shell script."""
-    return {"name": name, "image": "none", "command": ["sh", "-c", script], **fields}
+    """A container that runs a shell script; `$$` is the shell's process id (Kubernetes reads it as one dollar)."""
+    return {"name": name, "command": ["sh", "-c", script.replace("$$", "$$$$")], **fields}
 
 
 def python(script: str, name: str = "main", **fields: Any) -> dict[str, Any]:
     """A container that runs Python code."""
-    return {"name": name, "image": "none", "command": ["python", "-c", script], **fields}
+    return {"name": name, "command": ["python", "-c", script], **fields}
 
 
 def container(pod: Pod, name: str = "main") -> ContainerStatus:
-    """The status of one container."""
+    """The status of one container; an empty one while there is none."""
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    return next(status for status in statuses if status.name == name)
+    return next((status for status in statuses if status.name == name), ContainerStatus(name=name))
 
 
 @asynccontextmanager
@@ -132,8 +134,8 @@ async def node_on(
         if running.done():
             running.result()
         yield Scene(client, runtime, node, settings)
-        await node.stop()
     finally:
+        await node.stop()
         running.cancel()
         await asyncio.wait([running])
 

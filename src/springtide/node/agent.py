@@ -307,7 +307,7 @@ class ProcessNode:
     # -- names --------------------------------------------------------------------------------------
 
     def _peers(self, pod: Pod) -> list[names.Peer]:
-        """The pods of this one's group that have an address, itself included, newest incarnation of each name."""
+        """The pods of this one's group that have an address, itself too; the newest of each name."""
         by_name: dict[str, names.Peer] = {}
         group = self._pods.cache.by_index("node-peers", names.peer_group(pod))
         for peer in sorted(group, key=lambda one: one.metadata.resource_version):

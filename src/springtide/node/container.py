@@ -127,8 +127,8 @@ class Kit:
         if os.geteuid() != 0:
             if user not in (None, os.geteuid()):
                 raise Unresolvable(
-                    f"container {self.container.name!r}: runAsUser {user} needs a platform started by root; this one"
-                    f" runs as user {os.geteuid()}: leave runAsUser out"
+                    f"container {self.container.name!r}: runAsUser {user} needs a platform started by root;"
+                    f" this one runs as user {os.geteuid()}: leave runAsUser out"
                 )
             return -1, -1, []
         return -1 if user is None else user, -1 if group is None else group, groups

@@ -83,7 +83,8 @@ def argv(container: Container, environment: Mapping[str, str]) -> list[str]:
     words = [expand(word, environment) for word in (*container.command, *container.args)]
     if not container.command:
         raise Unresolvable(
-            f"container {container.name!r} has no command: process nodes run no image, so set spec.containers[].command"
+            f"container {container.name!r} has no command: process nodes run no image,"
+            " so set spec.containers[].command"
         )
     return words
 

@@ -27,7 +27,7 @@ DEFAULT_GRACE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Ended:
-    """How one instance of a container ended. `signal` is 0 unless one ended it (then the code is 128 + it)."""
+    """How one instance of a container ended. `signal` is 0 unless one ended it (the code is then 128 + it)."""
 
     exit_code: int
     finished_at: datetime
@@ -159,7 +159,6 @@ def decide(pod: Pod, facts: Mapping[str, Facts], now: datetime, situation: Situa
         return Decision(
             Verdict(_running_phase(pod, facts)) if stops else cause_verdict(pod, facts, cause),
             stops or _release(pod),
-            _until_deadline(pod, now),
         )
     if not situation.prepared:
         return Decision(Verdict(PENDING), (), _until_deadline(pod, now))
@@ -231,7 +230,7 @@ def _cause_to_end(pod: Pod, now: datetime, situation: Situation) -> tuple[str, s
 
 
 def cause_verdict(pod: Pod, facts: Mapping[str, Facts], cause: tuple[str, str]) -> Verdict:
-    """The final phase of a pod that was ended: only a deleted pod whose containers all succeeded is Succeeded."""
+    """The final phase of a pod that was ended: Succeeded only if it was deleted after all had succeeded."""
     reason, message = cause
     ends = [facts.get(container.name, NEVER_STARTED).last for container in pod.spec.containers]
     if not reason and all(ended is not None and ended.exit_code == 0 for ended in ends):

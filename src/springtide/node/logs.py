@@ -101,7 +101,7 @@ def _pieces(line: bytes) -> Iterator[bytes]:
 
 
 class LogWriter:
-    """The log of one container instance. A full disk never stops the container: what is lost is counted and said."""
+    """The log of one container instance. A full disk never stops the container: what is lost is said."""
 
     def __init__(
         self, folder: LogFolder, instance: int, clock: Clock, *, file_bytes: int, files: int

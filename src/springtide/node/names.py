@@ -107,7 +107,7 @@ class Peer:
 
 
 def hosts_text(pod: Pod, peers: Iterable[Peer], machine: str) -> str:
-    """The pod's /etc/hosts. `machine` is that of the node; of its lines, those for other addresses are kept."""
+    """The pod's /etc/hosts. Of the machine's own, the lines for addresses elsewhere are kept."""
     lines = [
         "# Made by Springtide for this pod; peers are added as they appear.",
         "127.0.0.1 localhost",
@@ -123,7 +123,7 @@ def hosts_text(pod: Pod, peers: Iterable[Peer], machine: str) -> str:
 
 
 def write_in_place(path: Path, text: str) -> None:
-    """Change a file that is bind-mounted: the same file must stay, so it is overwritten by one write, then cut."""
+    """Change a bind-mounted file: it must stay the same file, so one write goes over it, then it is cut."""
     data = text.encode()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -136,6 +136,6 @@ def write_in_place(path: Path, text: str) -> None:
 
 
 def substituted(environment: Mapping[str, str], peers: Iterable[Peer]) -> dict[str, str]:
-    """Environment values that are exactly a peer's name, as its address: for programs that cannot be taught names."""
+    """Peers' names in environment values, as addresses: for programs that cannot be taught names."""
     addresses = {name: peer.address for peer in peers for name in peer.names}
     return {key: addresses.get(value, value) for key, value in environment.items()}

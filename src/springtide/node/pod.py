@@ -92,7 +92,7 @@ class PodRun:
     # -- preparing ----------------------------------------------------------------------------------
 
     def prepare(self, sources: Sources, hosts: str) -> None:
-        """Folders, hosts file and volumes. Sets `situation`: prepared, an obstacle (try again) or rejected."""
+        """Folders, hosts file and volumes. Sets `situation`: prepared, an obstacle or rejected."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "root").mkdir(exist_ok=True)

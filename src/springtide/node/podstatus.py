@@ -145,7 +145,8 @@ def _waiting(
     if known.blocked:
         return ContainerStateWaiting(reason="CreateContainerConfigError", message=known.blocked)
     if known.last is not None and backoff_left_seconds(known, now) > 0:
-        text = f"back-off {backoff_seconds(known):.0f}s restarting failed container={container.name} pod={pod.key}"
+        seconds = f"{backoff_seconds(known):.0f}s"
+        text = f"back-off {seconds} restarting failed container={container.name} pod={pod.key}"
         return ContainerStateWaiting(reason="CrashLoopBackOff", message=text)
     if not situation.prepared:
         return ContainerStateWaiting(reason="ContainerCreating", message=situation.obstacle)

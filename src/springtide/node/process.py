@@ -95,17 +95,15 @@ class Running(Protocol):
 class Process:
     """A real process and its two output pipes, read by the event loop as fast as the sinks take it."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], sinks: Sequence[Sink]) -> None:
+    def __init__(self, popen: subprocess.Popen[bytes], outputs: Mapping[int, Sink]) -> None:
+        """`outputs` are the reading ends of its pipes, which this object closes, and who takes what comes."""
         self._popen = popen
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._open: dict[int, Sink] = {}
         self._drained = asyncio.Event()
-        for pipe, sink in zip((popen.stdout, popen.stderr), sinks, strict=True):
-            if pipe is not None:
-                self._read(pipe.fileno(), sink)
-        if not self._open:
-            self._drained.set()
+        for descriptor, sink in outputs.items():
+            self._read(descriptor, sink)
         self._watch_exit()
 
     @property
@@ -147,10 +145,8 @@ class Process:
 
     def _close(self, descriptor: int) -> None:
         self._loop.remove_reader(descriptor)
+        os.close(descriptor)
         self._open.pop(descriptor)(b"")
-        for pipe in (self._popen.stdout, self._popen.stderr):
-            if pipe is not None and not pipe.closed and pipe.fileno() == descriptor:
-                pipe.close()
         if not self._open:
             self._drained.set()
 
@@ -177,37 +173,41 @@ class Process:
 
 async def start(launch: Launch, out: Sink, err: Sink) -> Process:
     """Start the program in a session of its own. Returns once it was executed; raises StartError."""
-    report_read, report_write = os.pipe()
-    process: Process | None = None
+    pipes: list[int] = []
     try:
-        with tempfile.TemporaryFile() as description:
-            description.write(launch.to_json(report_write))
-            description.seek(0)
-            argv = [sys.executable, "-I", "-S", str(SHIM), str(description.fileno())]
-            popen = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(description.fileno(), report_write),
-                env={},
-                start_new_session=True,
-            )
-        os.close(report_write)
-        report_write = -1
-        process = Process(popen, (out, err))
-        failure = await _read_report(report_read)
+        for _ in ("report", "stdout", "stderr"):
+            pipes += os.pipe()
+        report, report_end, stdout, stdout_end, stderr, stderr_end = pipes
+        popen = _spawn(launch, report_end, stdout_end, stderr_end)
     except OSError as error:
+        for descriptor in pipes:
+            os.close(descriptor)
         raise StartError(f"start process: {error}") from None
-    finally:
-        os.close(report_read)
-        if report_write >= 0:
-            os.close(report_write)
+    for descriptor in (report_end, stdout_end, stderr_end):
+        os.close(descriptor)
+    process = Process(popen, {stdout: out, stderr: err})
+    failure = await _read_report(report)
     if failure:
         await process.wait()
         await process.drain(1.0)
         raise StartError(failure)
     return process
+
+
+def _spawn(launch: Launch, report: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+    """In the calling thread on purpose: the kernel ends the child when the thread that made it ends."""
+    with tempfile.TemporaryFile() as description:
+        description.write(launch.to_json(report))
+        description.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(SHIM), str(description.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(description.fileno(), report),
+            env={},
+            start_new_session=True,
+        )
 
 
 async def _read_report(descriptor: int) -> str:
@@ -221,6 +221,7 @@ async def _read_report(descriptor: int) -> str:
         data = os.read(descriptor, READ_BYTES)
     finally:
         loop.remove_reader(descriptor)
+        os.close(descriptor)
     return str(json.loads(data)["message"]) if data else ""
 
 

@@ -37,6 +37,7 @@ class Failure(Exception):
 def main() -> None:
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         launch = json.load(file)
+    os.set_inheritable(launch["report"], False)  # it was passed to us, and must not be to the program
     try:
         become(launch)
     except (Failure, OSError) as error:
@@ -121,7 +122,7 @@ def check(result: int, what: str) -> None:
 
 
 def enter_namespaces(how: str) -> None:
-    """New mount and host name namespaces; `user` also makes a user namespace that maps this user to itself."""
+    """New mount and host name namespaces; `user` adds a user namespace that maps this user to itself."""
     user, group = os.geteuid(), os.getegid()
     flags = CLONE_NEWNS | CLONE_NEWUTS | (CLONE_NEWUSER if how == "user" else 0)
     check(libc().unshare(flags), "unshare")
@@ -153,7 +154,7 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
 
 
 def make_mounts(mounts: list[tuple[str, str, bool]], keep: list[str], staging: str) -> None:
-    """Bind [source, target, read_only] triples, outermost target first, making missing mount points privately."""
+    """Bind [source, target, read_only], outermost target first; missing mount points are made privately."""
     mounts = sorted(mounts, key=lambda one: one[1].count("/"))
     sources = [os.open(source, os.O_PATH) for source, _, _ in mounts]  # they may be hidden by what follows
     if any(nearest(target) == "/" and not os.path.lexists(target) for _, target, _ in mounts):
@@ -179,7 +180,7 @@ def nearest(path: str) -> str:
 
 
 def make_mount_point(target: str, is_directory: bool, keep: list[str]) -> None:
-    """Make `target` exist: for real below the `keep` folders (the user's own), else in a private copy of its parent."""
+    """Make `target` exist: for real below the `keep` folders (the user's), else in a copy of its parent."""
     if os.path.exists(target):
         return
     parent = nearest(target)
@@ -195,7 +196,7 @@ private_devices: set[int] = set()
 
 
 def mirror(source: str, target: str) -> None:
-    """Mount a small tmpfs on `target` in which every entry of `source` is bound, so that new names stay private."""
+    """Mount a small tmpfs on `target` with every entry of `source` bound in it, so new names are private."""
     fd = os.open(source, os.O_PATH | os.O_DIRECTORY)
     mode = os.stat(source).st_mode & 0o7777
     mount("tmpfs", target, "tmpfs", 0)
@@ -215,7 +216,7 @@ def mirror(source: str, target: str) -> None:
 
 
 def new_root(staging: str) -> None:
-    """A private root directory holding everything the old one has: `/data` can then exist for this pod alone."""
+    """A private root with everything the old one has: `/data` can then exist for this pod alone."""
     number = PIVOT_ROOT.get(os.uname().machine)
     if number is None:
         raise Failure(

@@ -260,7 +260,7 @@ class SimulatedNodes:
         return every - (now - last).total_seconds()
 
     def _adopt(self, pod: Pod) -> _SimulatedPod:
-        """A pod that is new here, or that ran when the platform was last stopped: then it has run on since."""
+        """A pod that is new here, or that ran when the platform was stopped: it has run on since."""
         now = self._runtime.clock.now()
         try:
             behaviour = self._script(pod) or behaviour_of(pod, self._settings.default)

@@ -94,8 +94,8 @@ def _files(pod: Pod, volume: Volume, sources: Sources) -> Files:
         return _projected(volume.projected, pod, sources, volume.name)
     kind = _kind_of(volume)
     raise Unsupported(
-        f"volume {volume.name!r}: process nodes have no {kind} volumes; use hostPath, emptyDir, configMap, secret,"
-        " downwardAPI or projected"
+        f"volume {volume.name!r}: process nodes have no {kind} volumes; use hostPath, emptyDir,"
+        " configMap, secret, downwardAPI or projected"
     )
 
 
