@@ -251,7 +251,9 @@ def test_kubectl_that_changes_to_server_side_apply_may_still_remove() -> None:
     live = put(None, first, "kubectl-client-side-apply")
     after = ssa(live, deployment(replicas=3), "kubectl", minute=1)
     assert after["spec"] == {"replicas": 3}
-    assert list(owners(after)) == ["kubectl"]
+    assert owners(after) == {"kubectl": {".spec.replicas"}}
+    kept = json.loads(after["metadata"]["annotations"][labels.LAST_APPLIED])
+    assert kept["spec"] == {"replicas": 3}, "client-side apply finds its way back"
 
 
 def test_kubectl_keeps_the_last_applied_annotation_true() -> None:

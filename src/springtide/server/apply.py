@@ -25,6 +25,7 @@ __all__ = ["ApplyConflict", "PatchError", "apply", "track_update"]
 
 _KUBECTL = "kubectl"
 _KUBECTL_CLIENT_SIDE = "kubectl-client-side-apply"
+_LAST_APPLIED_FIELD: FieldSet = {"f:metadata": {"f:annotations": {f"f:{labels.LAST_APPLIED}": {}}}}
 _BEFORE_FIRST_APPLY = "before-first-apply"
 
 _TOP = frozenset({"apiVersion", "kind", "metadata"})
@@ -153,7 +154,10 @@ def _entries_before_apply(
 
 
 def _adopt_client_side(entries: Entries, me: Identity) -> Entries:
-    """kubectl that turned to server-side apply owns what it applied client-side before."""
+    """kubectl that turned to server-side apply owns what it applied client-side before.
+
+    But not its annotation, which it would lose by not sending it: the way back stays open.
+    """
     old = [
         identity
         for identity in entries
@@ -161,7 +165,8 @@ def _adopt_client_side(entries: Entries, me: Identity) -> Entries:
     ]
     for identity in old:
         entry = entries.pop(identity)
-        fields = fieldset.union(managed.fields_of(entries, me), entry.fields)
+        adopted = fieldset.difference(entry.fields, _LAST_APPLIED_FIELD)
+        fields = fieldset.union(managed.fields_of(entries, me), adopted)
         entries[me] = managed.Entry(fields, entry.api_version, entry.time)
     return entries
 
