@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from springtide.server import protobuf
 from springtide.server.kinds import ServedKind
 from springtide.server.request import JSON, Request
 from springtide.server.status import BadRequest, UnsupportedMediaType
@@ -41,6 +42,10 @@ def parse(request: Request) -> Any:
             return _decoder.decode(request.body)
         if media_type in _YAML:
             return _yaml(request.body)
+        if media_type == protobuf.MEDIA_TYPE:
+            return protobuf.decode(request.body)
+    except protobuf.MalformedError as error:
+        raise UnsupportedMediaType(f"the protobuf body cannot be read: {error}") from error
     except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadRequest(f"the request body is not valid {media_type}: {error}") from error
     raise UnsupportedMediaType(f"the body of the request was in an unknown format: {media_type}; send {JSON}")
