@@ -487,3 +487,13 @@ def test_old_numbers_deep_in_the_queue_are_rewritten_only_when_asked() -> None:
     assert "has 2 free of 100" in changed.notes["default/w39"]
     assert len(world.cycle(refresh=True).commands) == 8
     assert world.cycle(refresh=True).commands == ()
+
+
+def test_a_cycle_that_is_cut_starts_the_first_and_explains_nothing_yet() -> None:
+    world = World(node("a", cpu=3), *(workload(f"w{i}", created=i) for i in range(5)))
+    cut = world.cycle(starts_max=2)
+    assert [world.is_admitted(f"default/w{i}") for i in range(5)] == [True, True, False, False, False]
+    assert (len(cut.commands), cut.requeue_after_seconds) == (2, 0.0)
+    world.cycle(starts_max=2)
+    assert world.is_admitted("default/w2")
+    assert world.condition("default/w3").reason == "TopologyPlacementFailed"

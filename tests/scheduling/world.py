@@ -16,6 +16,7 @@ from springtide.api.kueue import Workload, nodes_of
 from springtide.api.meta import Condition, Object, OwnerReference, find_condition
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling import ClusterState, Policy, Snapshot, plan
+from springtide.scheduling.plan import Options
 from springtide.scheduling.policies import LEAST_WASTE
 from springtide.scheduling.requests import pod_requests
 from tests.builders import at, cluster_queue, local_queue, namespace, pod
@@ -48,10 +49,12 @@ class World:
             known = self.objects.pop((type(obj), obj.key))
             self._tell(known, None)
 
-    def cycle(self, *, policy: Policy = LEAST_WASTE, refresh: bool = True) -> Plan:
+    def cycle(
+        self, *, policy: Policy = LEAST_WASTE, refresh: bool = True, starts_max: int | None = None
+    ) -> Plan:
         """One scheduling cycle, its writes included."""
         self.clock += 1
-        decided = plan(self.snapshot(), at(self.clock), policy=policy, refresh=refresh)
+        decided = plan(self.snapshot(), at(self.clock), Options(policy, refresh, starts_max))
         for command in decided.commands:
             self._execute(command)
         return decided

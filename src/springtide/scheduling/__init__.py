@@ -6,6 +6,7 @@ runs the cycles. The inside grows (topology, devices, preemption, backfill); thi
 
 from springtide.scheduling.controller import Settings as Settings
 from springtide.scheduling.controller import register as register
+from springtide.scheduling.plan import Options as Options
 from springtide.scheduling.plan import plan as plan
 from springtide.scheduling.policies import Policy as Policy
 from springtide.scheduling.policies import register_policy as register_policy

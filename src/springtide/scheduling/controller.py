@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from springtide.api.commands import Bind, Command, Plan
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.metrics import CycleMetrics
-from springtide.scheduling.plan import REFRESH_SECONDS, plan
+from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import LEAST_WASTE, policy_named
 from springtide.scheduling.state import ClusterState
 
@@ -34,6 +34,8 @@ class Settings:
     """Name of the registered policy that chooses among feasible nodes."""
     cycle_interval_seconds: float = 0.01
     """Cycles start at least this far apart; 0 starts one for every change."""
+    starts_per_cycle: int | None = 256
+    """Admissions and bindings after which a cycle ends and writes them; None: it never ends early."""
     concurrent_writes: int = 16
     """Writes of one plan in flight at once; they concern different objects. 1 writes one by one."""
 
@@ -63,7 +65,7 @@ class _Scheduler:
         self.state = ClusterState()
         self._runtime = runtime
         self._settings = settings
-        self._policy = policy_named(settings.policy)
+        self._options = Options(policy_named(settings.policy), starts_max=settings.starts_per_cycle)
         self._metrics = CycleMetrics(runtime.metrics())
         self._decided_version = -1
         self._next_at = float("-inf")
@@ -84,7 +86,7 @@ class _Scheduler:
         await self._write(decided.commands)
         self._decided_version = version
         self._stale = decided.requeue_after_seconds is not None
-        if refresh:
+        if refresh and decided.requeue_after_seconds != 0:
             self._refresh_at = now + REFRESH_SECONDS
         after = self._runtime.clock.monotonic()
         self._next_at = after + max(self._settings.cycle_interval_seconds, took)
@@ -95,7 +97,7 @@ class _Scheduler:
     def _decide(self, refresh: bool) -> Plan:
         with self._metrics.cycle_seconds.time():
             snapshot = self.state.snapshot()
-            decided = plan(snapshot, self._runtime.clock.now(), policy=self._policy, refresh=refresh)
+            decided = plan(snapshot, self._runtime.clock.now(), replace(self._options, refresh=refresh))
         self._metrics.observe(decided)
         return decided
 

@@ -11,6 +11,7 @@ they are rewritten only for the first in the queue, and for the others when the 
 from __future__ import annotations
 
 import heapq
+from dataclasses import dataclass
 from datetime import datetime
 
 from springtide.api.commands import Command, Plan
@@ -37,26 +38,40 @@ Ref = tuple[str, str]
 """Kind and key of what waits: a pod may have a workload's name."""
 
 
-def plan(snapshot: Snapshot, now: datetime, *, policy: Policy = LEAST_WASTE, refresh: bool = True) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a cycle decides."""
+
+    policy: Policy = LEAST_WASTE
+    refresh: bool = True
+    """Also rewrite explanations in which only numbers have changed, and the counts in queues' status."""
+    starts_max: int | None = None
+    """End after so many admissions and bindings, so that their writes need not wait; None: no end."""
+
+
+def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> Plan:
     """Decide one cycle."""
-    cycle = _Cycle(snapshot, policy)
+    options = options or Options()
+    cycle = _Cycle(snapshot, options)
     released = cycle.release()
     while cycle.admit():
         pass
-    explained, stale = cycle.explain(now, refresh)
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [command for facts, node in cycle.bound.values() for command in status.bind(facts, node)]
     commands += [status.release(facts, verdict, now) for facts, verdict in released]
-    commands += explained
-    return Plan(tuple(commands), REFRESH_SECONDS if stale else None, cycle.notes)
+    if cycle.is_cut:
+        return Plan(tuple(commands), 0.0, cycle.notes)
+    explained, stale = cycle.explain(now, options.refresh)
+    return Plan((*commands, *explained), REFRESH_SECONDS if stale else None, cycle.notes)
 
 
 class _Cycle:
     """What one plan works on: free capacity and quota shrink as it admits."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+    def __init__(self, snapshot: Snapshot, options: Options) -> None:
         self._snapshot = snapshot
-        self._placement = Placement(snapshot, policy)
+        self._starts_max = options.starts_max
+        self._placement = Placement(snapshot, options.policy)
         self._quota = Quota(snapshot.usage)
         self._names = [facts.name for facts in snapshot.nodes.facts]
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
@@ -79,16 +94,27 @@ class _Cycle:
 
     def admit(self) -> bool:
         """One pass over the queue; whether anything was admitted or bound."""
-        before = len(self.admitted) + len(self.bound)
+        before = self._starts
         self._blocked.clear()
         self._parked.clear()
         self._waits.clear()
         for facts in self._queue():
+            if self.is_cut:
+                return False
             if isinstance(facts, PodFacts):
                 self._consider_pod(facts)
             else:
                 self._consider(facts)
-        return len(self.admitted) + len(self.bound) > before
+        return self._starts > before
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the cycle has started as much as it may."""
+        return self._starts_max is not None and self._starts >= self._starts_max
+
+    @property
+    def _starts(self) -> int:
+        return len(self.admitted) + len(self.bound)
 
     def explain(self, now: datetime, refresh: bool) -> tuple[list[Command], bool]:
         """Commands that tell those who wait why; and whether some keep an older sentence for now."""

@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.kueue import Admission, ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Object
-from springtide.scheduling.facts import PodFacts, WorkloadFacts, pod_facts, workload_facts
+from springtide.scheduling.facts import PodFacts, WorkloadFacts, attempt_of, pod_facts, workload_facts
 from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
@@ -107,7 +107,7 @@ class ClusterState:
             self._count_workload(before, -1)
         if after is not None:
             self._count_workload(after, +1)
-        if before is not None or after is not None:
+        if not _same_workload(before, after):
             self.version += 1
 
     def change_cluster_queue(self, old: ClusterQueue | None, new: ClusterQueue | None) -> None:
@@ -255,6 +255,25 @@ def _key(old: Object | None, new: Object | None) -> str:
 
 def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:
     return facts.order
+
+
+def _same_workload(before: WorkloadFacts | None, after: WorkloadFacts | None) -> bool:
+    """Whether a change of a workload concerns others only: readiness of its pods, progress, labels."""
+    if before is None or after is None:
+        return before is after
+    old, new = before.obj, after.obj
+    return (
+        before.order == after.order
+        and before.evicted == after.evicted
+        and old.spec == new.spec
+        and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+        and (old.status == new.status or _admission(old) == _admission(new) is not None)
+    )
+
+
+def _admission(obj: Workload) -> tuple[Admission, int] | None:
+    admission = obj.status.admission
+    return (admission, attempt_of(obj)) if admission is not None else None
 
 
 def _same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Emit, Plan
@@ -170,8 +171,14 @@ def _finish(workload: Workload, reason: str, message: str, now: datetime) -> Com
 def _apply(workload: Workload, new: Condition, now: datetime) -> Apply:
     """Apply all conditions of this room: what its manager leaves out would be removed."""
     owned = [condition for condition in workload.status.conditions if condition.type in OWNED]
-    fields = {"status": {"conditions": [encode(condition) for condition in set_condition(owned, new, now)]}}
+    fields: dict[str, Any] = {
+        "status": {"conditions": [encode(condition) for condition in set_condition(owned, new, now)]}
+    }
     metadata = workload.metadata
+    if (
+        metadata.resource_version
+    ):  # a mark must not reach the next attempt: what changed since is decided anew
+        fields["metadata"] = {"resourceVersion": metadata.resource_version}
     return Apply(Workload, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid)
 
 
