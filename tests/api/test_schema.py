@@ -131,6 +131,11 @@ def test_definitions_have_kubernetes_names(kind: type[Struct], name: str) -> Non
     assert schema.definition_name(kind) == name
 
 
+def test_shipped_definitions_are_those_of_the_types() -> None:
+    built_in = [kind for kind in registered() if resource_of(kind).builtin]
+    assert schema.builtin_definitions() == schema.definitions(built_in)
+
+
 def test_lists_merge_as_in_kubernetes() -> None:
     definitions = schema.definitions([Pod, Node, Service, Event])
     container = definitions["io.k8s.api.core.v1.Container"]["properties"]

@@ -2,7 +2,8 @@
 
 `springtide up` installs `bundled()` into the embedded server and administrators apply `deploy/crds/`
 on a real cluster; both are the same objects. `python -m springtide.api.crds --write` brings the
-generated files up to date and `--check` (part of `make check`) fails when they are not.
+generated files up to date, the schemas of built-in kinds included, and `--check` (part of `make check`)
+fails when they are not.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from springtide.api.apiextensions import (
 )
 from springtide.api.meta import Object, ObjectMeta
 from springtide.api.resources import Resource, registered, resource_of
+from springtide.api.schema import BUILTIN, definitions, structural
 from springtide.api.struct import decode, encode
 
 BUNDLE = "crds.json"
@@ -70,8 +72,6 @@ def crd_of(kind: type[Object]) -> CustomResourceDefinition:
 
 
 def _version(kind: type[Object], found: Resource) -> CustomResourceDefinitionVersion:
-    from springtide.api.schema import structural  # reads sources: only when definitions are made anew
-
     return CustomResourceDefinitionVersion(
         name=found.version,
         served=True,
@@ -103,8 +103,10 @@ def _files() -> dict[Path, bytes]:
 
     manifests = sorted((_manifest(kind) for kind in custom_kinds()), key=lambda crd: crd["metadata"]["name"])
     root = Path(__file__).parents[3]
+    built_in = definitions(kind for kind in registered() if resource_of(kind).builtin)
     files = {
-        Path(__file__).with_name(BUNDLE): b"".join(msgspec.json.encode(crd) + b"\n" for crd in manifests)
+        Path(__file__).with_name(BUNDLE): b"".join(msgspec.json.encode(crd) + b"\n" for crd in manifests),
+        Path(__file__).with_name(BUILTIN): msgspec.json.format(msgspec.json.encode(built_in)) + b"\n",
     }
     for crd in manifests:
         text = yaml.dump(crd, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
