@@ -93,7 +93,7 @@ def paths_of(kind: Addressed, model: str, dialect: Dialect) -> Json:
         one: _item(kind, model, dialect, (_GET, _PUT, _PATCH, _DELETE), one=True),
     }
     if kind.namespaced:
-        everywhere = _item(kind, model, dialect, (_LIST,), one=False)
+        everywhere = _item(kind, model, dialect, (_LIST,), one=False, suffix="ForAllNamespaces")
         everywhere["parameters"] = []
         paths[f"{root}/{kind.plural}"] = everywhere
     for name in kind.all_subresources:
