@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import springtide.api as api
 from springtide.api.resources import resource_of
-from springtide.api.schema import definition_name, definitions
+from springtide.api.schema import builtin_definitions, definition_name
 from springtide.server.builtin_rules import (
     ConfigMapStrategy,
     EventStrategy,
@@ -48,7 +48,7 @@ _SUBRESOURCES = {
 def builtin_kinds() -> Iterator[ServedKind]:
     """One `ServedKind` for each built-in kind of `springtide.api`."""
     types = [kind for kind in api.registered() if resource_of(kind).builtin and kind is not api.core.Binding]
-    named = definitions(types)
+    named = builtin_definitions()
     for kind in types:
         found = resource_of(kind)
         identity = (found.api_version, found.kind)
