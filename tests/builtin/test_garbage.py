@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.builtin.cluster import SHIPS, Cluster, cluster, config_map, config_map_path, reference, running
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from springtide.simulation import loop
+from tests.builtin.cluster import (
+    SHIPS,
+    Cluster,
+    Json,
+    cluster,
+    config_map,
+    config_map_path,
+    reference,
+    running,
+)
 
 
 async def _exists(world: Cluster, name: str) -> bool:
@@ -180,3 +193,38 @@ async def test_the_second_run_writes_nothing() -> None:
         async with running(world.client, world.clock):
             await asyncio.sleep(120)
         assert await world.revision() == before
+
+
+@st.composite
+def families(draw: st.DrawFn) -> tuple[list[list[int]], set[int]]:
+    """For each object the older objects that own it; and which objects are deleted."""
+    size = draw(st.integers(1, 7))
+    owners = [
+        draw(st.lists(st.integers(0, index - 1), unique=True, max_size=2)) if index else []
+        for index in range(size)
+    ]
+    return owners, draw(st.sets(st.integers(0, size - 1)))
+
+
+@settings(max_examples=25)
+@given(families())
+def test_exactly_those_live_that_have_a_living_owner_or_never_had_one(
+    family: tuple[list[list[int]], set[int]],
+) -> None:
+    owners, deleted = family
+    alive: list[bool] = []
+    for index, its_owners in enumerate(owners):
+        alive.append(index not in deleted and (not its_owners or any(alive[one] for one in its_owners)))
+
+    async def live() -> list[bool]:
+        async with cluster() as world:
+            made: list[Json] = []
+            for index, its_owners in enumerate(owners):
+                made.append(await world.create(config_map(f"m{index}", *(made[one] for one in its_owners))))
+            for index in sorted(deleted):
+                if await _exists(world, f"m{index}"):
+                    await world.delete(config_map_path(f"m{index}"))
+            await asyncio.sleep(30)
+            return [await _exists(world, f"m{index}") for index in range(len(owners))]
+
+    assert loop.run(live()) == alive
