@@ -63,7 +63,7 @@ def rank(
     statuses = []
     if phase == "Failed" and more:
         ended = ContainerStateTerminated(**{"exit_code": 1, "reason": "Error", **more})
-        statuses = [ContainerStatus(name="node", state=ContainerState(terminated=ended))]
+        statuses = [ContainerStatus(name="main", state=ContainerState(terminated=ended))]
     return replace(
         pod, status=replace(pod.status, reason=reason, message=message, container_statuses=statuses)
     )
