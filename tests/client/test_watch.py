@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from springtide.api.core import ConfigMap
 from springtide.client import Gone, ServerError
 from springtide.client.forms import typed
-from springtide.client.watch import EventReader, LineSplitter
+from springtide.client.watch import Bookmark, EventReader, LineSplitter, WatchEvent
 from tests.client.fake_api import config_map
 
 
@@ -40,8 +40,9 @@ def event(type_: str, version: int, **fields: object) -> bytes:
 
 def test_events_are_typed_and_move_the_version_on() -> None:
     reader = EventReader(typed(ConfigMap), "1")
-    found = list(reader.feed(event("ADDED", 5) + event("MODIFIED", 6) + event("DELETED", 8)))
-    assert [(e.type, e.object.metadata.resource_version) for e in found] == [
+    found = reader.feed(event("ADDED", 5) + event("MODIFIED", 6) + event("DELETED", 8))
+    changes = [e for e in found if isinstance(e, WatchEvent)]
+    assert [(e.type, e.object.metadata.resource_version) for e in changes] == [
         ("ADDED", "5"), ("MODIFIED", "6"), ("DELETED", "8"),
     ]  # fmt: skip
     assert reader.resource_version == "8"
@@ -50,13 +51,14 @@ def test_events_are_typed_and_move_the_version_on() -> None:
 def test_a_bookmark_has_nothing_but_a_version() -> None:
     reader = EventReader(typed(ConfigMap), "1")
     line = b'{"type":"BOOKMARK","object":{"kind":"ConfigMap","metadata":{"resourceVersion":"77"}}}\n'
-    assert [e.type for e in reader.feed(line)] == ["BOOKMARK"]
+    assert list(reader.feed(line)) == [Bookmark("77")]
     assert reader.resource_version == "77"
 
 
 def test_unknown_fields_of_newer_servers_survive() -> None:
     reader = EventReader(typed(ConfigMap), "1")
     (found,) = reader.feed(event("ADDED", 2, futureField={"x": 1}))
+    assert isinstance(found, WatchEvent)
     assert found.object.unknown == {"futureField": {"x": 1}}
 
 
@@ -64,7 +66,7 @@ def test_an_expired_version_is_gone_and_earlier_events_are_delivered_first() -> 
     reader = EventReader(typed(ConfigMap), "1")
     error = b'{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}\n'
     events = reader.feed(event("ADDED", 5) + error)
-    assert next(events).type == "ADDED"
+    assert isinstance(next(events), WatchEvent)
     with pytest.raises(Gone, match="too old"):
         next(events)
     assert reader.resource_version == "5"

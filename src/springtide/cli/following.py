@@ -170,7 +170,7 @@ class Following:
                 )
                 async with closing(events):
                     async for event in events:
-                        if event.type != "BOOKMARK":
+                        if not isinstance(event, api.Bookmark):
                             name = event.object.metadata.name
                             take(name, None if event.type == "DELETED" else event.object)
                             known = known - {name} if event.type == "DELETED" else known | {name}

@@ -70,13 +70,21 @@ def command(
 ) -> None:
     """List objects of any kind: `get pods`, `get trainjobs -A`, `get trainjob/digits -o yaml`."""
     kind, names_ = split_reference(kind, name)
+    if watch and "," in kind:
+        raise CliError(f"--watch follows one kind, not {kind}", "", EXIT_USAGE)
 
     async def work(session: Session) -> None:
-        resource = await session.find(kind)
-        where = "" if all_namespaces and not names_ else session.namespace_of(resource)
-        selection = Selection(resource, names_, where, selector, field_selector)
-        printer = Printer(wide=output == WIDE, namespaces=all_namespaces and resource.namespaced)
+        for position, each in enumerate(kind.split(",")):
+            resource = await session.find(each)
+            where = "" if all_namespaces and not names_ else session.namespace_of(resource)
+            if position and output in ("", WIDE):
+                click.echo()
+            await show(session, Selection(resource, names_, where, selector, field_selector))
+
+    async def show(session: Session, selection: Selection) -> None:
         if output in ("", WIDE):
+            namespaced = selection.resource.namespaced
+            printer = Printer(wide=output == WIDE, namespaces=all_namespaces and namespaced)
             version = await _print_table(session, selection, printer, no_headers)
             if watch:
                 await _watch_table(session, selection, printer, version)
@@ -179,9 +187,11 @@ async def _watch_objects(session: Session, selection: Selection, output: str, ve
         try:
             async with closing(events):
                 async for event in events:
+                    if isinstance(event, api.Bookmark):
+                        version = event.resource_version
+                        continue
                     version = event.object["metadata"].get("resourceVersion", version)
-                    if event.type != "BOOKMARK":
-                        print_objects([event.object], output, as_list=False)
+                    print_objects([event.object], output, as_list=False)
         except api.Gone:
             version = await _print_objects(session, selection, output)
         except api.Unreachable as error:

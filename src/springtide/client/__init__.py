@@ -31,12 +31,13 @@ from springtide.client.kubeconfig import Connection, ExecPlugin, contexts, in_cl
 from springtide.client.kubeconfig_file import remove_context, write_context
 from springtide.client.sharing import Pool
 from springtide.client.transport import Request, Response, Transport
-from springtide.client.watch import WatchEvent
+from springtide.client.watch import Bookmark, WatchEvent
 
 __all__ = [
     "AlreadyExists",
     "ApiError",
     "BadRequest",
+    "Bookmark",
     "Client",
     "Collection",
     "Conflict",

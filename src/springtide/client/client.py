@@ -18,7 +18,7 @@ from springtide.client.collection import Collection
 from springtide.client.forms import Listing, Untyped, typed, untyped
 from springtide.client.sharing import Pool, sharing
 from springtide.client.transport import Response, Transport
-from springtide.client.watch import WatchEvent
+from springtide.client.watch import Bookmark, WatchEvent
 
 T = TypeVar("T", bound=Object)
 
@@ -54,9 +54,15 @@ class Client:
 
     # -- objects of a declared kind ----------------------------------------------------------------
 
-    def collection(self, kind: type[T], pool: Pool | None = None) -> Collection[T]:
-        """All verbs on one declared kind; with a pool, for reading into a cache (see `sharing`)."""
-        return Collection(self._channel, typed(kind) if pool is None else sharing(kind, pool))
+    def collection(self, kind: type[T]) -> Collection[T]:
+        """All verbs on one declared kind."""
+        return Collection(self._channel, typed(kind))
+
+    def sharing_collection(
+        self, kind: type[T], pool: Pool, unreadable: Callable[[str], None]
+    ) -> Collection[T]:
+        """List and watch for a cache: equal parts kept once, unreadable objects told of (see `sharing`)."""
+        return Collection(self._channel, sharing(kind, pool, unreadable))
 
     async def get(self, kind: type[T], name: str, namespace: str = "") -> T:
         """One object. Raises NotFound."""
@@ -92,7 +98,7 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncGenerator[WatchEvent[T], None]:
+    ) -> AsyncGenerator[WatchEvent[T] | Bookmark, None]:
         """Changes since `resource_version`; see `Collection.watch`."""
         return self.collection(kind).watch(
             namespace,

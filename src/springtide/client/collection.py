@@ -17,7 +17,7 @@ from springtide.client.channel import Channel
 from springtide.client.errors import BadRequest, Unreachable
 from springtide.client.forms import Form, Listing
 from springtide.client.transport import Request, Response
-from springtide.client.watch import EventReader, WatchEvent
+from springtide.client.watch import Bookmark, EventReader, WatchEvent
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Collection(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: int = 300,
-    ) -> AsyncGenerator[WatchEvent[T], None]:
+    ) -> AsyncGenerator[WatchEvent[T] | Bookmark, None]:
         """Changes after `resource_version`, until the server ends the watch (then it simply stops).
 
         Raises Gone when the version is too old, Unreachable when the connection breaks or outlives its

@@ -46,6 +46,29 @@ class Form(Generic[T]):
     """(namespace, name) of an object."""
     version: Callable[[T], str]
     """resourceVersion of an object."""
+    unreadable: Callable[[str], None] | None = None
+    """Told of an object that does not fit the kind and is left out; None: such an object is an error."""
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str = ""
+    namespace: str = ""
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    metadata: _Named = _Named()
+
+
+_identity = msgspec.json.Decoder(_Identity).decode
+
+
+def name_of(body: bytes | msgspec.Raw) -> str:
+    """`namespace/name` of an object that cannot be read otherwise."""
+    try:
+        metadata = _identity(body).metadata
+    except msgspec.DecodeError:
+        return "one without a name"
+    return f"{metadata.namespace}/{metadata.name}".lstrip("/")
 
 
 class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):

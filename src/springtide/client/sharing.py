@@ -21,7 +21,7 @@ import msgspec
 from springtide.api.meta import Object, ObjectMeta
 from springtide.api.resources import resource_of
 from springtide.api.struct import Struct, decode, encode_json, replace
-from springtide.client.forms import Form, Listing, decode_raw_list, listing_of
+from springtide.client.forms import Form, Listing, decode_raw_list, listing_of, name_of
 
 K = TypeVar("K", bound=Object)
 
@@ -70,8 +70,12 @@ class Pool:
         return value
 
 
-def sharing(kind: type[K], pool: Pool) -> Form[K]:
-    """The form of a declared kind whose objects share equal parts with all others read through this pool."""
+def sharing(kind: type[K], pool: Pool, unreadable: Callable[[str], None]) -> Form[K]:
+    """The form of a declared kind whose objects share equal parts with all others read through this pool.
+
+    One object that does not fit its kind must not keep a controller from all others: it is left out, and
+    `unreadable` is told.
+    """
     reader = pool.struct(kind)
 
     def read(body: bytes | msgspec.Raw) -> K:
@@ -84,7 +88,13 @@ def sharing(kind: type[K], pool: Pool) -> Form[K]:
 
     def read_list(body: bytes) -> Listing[K]:
         raw = decode_raw_list(body)
-        return listing_of(raw.metadata, [read(item) for item in raw.items or ()])
+        items: list[K] = []
+        for item in raw.items or ():
+            try:
+                items.append(read(item))
+            except msgspec.ValidationError as error:
+                unreadable(f"{name_of(item)}: {error}")
+        return listing_of(raw.metadata, items)
 
     return Form(
         resource=resource_of(kind),
@@ -93,6 +103,7 @@ def sharing(kind: type[K], pool: Pool) -> Form[K]:
         encode=encode_json,
         address=lambda obj: (obj.metadata.namespace, obj.metadata.name),
         version=lambda obj: obj.metadata.resource_version,
+        unreadable=unreadable,
     )
 
 

@@ -16,20 +16,27 @@ import msgspec
 from springtide.api.meta import Status
 from springtide.api.struct import decode
 from springtide.client.errors import ServerError, error_of
-from springtide.client.forms import Form
+from springtide.client.forms import Form, name_of
 
 T = TypeVar("T")
 
 ADDED, MODIFIED, DELETED, BOOKMARK, ERROR = "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"
-_TYPES = frozenset((ADDED, MODIFIED, DELETED, BOOKMARK))
+_TYPES = frozenset((ADDED, MODIFIED, DELETED))
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent(Generic[T]):
-    """One change. `type` is ADDED, MODIFIED, DELETED or BOOKMARK (with only a version in its object)."""
+    """One change. `type` is ADDED, MODIFIED or DELETED."""
 
     type: str
     object: T
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Nothing changed up to this version. Its object is bare, so it is none of the watched kind."""
+
+    resource_version: str
 
 
 class LineSplitter:
@@ -61,7 +68,16 @@ class _Event(msgspec.Struct, frozen=True):
     object: msgspec.Raw
 
 
+class _Versioned(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+
+
+class _Bare(msgspec.Struct, frozen=True):
+    metadata: _Versioned = _Versioned()
+
+
 _event_decoder = msgspec.json.Decoder(_Event)
+_bare_decoder = msgspec.json.Decoder(_Bare)
 
 
 class EventReader(Generic[T]):
@@ -73,21 +89,38 @@ class EventReader(Generic[T]):
         self.resource_version = resource_version
         """The newest version seen, bookmarks included: resuming from here misses nothing."""
 
-    def feed(self, chunk: bytes) -> Iterator[WatchEvent[T]]:
+    def feed(self, chunk: bytes) -> Iterator[WatchEvent[T] | Bookmark]:
         """The events `chunk` completes. Raises the ApiError of an ERROR event, ServerError for nonsense."""
         for line in self._lines.feed(chunk):
             event = self._read(line)
-            self.resource_version = self._form.version(event.object) or self.resource_version
-            yield event
+            if event is not None:
+                self.resource_version = self._version(event) or self.resource_version
+                yield event
 
-    def _read(self, line: bytes) -> WatchEvent[T]:
+    def _version(self, event: WatchEvent[T] | Bookmark) -> str:
+        if isinstance(event, Bookmark):
+            return event.resource_version
+        return self._form.version(event.object)
+
+    def _read(self, line: bytes) -> WatchEvent[T] | Bookmark | None:
         try:
             raw = _event_decoder.decode(line)
             if raw.type in _TYPES:
-                return WatchEvent(raw.type, self._form.decode(bytes(raw.object)))
+                return self._typed(raw)
+            if raw.type == BOOKMARK:
+                return Bookmark(_bare_decoder.decode(raw.object).metadata.resource_version)
             if raw.type == ERROR:
                 raise error_of(decode(Status, bytes(raw.object)))
         except msgspec.DecodeError as error:
             kind = self._form.resource.kind
             raise ServerError(f"watch of {kind}: an event cannot be read: {error}") from error
         raise ServerError(f"watch of {self._form.resource.kind}: unknown event type {raw.type!r}")
+
+    def _typed(self, raw: _Event) -> WatchEvent[T] | None:
+        try:
+            return WatchEvent(raw.type, self._form.decode(bytes(raw.object)))
+        except msgspec.ValidationError as error:
+            if self._form.unreadable is None:
+                raise
+            self._form.unreadable(f"{name_of(raw.object)}: {error}")
+            return None

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from springtide.api.meta import Object
 from springtide.api.resources import resource_of
 from springtide.client import ApiError, Client, Gone, Pool
-from springtide.client.watch import BOOKMARK, DELETED, WatchEvent
+from springtide.client.watch import DELETED, Bookmark, WatchEvent
 from springtide.runtime.cache import Cache, Index, OnChange
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
@@ -37,6 +37,8 @@ class InformerSettings:
     """Each watch asks the server to end it after a random time in this range, so reconnects spread out."""
     relist_seconds: float = 3600.0
     """A full list at least this often, against lost events; `inf` turns it off."""
+    failures_before_list: int = 5
+    """After so many failures in a row the version is not trusted either (a server restored from a backup)."""
     backoff: Backoff = field(default_factory=lambda: Backoff(base_seconds=0.2, limit_seconds=30.0))
     """Wait between failing attempts; each is shortened by up to half at random."""
 
@@ -62,7 +64,7 @@ class Informer(Generic[T]):
         settings: InformerSettings | None = None,
         indexes: Mapping[str, Index[T]] | None = None,
     ) -> None:
-        self._server = client.collection(scope.kind, Pool())
+        self._server = client.sharing_collection(scope.kind, Pool(), self._unreadable)
         self._clock = clock
         self._settings = settings or InformerSettings()
         self._version = ""
@@ -100,6 +102,8 @@ class Informer(Generic[T]):
             except ApiError as error:
                 log.warning("watch interrupted", kind=self._kind, error=error.message)
                 await self._pause()
+                if self._failures >= self._settings.failures_before_list:
+                    self._version = ""
 
     @property
     def _kind(self) -> str:
@@ -144,12 +148,14 @@ class Informer(Generic[T]):
             async for event in stream:
                 self._take(event)
 
-    def _take(self, event: WatchEvent[T]) -> None:
+    def _take(self, event: WatchEvent[T] | Bookmark) -> None:
         self._failures = 0
+        if isinstance(event, Bookmark):
+            self.cache.bookmark(event.resource_version)
+            self._version = event.resource_version or self._version
+            return
         version = event.object.metadata.resource_version
-        if event.type == BOOKMARK:
-            self.cache.bookmark(version)
-        elif event.type == DELETED:
+        if event.type == DELETED:
             self.cache.remove(event.object)
         else:
             self.cache.put(event.object)
@@ -159,6 +165,9 @@ class Informer(Generic[T]):
         self._failures += 1
         delay = self._settings.backoff.delay_seconds(self._failures)
         await asyncio.sleep(delay * (1 - self._clock.random.random() / 2))
+
+    def _unreadable(self, what: str) -> None:
+        log.error("object left out: it does not fit its kind", kind=self._kind, error=what)
 
     def _accepts(self, obj: T) -> bool:
         """Which written objects belong here. With a selector only the watch can tell about new ones."""

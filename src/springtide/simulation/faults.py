@@ -103,7 +103,7 @@ class FaultyTransport:
     def _maybe_stale(self, request: Request, response: Response) -> Response:
         if response.status != 200 or '"items":' not in response.body[:400].decode(errors="ignore"):
             return response
-        key = (request.path, repr(sorted(request.query.items())))
+        key = (request.path, repr((sorted(request.query.items()), request.headers.get("accept"))))
         earlier = self._answers.setdefault(key, [])
         earlier.append(response)
         del earlier[:-4]

@@ -22,8 +22,9 @@ from springtide.api.resources import type_of
 from springtide.api.struct import decode
 from springtide.api.trainer import ClusterTrainingRuntime, TrainJob
 from springtide.client import Client, NotFound
+from springtide.health import Settings as HealthSettings
 from springtide.node import SimulatedNodes
-from springtide.runtime import LoopClock, Runtime
+from springtide.runtime import LoopClock, Runtime, configure_logging
 from springtide.server import InProcessTransport, Server
 from springtide.simulation import loop
 from springtide.simulation.faults import CALM, ControllersCrashed, FaultCounts, FaultSettings, FaultyTransport
@@ -31,7 +32,7 @@ from springtide.simulation.invariants import Ledger, Violation, terminal
 from springtide.simulation.scenario import Event, Scenario, draw
 from springtide.store import MemoryLog, Record, Store
 from springtide.up.bootstrap import bootstrap
-from springtide.up.rooms import RESTART_BUDGET, register_controllers
+from springtide.up.rooms import register_controllers
 
 PATIENCE_SECONDS = 900.0
 """Virtual time after the faults within which every job must have ended."""
@@ -67,8 +68,11 @@ class Report:
         return not self.violations
 
 
-def simulate(seed: int, settings: FaultSettings = CALM, scenario: Scenario | None = None) -> Report:
+def simulate(
+    seed: int, settings: FaultSettings = CALM, scenario: Scenario | None = None, *, log_level: str = "error"
+) -> Report:
     """Play one run to its end. The same arguments give the same report."""
+    configure_logging(level=log_level)
     return loop.run(World(seed, settings, scenario or draw(seed)).play(), seed=seed)
 
 
@@ -80,7 +84,7 @@ class World:
         self._settings = settings
         self._chances = random.Random(seed)
         self._clock = LoopClock(seed=seed)
-        self._ledger = Ledger(restart_budget=RESTART_BUDGET)
+        self._ledger = Ledger(restart_budget=HealthSettings().restarts_max)
         self._report = Report(seed)
         self._accepted: set[str] = set()
         self._removed: set[str] = set()
@@ -129,14 +133,11 @@ class World:
             runtime = Runtime(Client(transport), self._clock)
             register_controllers(runtime)
             self._controllers = asyncio.ensure_future(runtime.run())
-            self._transport = transport
             try:
-                await self._controllers
-            except* ControllersCrashed:
-                pass
-            except* asyncio.CancelledError:
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise
+                await asyncio.wait([self._controllers])
+            finally:
+                self._controllers.cancel()
+            _raise_unless_crashed(self._controllers)
             await asyncio.sleep(self._chances.uniform(0.1, 20))
 
     def _crash(self) -> None:
@@ -216,6 +217,18 @@ class World:
 
     async def _sleep_until(self, moment: float) -> None:
         await asyncio.sleep(max(0.0, moment - self._clock.monotonic()))
+
+
+def _raise_unless_crashed(controllers: asyncio.Task[None]) -> None:
+    """Controllers end because the world killed them; any other end is a defect."""
+    if controllers.cancelled():
+        return
+    error = controllers.exception()
+    if error is None:
+        raise RuntimeError("the controllers ended by themselves")
+    _, others = error.split(ControllersCrashed) if isinstance(error, BaseExceptionGroup) else (None, error)
+    if others is not None:
+        raise others
 
 
 def _node(name: str, room: dict[str, Any]) -> Node:
