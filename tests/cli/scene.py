@@ -72,6 +72,8 @@ class ScriptedLogs:
 class Scene:
     """One server and the commands run against it."""
 
+    custom_kinds: bool = True
+    """Whether the CRDs of TrainJob and the others are installed; without them a scene is set sooner."""
     logs: ScriptedLogs = field(default_factory=ScriptedLogs)
     _log: MemoryLog = field(default_factory=MemoryLog)
     _script: Script | None = None
@@ -121,9 +123,10 @@ class Scene:
         server = Server(store, clock=clock, log_source=self.logs)
         await server.start()
         client = Client(InProcessTransport(server), manager=MANAGER)
-        if not self._began:
+        if self.custom_kinds and not self._began:
             self._began = True
-            await _install(client)
+            for crd in bundled():
+                await client.create(crd)
         try:
             yield Session(client, target.namespace or "default", clock.now)
         finally:
@@ -137,11 +140,6 @@ class Scene:
             yield session
             if played is not None:
                 await played
-
-
-async def _install(client: Client) -> None:
-    for crd in bundled():
-        await client.create(crd)
 
 
 async def create_with_status(client: Client, obj: Object) -> Object:
@@ -222,3 +220,8 @@ def pod_status(phase: str, *, exit_code: int | None = None, restarts: int = 0) -
         "ready": False,
     }
     return PodStatus(phase=phase, container_statuses=[msgspec.convert(status, ContainerStatus)])
+
+
+def plain_scene() -> Scene:
+    """A scene with Kubernetes' own kinds only."""
+    return Scene(custom_kinds=False)

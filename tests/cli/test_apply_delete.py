@@ -11,7 +11,7 @@ from springtide.api.core import ConfigMap
 from springtide.api.meta import ObjectMeta
 from springtide.api.trainer import TrainJob
 from springtide.client import Client
-from tests.cli.scene import Scene, trainjob
+from tests.cli.scene import Scene, plain_scene, trainjob
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: '%s'}\n"
 JOB = """
@@ -25,7 +25,7 @@ spec:
 
 
 def test_created_configured_unchanged() -> None:
-    scene = Scene()
+    scene = plain_scene()
     for value, outcome in (("1", "created"), ("1", "unchanged"), ("2", "configured")):
         result = scene.run("apply", "-f", "-", stdin=CONFIG % ("a", value))
         assert result.stdout == f"configmap/a {outcome}\n"
@@ -33,14 +33,14 @@ def test_created_configured_unchanged() -> None:
 
 
 def test_a_field_left_out_is_removed() -> None:
-    scene = Scene()
+    scene = plain_scene()
     scene.run("apply", "-f", "-", stdin=CONFIG % ("a", "1"))
     scene.run("apply", "-f", "-", stdin="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
     assert "\ndata:" not in scene.run("get", "cm", "a", "-o", "yaml").stdout
 
 
 def test_a_dry_run_changes_nothing() -> None:
-    scene = Scene()
+    scene = plain_scene()
     assert (
         scene.run("apply", "-f", "-", "--dry-run", stdin=CONFIG % ("a", "1")).stdout
         == "configmap/a created (dry run)\n"
@@ -83,7 +83,7 @@ def test_fields_of_another_manager_are_taken_over_only_by_force() -> None:
     async def other(client: Client) -> None:
         await client.with_manager("other").apply(ConfigMap, "a", "default", {"data": {"a": "theirs"}})
 
-    scene = Scene().do(other)
+    scene = plain_scene().do(other)
     refused = scene.run("apply", "-f", "-", stdin=CONFIG % ("a", "ours"))
     assert refused.exit_code == 1
     assert "data.a" in refused.stderr
@@ -103,7 +103,7 @@ spec:
   versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
 """
     kite = "apiVersion: toys.example.com/v1\nkind: Kite\nmetadata: {name: red}\n---\n"
-    result = Scene().run("apply", "-f", "-", stdin=kite + crd)
+    result = plain_scene().run("apply", "-f", "-", stdin=kite + crd)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "kite.toys.example.com/red created"
 
@@ -127,7 +127,7 @@ def test_delete_what_a_file_says() -> None:
 def test_delete_by_label_leaves_the_others() -> None:
     labelled = ConfigMap(metadata=ObjectMeta(name="a", namespace="default", labels={"x": "y"}))
     plain = ConfigMap(metadata=ObjectMeta(name="b", namespace="default"))
-    scene = Scene().given(labelled, plain)
+    scene = plain_scene().given(labelled, plain)
     scene.run("delete", "cm", "-l", "x=y")
     assert scene.run("get", "cm", "-o", "name").stdout == "configmap/b\n"
 
@@ -156,4 +156,4 @@ def test_delete_that_takes_too_long_says_what_to_look_at() -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("pods",), ("pods", "a", "--all"), ("pod/a", "b")])
 def test_delete_wants_to_know_what(arguments: tuple[str, ...]) -> None:
-    assert Scene().run("delete", *arguments).exit_code == 2
+    assert plain_scene().run("delete", *arguments).exit_code == 2

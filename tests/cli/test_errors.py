@@ -9,7 +9,7 @@ from springtide import client as api
 from springtide.cli.errors import CliError, Interrupted, Unreachable, explain
 from springtide.cli.root import report
 from springtide.store import FolderInUse
-from tests.cli.scene import Scene
+from tests.cli.scene import plain_scene
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_debugging_shows_the_stack(
 
 
 def test_a_mistyped_command_is_guessed() -> None:
-    result = Scene().run("statsu")
+    result = plain_scene().run("statsu")
     assert result.exit_code == 2
     assert (
         result.stderr
@@ -68,7 +68,7 @@ def test_a_mistyped_command_is_guessed() -> None:
 
 
 def test_a_mistyped_option_is_guessed() -> None:
-    result = Scene().run("get", "pods", "--selectr", "a=b")
+    result = plain_scene().run("get", "pods", "--selectr", "a=b")
     assert result.exit_code == 2
     assert "--selector" in result.stderr
     assert "see `springtide get --help`" in result.stderr

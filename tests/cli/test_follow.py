@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from springtide.api.core import Pod
+from springtide.api.kueue import WorkloadStatus
 from springtide.api.meta import ObjectMeta
 from springtide.api.struct import replace
 from springtide.api.trainer import TrainJob, TrainJobStatus
 from springtide.cli import follow
 from springtide.cli.phase import Phase
-from tests.cli.scene import condition, pod, pod_status, trainjob
+from tests.cli.scene import condition, pod, pod_status, trainjob, workload
 
 
 @dataclass
@@ -119,9 +120,25 @@ def test_a_job_cleaned_up_after_its_end_is_not_gone() -> None:
     assert seen.of(follow.Finish) == [follow.Finish(gone=False)]
 
 
+def test_a_job_that_passes_through_waiting_is_not_said_to_wait() -> None:
+    seen = Seen().then(follow.JobSeen(job()), at=0.0).then(follow.PodSeen(started(0)), at=0.2)
+    admitted = replace(workload(job()), status=WorkloadStatus(conditions=[condition("QuotaReserved")]))
+    seen.then(follow.WorkloadSeen(admitted), at=0.25)
+    assert [show.phase.phase for show in seen.of(follow.Show) if isinstance(show, follow.Show)] == [
+        Phase.STARTING
+    ]
+
+
+def test_the_log_of_an_ended_container_that_ended_cleanly_holds_nothing_up() -> None:
+    seen = Seen().then(follow.PodSeen(started(0)), follow.LogEnded(NAME), follow.JobSeen(job("Complete")))
+    assert seen.of(follow.Finish) == []
+    assert seen.then(follow.PodSeen(ended(0))).of(follow.Finish) == [follow.Finish()]
+
+
 def test_the_same_phase_is_shown_once() -> None:
     seen = Seen().then(*[follow.JobSeen(job())] * 3)
-    shown = seen.of(follow.Show)
+    assert seen.of(follow.Show) == []
+    shown = seen.then(follow.Tick(), follow.JobSeen(job()), at=0.5).of(follow.Show)
     assert len(shown) == 1
     assert isinstance(shown[0], follow.Show)
     assert shown[0].phase.phase is Phase.CREATED

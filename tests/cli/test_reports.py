@@ -17,7 +17,16 @@ from springtide.cli.phase import Phase, duration, metrics, phase_of
 from springtide.cli.queue import arrange, render
 from springtide.client import Client
 from springtide.runtime.clock import EPOCH
-from tests.cli.scene import Scene, condition, create_with_status, pod, pod_status, trainjob, workload
+from tests.cli.scene import (
+    Scene,
+    condition,
+    create_with_status,
+    plain_scene,
+    pod,
+    pod_status,
+    trainjob,
+    workload,
+)
 
 REASON = "needs 2 × 4 cpu; the nodes have 3 free"
 
@@ -265,7 +274,7 @@ def test_describe_of_a_job_has_its_workload_pods_and_diagnosis() -> None:
 
 
 def test_describe_of_any_kind_shows_its_fields_and_no_events() -> None:
-    result = Scene().run("describe", "namespace", "default")
+    result = plain_scene().run("describe", "namespace", "default")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("Kind:         Namespace (v1)\nName:         default\n")
     assert result.stdout.endswith("Events:\n  none\n")
@@ -274,7 +283,10 @@ def test_describe_of_any_kind_shows_its_fields_and_no_events() -> None:
 def test_status_lists_nodes_queues_and_unfinished_jobs() -> None:
     node = Node(
         metadata=ObjectMeta(name="laptop"),
-        status=NodeStatus(conditions=[NodeCondition(type="Ready", status="True")], allocatable={"cpu": "8", "memory": "16Gi"}),
+        status=NodeStatus(
+            conditions=[NodeCondition(type="Ready", status="True")],
+            allocatable={"cpu": "8", "memory": "16Gi"},
+        ),
     )
     scene = with_waiting_job().given(node)
     text = scene.run("status", "--data-dir", "/nonexistent").stdout

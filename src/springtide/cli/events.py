@@ -15,12 +15,18 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 async def events_of(client: Client, uid: str, namespace: str) -> list[Event]:
     """All kept events about the object with this uid; those of cluster-scoped objects lie in `default`."""
     listing = await client.list(Event, namespace or "default", field_selector=f"involvedObject.uid={uid}")
-    return sorted(listing.items, key=lambda event: last_seen(event) or _LONG_AGO)
+    return sorted(listing.items, key=when)
+
+
+def when(event: Event) -> datetime:
+    """What events are sorted by."""
+    return last_seen(event) or _LONG_AGO
 
 
 def last_seen(event: Event) -> datetime | None:
     series = event.series.last_observed_time if event.series is not None else None
-    return series or event.last_timestamp or event.event_time or event.metadata.creation_timestamp
+    precise = event.event_time if event.series is None else series
+    return precise or event.last_timestamp or event.metadata.creation_timestamp
 
 
 def event_table(events: list[Event], at: datetime) -> str:

@@ -22,6 +22,8 @@ TRAINER = "node"
 
 DRAIN_SECONDS = 3.0
 """How long the verdict waits for log streams that do not end by themselves."""
+SETTLE_SECONDS = 0.3
+"""A job that only passes through waiting is not said to wait; a phase before starting must last this long."""
 REOPEN_SECONDS = 1.0
 """A stream that ended although its container runs is opened again after this."""
 
@@ -122,6 +124,7 @@ class _Stream:
     instance: int = -1
     running: bool = False
     open: bool = False
+    broken: bool = False
     reopen_at: float | None = None
 
     @property
@@ -140,6 +143,7 @@ class Follower:
     _pods: dict[str, Pod] = field(default_factory=dict)
     _streams: dict[str, _Stream] = field(default_factory=dict)
     _shown: JobPhase | None = None
+    _settling: tuple[JobPhase, float] | None = None
     _attempt: int = 0
     _done: bool = False
 
@@ -149,7 +153,7 @@ class Follower:
             return []
         effects = self._take(seen, now)
         effects += self._reopen(now)
-        effects += self._progress()
+        effects += self._progress(now)
         effects += self._finish(seen, now)
         return effects
 
@@ -187,6 +191,8 @@ class Follower:
         stream = self._streams.setdefault(name, _Stream(rank_of(pod), status.name))
         stream.instance = status.restart_count
         stream.running = status.state.running is not None
+        if not stream.running and not stream.broken:
+            stream.reopen_at = None
         if stream.instance > stream.opened_instance and not stream.open:
             effects += self._open(name, stream)
         return effects
@@ -205,7 +211,7 @@ class Follower:
 
     def _end_stream(self, name: str, broken: bool, now: float) -> list[Effect]:
         stream = self._streams[name]
-        stream.open = False
+        stream.open, stream.broken = False, broken
         lines = [] if broken else stream.cursor.end()
         if name in self._pods and (broken or stream.running):
             stream.reopen_at = now + REOPEN_SECONDS
@@ -222,14 +228,19 @@ class Follower:
     def _lines(self, pod: str, texts: list[str]) -> list[Effect]:
         return [Line(self._streams[pod].rank, text) for text in texts]
 
-    def _progress(self) -> list[Effect]:
-        if self.job is None:
+    def _progress(self, now: float) -> list[Effect]:
+        if self.job is None or finished(self.job):
             return []
         phase = phase_of(self.job, self._workload, list(self._pods.values()))
-        if phase == self._shown:
+        if phase == self._shown or (phase.phase.passes and not self._settled(phase, now)):
             return []
         self._shown = phase
         return [Show(phase)]
+
+    def _settled(self, phase: JobPhase, now: float) -> bool:
+        if self._settling is None or self._settling[0] != phase:
+            self._settling = (phase, now)
+        return now >= self._settling[1] + SETTLE_SECONDS
 
     def _finish(self, seen: Seen, now: float) -> list[Effect]:
         gone = isinstance(seen, JobGone)

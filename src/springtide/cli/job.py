@@ -10,7 +10,7 @@ from springtide.api.kueue import Workload
 from springtide.api.springtide import Diagnosis
 from springtide.api.trainer import TrainJob
 from springtide.cli.errors import CliError
-from springtide.cli.events import events_of, last_seen
+from springtide.cli.events import events_of, when
 from springtide.cli.follow import rank_of
 from springtide.cli.following import newest_diagnosis, workload_name
 from springtide.cli.phase import JobPhase, phase_of
@@ -56,10 +56,8 @@ async def job_view(session: Session, name: str) -> JobView:
         events += await events_of(session.client, workload.metadata.uid, session.namespace)
     for pod in pods:
         events += await events_of(session.client, pod.metadata.uid, session.namespace)
-    timed = sorted(events, key=lambda event: str(last_seen(event)))
-    return JobView(
-        job, workload, pods, await newest_diagnosis(session.client, name, session.namespace), timed
-    )
+    diagnosis = await newest_diagnosis(session.client, name, session.namespace)
+    return JobView(job, workload, pods, diagnosis, sorted(events, key=when))
 
 
 async def workload_of(session: Session, name: str) -> Workload | None:

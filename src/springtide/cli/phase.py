@@ -25,6 +25,11 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
     @property
+    def passes(self) -> bool:
+        """Whether most jobs are in it for a moment only."""
+        return self in (Phase.CREATED, Phase.WAITING)
+
+    @property
     def explains_itself(self) -> bool:
         """Whether a new detail is news (a new reason to wait) and not just progress."""
         return self in (Phase.CREATED, Phase.WAITING, Phase.RESTARTING)
