@@ -1,4 +1,4 @@
-"""The controllers every cluster has, for the embedded control plane: garbage, namespaces, nodes."""
+"""The controllers every cluster has, for the embedded control plane: garbage, namespaces, nodes, pods."""
 
 from springtide.builtin.controller import Settings, register
 

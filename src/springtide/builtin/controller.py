@@ -1,4 +1,4 @@
-"""Wires the controllers every cluster has into a runtime: garbage collector, namespaces, nodes.
+"""Wires the controllers every cluster has into a runtime: garbage, namespaces, nodes, forsaken pods.
 
 `up` and the simulator call `register` once, for the embedded control plane only: a real cluster has its own.
 """
@@ -15,6 +15,7 @@ from springtide.builtin.garbage import GarbageCollector
 from springtide.builtin.inventory import Inventory
 from springtide.builtin.namespaces import NamespaceLifecycle
 from springtide.builtin.nodes import LEASE_NAMESPACE, NodeLifecycle
+from springtide.builtin.pods import ForsakenPods
 from springtide.runtime import Runtime
 
 ROOM = "builtin"
@@ -31,12 +32,17 @@ class Settings:
 
 
 def register(runtime: Runtime, settings: Settings | None = None) -> None:
-    """Add the three controllers to a runtime."""
+    """Add the controllers to a runtime."""
     chosen = settings or Settings()
-    client = runtime.client.with_manager(ROOM)
-    inventory = Inventory(client, runtime.clock)
+    inventory = Inventory(runtime.client.with_manager(ROOM), runtime.clock)
     runtime.background("builtin-inventory", inventory.run)
+    _register_garbage(runtime, inventory, chosen)
+    _register_namespaces(runtime, inventory, chosen)
+    _register_nodes(runtime)
 
+
+def _register_garbage(runtime: Runtime, inventory: Inventory, chosen: Settings) -> None:
+    client = runtime.client.with_manager(ROOM)
     collector = GarbageCollector(client, inventory)
     garbage = runtime.controller("builtin.garbage", collector.reconcile, (), workers=chosen.collector_workers)
 
@@ -46,6 +52,9 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
 
     inventory.on_change(look_at)
 
+
+def _register_namespaces(runtime: Runtime, inventory: Inventory, chosen: Settings) -> None:
+    client = runtime.client.with_manager(ROOM)
     namespaces = runtime.informer(Namespace)
     lifecycle = NamespaceLifecycle(client, runtime.clock, inventory, namespaces)
     runtime.controller(
@@ -55,6 +64,8 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
         workers=chosen.namespace_workers,
     )
 
+
+def _register_nodes(runtime: Runtime) -> None:
     nodes = runtime.informer(Node)
     leases = runtime.informer(Lease, namespace=LEASE_NAMESPACE)
     node_lifecycle = NodeLifecycle(runtime, ROOM, nodes, leases)
@@ -62,4 +73,10 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
         "builtin.nodes",
         node_lifecycle.reconcile,
         [(nodes, lambda node: (node.key,)), (leases, lambda lease: (lease.metadata.name,))],
+    )
+    forsaken = ForsakenPods(runtime, ROOM, nodes)
+    runtime.controller(
+        "builtin.pods",
+        forsaken.reconcile,
+        [(forsaken.pods, forsaken.keys_of_pod), (nodes, forsaken.keys_of_node)],
     )

@@ -1,7 +1,7 @@
-"""The decisions of the controllers every cluster has: garbage collection, namespaces, nodes. Pure.
+"""The decisions of the controllers every cluster has: garbage, namespaces, nodes, forsaken pods. Pure.
 
-Called by `garbage`, `namespaces` and `nodes`, which gather what is known, ask here, and write.
-Source of the rules: kube-controller-manager (garbagecollector, namespace, nodelifecycle).
+Called by `garbage`, `namespaces`, `nodes` and `pods`, which gather what is known, ask here, and write.
+Source of the rules: kube-controller-manager (garbagecollector, namespace, nodelifecycle, podgc).
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from springtide.api.core import Namespace, NamespaceCondition
+from springtide.api.commands import Apply, Command, Delete, Plan
+from springtide.api.core import Namespace, NamespaceCondition, Pod
 from springtide.api.labels import (
     FINALIZER_FOREGROUND,
     FINALIZER_KUBERNETES,
     FINALIZER_ORPHAN,
     TAINT_NOT_READY,
+    TAINT_OUT_OF_SERVICE,
     TAINT_UNREACHABLE,
 )
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.nodes import Node, NodeCondition, Taint
+from springtide.api.podstatus import PodCondition
+from springtide.api.struct import encode
 from springtide.builtin.graph import Item
 
 # Garbage collection
@@ -224,3 +228,50 @@ def _with_condition_taints(node: Node, ready: str, now: datetime) -> list[Taint]
     if wanted and (wanted, "NoExecute") not in present:
         kept.append(Taint(key=wanted, effect="NoExecute", time_added=now.replace(microsecond=0)))
     return None if kept == node.spec.taints else kept
+
+
+# Pods whose node cannot end them any more
+
+MISSING_NODE_GRACE = timedelta(seconds=40)
+"""How long a node must be missing before its pods are given up: it may only be registering anew."""
+
+
+def is_out_of_service(node: Node) -> bool:
+    """Whether an administrator says that this node is switched off and runs nothing."""
+    return any(taint.key == TAINT_OUT_OF_SERVICE for taint in node.spec.taints)
+
+
+def give_up(pod: Pod, node: Node | None, missing_since: datetime, now: datetime) -> Plan:
+    """Delete, on the node's behalf, a pod whose node is gone, or one that ends on a node out of service.
+
+    `missing_since` counts only while there is no node. Never a pod on a node that is merely silent: it may
+    still be running there.
+    """
+    if node is not None:
+        ending = pod.metadata.deletion_timestamp is not None
+        if not (ending and is_out_of_service(node)):
+            return Plan()
+        return Plan(_end(pod, f"node {pod.spec.node_name} is out of service", now))
+    left = MISSING_NODE_GRACE - (now - missing_since)
+    if left > timedelta():
+        return Plan(requeue_after_seconds=left.total_seconds())
+    return Plan(_end(pod, f"node {pod.spec.node_name} no longer exists", now))
+
+
+def _end(pod: Pod, message: str, now: datetime) -> tuple[Command, ...]:
+    metadata = pod.metadata
+    delete = Delete(Pod, metadata.namespace, metadata.name, metadata.uid, grace_period_seconds=0)
+    if pod.status.phase in ("Succeeded", "Failed"):
+        return (delete,)
+    condition = PodCondition(
+        type="DisruptionTarget",
+        status="True",
+        reason="DeletionByPodGC",
+        message=message,
+        last_transition_time=now.replace(microsecond=0),
+    )
+    status = {"phase": "Failed", "reason": "NodeLost", "message": message, "conditions": [encode(condition)]}
+    return (
+        Apply(Pod, metadata.namespace, metadata.name, {"status": status}, "status", metadata.uid),
+        delete,
+    )
