@@ -8,7 +8,14 @@ import pytest
 
 from springtide.api.commands import Apply
 from springtide.api.core import Node, Toleration
-from springtide.api.kueue import FlavorQuotas, ResourceGroup, ResourceQuota, Workload
+from springtide.api.kueue import (
+    ClusterQueue,
+    FlavorQuotas,
+    LocalQueue,
+    ResourceGroup,
+    ResourceQuota,
+    Workload,
+)
 from springtide.api.meta import LabelSelector, find_condition
 from springtide.api.struct import replace
 from tests.builders import (
@@ -455,7 +462,7 @@ def test_quota_of_an_ended_attempt_is_held_until_its_pods_are_gone() -> None:
 
 
 def test_a_plain_pod_that_fits_nowhere_is_marked_as_kubernetes_does() -> None:
-    world = World(node("a"), pod("big", pod_spec(cpu=9)))
+    world = World(node("a"), pod("big", pod_spec(cpu=9)), queues=False)
     decided = world.cycle()
     told = find_condition(world.pod("default/big").status.conditions, "PodScheduled")
     assert told is not None
@@ -468,7 +475,7 @@ def test_a_plain_pod_that_fits_nowhere_is_marked_as_kubernetes_does() -> None:
 def test_pods_of_other_schedulers_and_of_workloads_are_left_alone() -> None:
     foreign = pod("foreign")
     foreign = replace(foreign, spec=replace(foreign.spec, scheduler_name="default-scheduler"))
-    world = World(node("a"), foreign)
+    world = World(node("a"), foreign, queues=False)
     assert world.cycle().commands == ()
 
 
@@ -497,3 +504,21 @@ def test_a_cycle_that_is_cut_starts_the_first_and_explains_nothing_yet() -> None
     world.cycle(starts_max=2)
     assert world.is_admitted("default/w2")
     assert world.condition("default/w3").reason == "TopologyPlacementFailed"
+
+
+def test_queues_say_who_waits_who_runs_and_what_is_used() -> None:
+    world = World(node("a", cpu=64), cluster_queue(quota={"cpu": 4}))
+    world.add(*(workload(f"w{i}", pod_set(2), created=i) for i in range(3)))
+    world.cycle()
+    for kind, key in ((ClusterQueue, "default"), (LocalQueue, "default/default")):
+        said = world.objects[(kind, key)].status  # type: ignore[attr-defined]
+        assert (said.pending_workloads, said.reserving_workloads, said.admitted_workloads) == (1, 2, 2)
+        assert said.conditions[0].reason == "Ready"
+        assert said.flavors_reservation[0].resources[0].total == "4"
+    world.remove(workload("w0"), workload("w1"))
+    world.add(cluster_queue(quota={"cpu": 4}, stop="Hold"))
+    world.cycle()
+    stopped = world.objects[(ClusterQueue, "default")].status  # type: ignore[attr-defined]
+    assert (stopped.pending_workloads, stopped.admitted_workloads) == (1, 0)
+    assert (stopped.conditions[0].status, stopped.conditions[0].reason) == ("False", "Stopped")
+    assert world.cycle().commands == ()

@@ -54,7 +54,7 @@ class World:
     ) -> Plan:
         """One scheduling cycle, its writes included."""
         self.clock += 1
-        decided = plan(self.snapshot(), at(self.clock), Options(policy, refresh, starts_max))
+        decided = plan(self.snapshot(), at(self.clock), Options(policy, refresh, starts_max=starts_max))
         for command in decided.commands:
             self._execute(command)
         return decided
@@ -150,7 +150,7 @@ class World:
                 found = self.pod(f"{where}/{name}")
                 self.add(replace(found, spec=replace(found.spec, node_name=node)))
             case Apply(kind=kind, namespace=where, name=name, fields=fields):
-                self._apply(kind, f"{where}/{name}", fields["status"])
+                self._apply(kind, f"{where}/{name}" if where else name, fields["status"])
             case Emit():
                 pass
             case _:
@@ -160,9 +160,9 @@ class World:
         """Server-side apply by the manager `scheduling`: what it owns and leaves out goes."""
         raw = encode(self.objects[(kind, key)])
         status = raw.setdefault("status", {})
-        owned = {"QuotaReserved", "Admitted"} if kind is Workload else {"PodScheduled"}
+        owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active"}
         others = [c for c in status.get("conditions", []) if c["type"] not in owned]
-        for field in ("admission", "requeueState"):
+        for field in ("admission", "requeueState", "flavorsReservation", "flavorsUsage"):
             status.pop(field, None)
         status.update(applied)
         status["conditions"] = others + applied["conditions"]

@@ -36,6 +36,8 @@ class Settings:
     """Cycles start at least this far apart; 0 starts one for every change."""
     starts_per_cycle: int | None = 256
     """Admissions and bindings after which a cycle ends and writes them; None: it never ends early."""
+    report_interval_seconds: float = 1.0
+    """The status of queues follows what happens in them at most this often; `inf`: once."""
     concurrent_writes: int = 16
     """Writes of one plan in flight at once; they concern different objects. 1 writes one by one."""
 
@@ -70,34 +72,47 @@ class _Scheduler:
         self._decided_version = -1
         self._next_at = float("-inf")
         self._refresh_at = float("-inf")
+        self._report_at = float("-inf")
         self._stale = False
+        self._unreported = False
 
     async def reconcile(self, _: str) -> float | None:
         """Run a cycle if anything changed; returns seconds until the next may be due."""
         now = self._runtime.clock.monotonic()
         if now < self._next_at:
             return self._next_at - now
-        refresh = now >= self._refresh_at
-        if self.state.version == self._decided_version and not (self._stale and refresh):
-            return self._refresh_at - now if self._stale else None
+        refresh, report = now >= self._refresh_at, now >= self._report_at
+        due = (self._stale and refresh) or (self._unreported and report)
+        if self.state.version == self._decided_version and not due:
+            return self._until_due(now)
         version = self.state.version
-        decided = self._decide(refresh)
+        decided = self._decide(refresh, report)
         took = self._runtime.clock.monotonic() - now
         await self._write(decided.commands)
         self._decided_version = version
         self._stale = decided.requeue_after_seconds is not None
-        if refresh and decided.requeue_after_seconds != 0:
+        cut = decided.requeue_after_seconds == 0
+        self._unreported = cut or not report
+        if refresh and not cut:
             self._refresh_at = now + REFRESH_SECONDS
+        if report and not cut:
+            self._report_at = now + self._settings.report_interval_seconds
         after = self._runtime.clock.monotonic()
         self._next_at = after + max(self._settings.cycle_interval_seconds, took)
         if self.state.version != version:
             return self._next_at - after
-        return max(0.0, self._refresh_at - after) if self._stale else None
+        return self._until_due(after)
 
-    def _decide(self, refresh: bool) -> Plan:
+    def _until_due(self, now: float) -> float | None:
+        """Seconds until something that was put off is due."""
+        due = [self._refresh_at] * self._stale + [self._report_at] * self._unreported
+        return max(0.0, min(due) - now) if due else None
+
+    def _decide(self, refresh: bool, report: bool) -> Plan:
         with self._metrics.cycle_seconds.time():
             snapshot = self.state.snapshot()
-            decided = plan(snapshot, self._runtime.clock.now(), replace(self._options, refresh=refresh))
+            options = replace(self._options, refresh=refresh, report=report)
+            decided = plan(snapshot, self._runtime.clock.now(), options)
         self._metrics.observe(decided)
         return decided
 

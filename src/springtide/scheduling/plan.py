@@ -22,6 +22,7 @@ from springtide.scheduling.placement import Placement, Share
 from springtide.scheduling.policies import LEAST_WASTE, Policy
 from springtide.scheduling.queues import Closed, ClusterQueueFacts
 from springtide.scheduling.quota import Quota, Refused, total_requests
+from springtide.scheduling.reports import Report
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Placed, Verdict
@@ -44,7 +45,9 @@ class Options:
 
     policy: Policy = LEAST_WASTE
     refresh: bool = True
-    """Also rewrite explanations in which only numbers have changed, and the counts in queues' status."""
+    """Also rewrite explanations in which only numbers have changed."""
+    report: bool = True
+    """Also bring the counts in the status of queues up to date."""
     starts_max: int | None = None
     """End after so many admissions and bindings, so that their writes need not wait; None: no end."""
 
@@ -62,7 +65,8 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     if cycle.is_cut:
         return Plan(tuple(commands), 0.0, cycle.notes)
     explained, stale = cycle.explain(now, options.refresh)
-    return Plan((*commands, *explained), REFRESH_SECONDS if stale else None, cycle.notes)
+    reported = cycle.report(now) if options.report else ()
+    return Plan((*commands, *explained, *reported), REFRESH_SECONDS if stale else None, cycle.notes)
 
 
 class _Cycle:
@@ -78,6 +82,7 @@ class _Cycle:
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
         self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
+        self._released: set[str] = set()
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
         self.bound: dict[str, tuple[PodFacts, str]] = {}
         self.notes: dict[str, str] = {}
@@ -90,6 +95,7 @@ class _Cycle:
             verdict = self._barred(facts)
             if verdict is not None and not _deleting(facts):
                 found.append((facts, verdict))
+        self._released = {facts.key for facts, _ in found}
         return found
 
     def admit(self) -> bool:
@@ -140,6 +146,24 @@ class _Cycle:
             else:
                 commands.append(status.explain(facts, verdict, now))
         return commands, stale
+
+    def report(self, now: datetime) -> list[Command]:
+        """Commands that bring the status of queues up to date."""
+        tree = self._snapshot.queues
+        counts = Report(tree)
+        for facts in self._snapshot.waiting:
+            if facts.key not in self.admitted:
+                counts.waits(*tree.line(facts.obj))
+        for facts in self._snapshot.admitted:
+            if facts.key not in self._released and facts.admission is not None:
+                counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, facts.usage)
+            else:
+                counts.waits(*tree.line(facts.obj))
+        for facts, placed in self.admitted.values():
+            wanted = total_requests(facts.pod_sets)
+            used = {(flavor, name): wanted[name] for name, flavor in placed.flavors.items()}
+            counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, used)
+        return list(counts.commands(self._snapshot.queue_objects, now))
 
     # -- one workload ------------------------------------------------------------------------------
 

@@ -80,11 +80,36 @@ class QueueTree:
     def resolve(self, workload: Workload) -> ClusterQueueFacts | Closed:
         """The ClusterQueue that takes the workload, or why none does."""
         name, local = self._local_queue(workload)
+        namespace = workload.metadata.namespace
         if local is None and name != DEFAULT_QUEUE:
-            return self._no_local_queue(workload.metadata.namespace, name)
+            return self._no_local_queue(namespace, name)
         if local is not None and local.stop is not StopPolicy.NONE:
             return _stopped(f"LocalQueue {name}", local.stop)
-        return self._take(local.cluster_queue if local is not None else DEFAULT_QUEUE, workload)
+        return self._take(local.cluster_queue if local is not None else DEFAULT_QUEUE, namespace)
+
+    def line(self, workload: Workload) -> tuple[str, str]:
+        """The keys of the LocalQueue and ClusterQueue the workload stands in; empty where there is none."""
+        name, local = self._local_queue(workload)
+        if local is not None:
+            return f"{workload.metadata.namespace}/{name}", local.cluster_queue
+        return "", DEFAULT_QUEUE if name == DEFAULT_QUEUE else ""
+
+    def closed(self, name: str) -> Closed | None:
+        """Why a ClusterQueue admits nothing, whoever asks; None if it does."""
+        queue = self.cluster_queues.get(name)
+        if queue is None:
+            return Closed("Misconfigured", f"ClusterQueue {name} doesn't exist; create it")
+        if queue.error:
+            return Closed("Misconfigured", f"ClusterQueue {name}: {queue.error}")
+        return None if queue.stop is StopPolicy.NONE else _stopped(f"ClusterQueue {name}", queue.stop)
+
+    def closed_locally(self, key: str) -> Closed | None:
+        """Why a LocalQueue leads nowhere; None if it does not."""
+        local = self.local_queues[key]
+        if local.stop is not StopPolicy.NONE:
+            return _stopped(f"LocalQueue {key.split('/')[1]}", local.stop)
+        taken = self._take(local.cluster_queue, key.split("/")[0])
+        return taken if isinstance(taken, Closed) else None
 
     def _local_queue(self, workload: Workload) -> tuple[str, LocalQueueFacts | None]:
         name = workload.spec.queue_name or DEFAULT_QUEUE
@@ -95,15 +120,11 @@ class QueueTree:
         choice = f"use one of: {', '.join(known)}" if known else "the namespace has none"
         return Closed("Misconfigured", f"LocalQueue {name} doesn't exist in namespace {namespace}; {choice}")
 
-    def _take(self, name: str, workload: Workload) -> ClusterQueueFacts | Closed:
-        queue = self.cluster_queues.get(name)
-        if queue is None:
-            return Closed("Misconfigured", f"ClusterQueue {name} doesn't exist; create it")
-        if queue.error:
-            return Closed("Misconfigured", f"ClusterQueue {name}: {queue.error}")
-        if queue.stop is not StopPolicy.NONE:
-            return _stopped(f"ClusterQueue {name}", queue.stop)
-        namespace = workload.metadata.namespace
+    def _take(self, name: str, namespace: str) -> ClusterQueueFacts | Closed:
+        closed = self.closed(name)
+        if closed is not None:
+            return closed
+        queue = self.cluster_queues[name]
         if queue.namespaces is None or not queue.namespaces.matches(self.namespaces.get(namespace, {})):
             return Closed(
                 "Misconfigured",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.nodes import Ints, Nodes
 from springtide.scheduling.queues import QueueTree
@@ -36,5 +37,7 @@ class Snapshot:
     lingering: Mapping[str, Mapping[str, int]]
     """What the pods of a waiting workload's ended attempt still hold, by workload."""
     queues: QueueTree
+    queue_objects: tuple[ClusterQueue | LocalQueue, ...]
+    """The queues as last seen, for what their status says."""
     usage: Mapping[str, Mapping[tuple[str, str], int]]
     """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""

@@ -30,6 +30,7 @@ from springtide.scheduling.queues import (
 from springtide.scheduling.snapshot import Snapshot
 
 F = TypeVar("F")
+Q = TypeVar("Q", ClusterQueue, LocalQueue)
 
 
 class ClusterState:
@@ -51,6 +52,8 @@ class ClusterState:
         self._usage: dict[str, Counter[tuple[str, str]]] = {}
         self._cluster_queues: dict[str, ClusterQueueFacts] = {}
         self._local_queues: dict[str, LocalQueueFacts] = {}
+        self._cluster_queue_objects: dict[str, ClusterQueue] = {}
+        self._local_queue_objects: dict[str, LocalQueue] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
 
     # -- changes -----------------------------------------------------------------------------------
@@ -113,11 +116,13 @@ class ClusterState:
     def change_cluster_queue(self, old: ClusterQueue | None, new: ClusterQueue | None) -> None:
         """A ClusterQueue came, changed or went. Its status is no concern of the engine."""
         facts = cluster_queue_facts(new) if new is not None else None
+        self._remember(_key(old, new), new, self._cluster_queue_objects)
         self._keep(self._cluster_queues, _key(old, new), facts)
 
     def change_local_queue(self, old: LocalQueue | None, new: LocalQueue | None) -> None:
         """A LocalQueue came, changed or went."""
         facts = local_queue_facts(new) if new is not None else None
+        self._remember(_key(old, new), new, self._local_queue_objects)
         self._keep(self._local_queues, _key(old, new), facts)
 
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
@@ -163,6 +168,7 @@ class ClusterState:
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
             queues=QueueTree(dict(self._cluster_queues), dict(self._local_queues), dict(self._namespaces)),
+            queue_objects=(*self._cluster_queue_objects.values(), *self._local_queue_objects.values()),
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
         )
 
@@ -176,6 +182,13 @@ class ClusterState:
         else:
             known[key] = facts
         self.version += 1
+
+    @staticmethod
+    def _remember(key: str, new: Q | None, objects: dict[str, Q]) -> None:
+        if new is None:
+            objects.pop(key, None)
+        else:
+            objects[key] = new
 
     def _refresh_nodes(self) -> None:
         if self._node_set_changed:

@@ -1,0 +1,122 @@
+"""What queues say of themselves: how many workloads wait and run in each, and how much quota they hold.
+
+The status of ClusterQueues and LocalQueues belongs to this room. Called by the plan at the end of a cycle
+and by the cluster state, which remembers what every queue says already, so that only changes are written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from springtide.api.commands import Apply
+from springtide.api.kueue import ClusterQueue, LocalQueue
+from springtide.api.meta import Condition, find_condition, set_condition
+from springtide.api.struct import encode
+from springtide.scheduling.queues import Closed, QueueTree
+from springtide.scheduling.requests import format_amount
+
+Queue = ClusterQueue | LocalQueue
+Used = Mapping[tuple[str, str], int]
+"""Amount by (flavor, resource)."""
+
+
+@dataclass
+class Tally:
+    """What one queue holds."""
+
+    waiting: int = 0
+    admitted: int = 0
+    used: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Report:
+    """Counts up workloads by queue, then says which queues' status is out of date."""
+
+    def __init__(self, tree: QueueTree) -> None:
+        self._tree = tree
+        self._tallies: dict[tuple[str, str], Tally] = {}
+
+    def waits(self, local: str, cluster: str) -> None:
+        """Count a workload that waits; `local` is namespace/name, either may be empty."""
+        for tally in self._of(local, cluster):
+            tally.waiting += 1
+
+    def runs(self, local: str, cluster: str, used: Used) -> None:
+        """Count a workload that has its admission."""
+        for tally in self._of(local, cluster):
+            tally.admitted += 1
+            tally.used.update(used)
+
+    def commands(self, queues: Iterable[Queue], now: datetime) -> Iterator[Apply]:
+        """One status for every queue that says something else so far."""
+        for queue in queues:
+            tally = self._tallies.get((queue.kind, queue.key), Tally())
+            status = self._status(queue, tally, now)
+            if status != _said(queue):
+                metadata = queue.metadata
+                yield Apply(
+                    type(queue),
+                    metadata.namespace,
+                    metadata.name,
+                    {"status": status},
+                    subresource="status",
+                    uid=metadata.uid,
+                )
+
+    def _of(self, local: str, cluster: str) -> Iterator[Tally]:
+        for kind, name in (("LocalQueue", local), ("ClusterQueue", cluster)):
+            if name:
+                yield self._tallies.setdefault((kind, name), Tally())
+
+    def _status(self, queue: Queue, tally: Tally, now: datetime) -> dict[str, Any]:
+        active = self._active(queue)
+        conditions = set_condition([c for c in queue.status.conditions if c.type == "Active"], active, now)
+        used = _flavors(tally.used)
+        status: dict[str, Any] = {
+            "conditions": [encode(condition) for condition in conditions],
+            "pendingWorkloads": tally.waiting,
+            "reservingWorkloads": tally.admitted,
+            "admittedWorkloads": tally.admitted,
+        }
+        return {**status, "flavorsReservation": used, "flavorsUsage": used} if used else status
+
+    def _active(self, queue: Queue) -> Condition:
+        if isinstance(queue, ClusterQueue):
+            closed = self._tree.closed(queue.metadata.name)
+        else:
+            closed = self._tree.closed_locally(queue.key)
+        if isinstance(closed, Closed):
+            reason = "Stopped" if closed.reason == "Suspended" else closed.reason
+            return Condition(type="Active", status="False", reason=reason, message=closed.message)
+        return Condition(type="Active", status="True", reason="Ready", message="Can admit new workloads")
+
+
+def _flavors(used: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    by_flavor: dict[str, list[dict[str, Any]]] = {}
+    for (flavor, name), amount in sorted((+used).items()):
+        resources = by_flavor.setdefault(flavor, [])
+        resources.append({"name": name, "total": format_amount(name, amount)})
+    return [{"name": flavor, "resources": resources} for flavor, resources in by_flavor.items()]
+
+
+def _said(queue: Queue) -> dict[str, Any]:
+    """The status as it would be applied."""
+    found = find_condition(queue.status.conditions, "Active")
+    said: dict[str, Any] = {
+        "conditions": [encode(found)] if found is not None else [],
+        "pendingWorkloads": queue.status.pending_workloads,
+        "reservingWorkloads": queue.status.reserving_workloads,
+        "admittedWorkloads": queue.status.admitted_workloads,
+    }
+    reserved = [
+        {
+            "name": flavor.name,
+            "resources": [{"name": r.name, "total": str(r.total)} for r in flavor.resources],
+        }
+        for flavor in queue.status.flavors_reservation
+    ]
+    return {**said, "flavorsReservation": reserved, "flavorsUsage": reserved} if reserved else said
