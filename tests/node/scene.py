@@ -34,7 +34,11 @@ class Scene:
 
     async def create(self, name: str, *containers: dict[str, Any], **spec: Any) -> Pod:
         """A pod on this node. Restarts never unless asked."""
-        fields: dict[str, Any] = {"restartPolicy": "Never", "nodeName": NODE, "containers": list(containers)} | spec
+        fields: dict[str, Any] = {
+            "restartPolicy": "Never",
+            "nodeName": NODE,
+            "containers": list(containers),
+        } | spec
         metadata = fields.pop("metadata", {})
         for one in (*containers, *spec.get("initContainers", [])):
             one.setdefault("image", "none")
@@ -116,7 +120,12 @@ async def server_in_memory(clock: Clock) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def node_on(
-    server: Server, folder: Path, *, clock: Clock | None = None, launcher: Launcher | None = None, **changes: Any
+    server: Server,
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    launcher: Launcher | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Scene]:
     """A node on this server; left, it stops as the platform would stop it."""
     clock = clock or SystemClock()

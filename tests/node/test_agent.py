@@ -68,7 +68,8 @@ async def test_a_failed_program_restarts_at_once_then_backs_off(tmp_path: Path) 
     async with node_alone(tmp_path) as scene:
         await scene.create("crash", shell("echo try; exit 7"), restartPolicy="OnFailure")
         pod = await scene.until(
-            "crash", lambda pod: (waiting := container(pod).state.waiting) and waiting.reason == "CrashLoopBackOff"
+            "crash",
+            lambda pod: (waiting := container(pod).state.waiting) and waiting.reason == "CrashLoopBackOff",
         )
         status = container(pod)
         assert pod.status.phase == "Running"
@@ -81,7 +82,9 @@ async def test_a_failed_program_restarts_at_once_then_backs_off(tmp_path: Path) 
 async def test_always_restarts_what_succeeded(tmp_path: Path) -> None:
     async with node_alone(tmp_path) as scene:
         await scene.create("again", shell("test -e done && sleep 60; touch done"), restartPolicy="Always")
-        pod = await scene.until("again", lambda pod: container(pod).restart_count == 1 and container(pod).state.running)
+        pod = await scene.until(
+            "again", lambda pod: container(pod).restart_count == 1 and container(pod).state.running
+        )
         last = container(pod).last_state.terminated
         assert last is not None
         assert last.reason == "Completed"
@@ -154,7 +157,9 @@ async def test_children_in_sessions_of_their_own_are_ended_too(tmp_path: Path) -
             pids = [int(text) for text in pids_file.read_text().split()]
             await scene.client.delete(Pod, "family", "default", grace_period_seconds=1)
             await scene.gone("family")
-            assert [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"] == []
+            assert [
+                pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"
+            ] == []
 
 
 async def test_what_a_finished_program_leaves_behind_is_ended(tmp_path: Path) -> None:

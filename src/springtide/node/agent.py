@@ -328,6 +328,8 @@ class ProcessNode:
         for run in self._runs.values():
             if run.situation.prepared and names.peer_group(run.pod) == group:
                 run.set_hosts(self._hosts(run.pod))
+                if any(known.blocked for known in run.facts.values()):
+                    self._controller.queue.add(run.pod.key)
 
     # -- progress, events, logs ---------------------------------------------------------------------
 

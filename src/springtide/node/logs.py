@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -144,6 +144,10 @@ class LogWriter:
         self.closed = True
         self._wake()
 
+    def remove(self) -> None:
+        """The container was not started after all: there is no log of it."""
+        self._folder.file(self._instance, 0).unlink(missing_ok=True)
+
     @contextmanager
     def watch(self) -> Iterator[asyncio.Event]:
         """An event that is set whenever there is more to read."""
@@ -172,7 +176,8 @@ class LogWriter:
             while view:
                 view = view[self._file.write(view) :]
         except OSError:
-            self._file.truncate(self._size)  # no half record stays
+            with suppress(OSError):
+                self._file.truncate(self._size)  # no half record stays
             raise
         self._size += len(data)
 

@@ -101,8 +101,9 @@ class PodRun:
         except volumes.Unsupported as error:
             self.situation = Situation(prepared=False, rejected=("UnsupportedVolume", str(error)))
         except (volumes.Unavailable, OSError) as error:
-            self.situation = Situation(prepared=False, obstacle=str(error))
-            self.event("FailedMount", str(error), warning=True)
+            if self.situation.obstacle != str(error):
+                self.situation = Situation(prepared=False, obstacle=str(error))
+                self.event("FailedMount", str(error), warning=True)
         else:
             self.situation = Situation(prepared=True)
 
@@ -132,9 +133,11 @@ class PodRun:
             launch = kit.launch(sources, self._volumes, list(peers), self._place.node_id, group)
             process = await self._place.launcher.start(launch, log.stdout.write, log.stderr.write)
         except (Unresolvable, volumes.Unsupported) as error:
-            self.facts[name] = replace(known, blocked=str(error))
             self._discard(log, group)
-            self.event("Failed", f"Error: {error}", warning=True)
+            log.remove()
+            if known.blocked != str(error):
+                self.facts[name] = replace(known, blocked=str(error))
+                self.event("Failed", f"Error: {error}", warning=True)
             return
         except (StartError, OSError) as error:
             self._discard(log, group)
