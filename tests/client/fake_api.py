@@ -59,6 +59,7 @@ class FakeApi:
         self.history: list[Change] = []
         self._snapshots: dict[str, tuple[int, list[Json]]] = {}
         self._changed = asyncio.Event()
+        self._forgotten = 0
         self._cuts = 0
         self._ends = 0
 
@@ -92,6 +93,7 @@ class FakeApi:
     def compact(self) -> None:
         """Forget all history: older resourceVersions answer 410."""
         self.compacted = self.version
+        self._forgotten += len(self.history)
         self.history.clear()
 
     def cut_watches(self) -> None:
@@ -155,14 +157,14 @@ class FakeApi:
             return
         cuts, ends = self._cuts, self._ends
         until = asyncio.get_running_loop().time() + float(request.query["timeoutSeconds"])
-        index = next((i for i, c in enumerate(self.history) if c.version > after), len(self.history))
-        compacted = self.compacted
+        position = self._forgotten + sum(change.version <= after for change in self.history)
         while True:
-            if self.compacted != compacted:
-                index, compacted = 0, self.compacted
-            while index < len(self.history):
-                change = self.history[index]
-                index += 1
+            if position < self._forgotten:  # compacted before it was delivered
+                yield _line("ERROR", _status(410, "Expired", "too old resource version"))
+                return
+            while position < self._forgotten + len(self.history):
+                change = self.history[position - self._forgotten]
+                position += 1
                 if change.plural == target.plural and _inside(target, change.obj):
                     yield _line(change.type, change.obj)
             if self._cuts != cuts:

@@ -21,6 +21,7 @@ from springtide.client import (
     ServerError,
     TooManyRequests,
     Unreachable,
+    WatchEvent,
 )
 from springtide.client.collection import WATCH_GRACE_SECONDS
 from springtide.client.discovery import PODS
@@ -107,7 +108,11 @@ async def test_watch_delivers_what_happens_after_the_version() -> None:
     async with aclosing(client.watch(ConfigMap, resource_version="1", timeout_seconds=5)) as events:
         api.put("configmaps", config_map("a"))
         api.remove("configmaps", "default", "before")
-        seen = [(event.type, event.object.metadata.name) async for event in events]
+        seen = [
+            (event.type, event.object.metadata.name)
+            async for event in events
+            if isinstance(event, WatchEvent)
+        ]
     assert seen == [("ADDED", "a"), ("DELETED", "before")]
     query = api.requests[-1].query
     assert query["watch"] == query["allowWatchBookmarks"] == "true"
@@ -198,7 +203,8 @@ async def test_kinds_only_the_server_knows_are_dicts() -> None:
     pod["spec"] = {"anything": 2}
     assert (await pods.update(pod))["spec"] == {"anything": 2}
     async with aclosing(pods.watch(resource_version="0", timeout_seconds=1)) as events:
-        assert [event.type async for event in events] == ["ADDED", "MODIFIED"]
+        found = [event.type async for event in events if isinstance(event, WatchEvent)]
+        assert found == ["ADDED", "MODIFIED"]
 
 
 async def test_misuse_is_named() -> None:

@@ -13,6 +13,7 @@ from springtide.api.meta import ManagedFieldsEntry
 from springtide.api.struct import decode, encode_json, replace
 from springtide.client.forms import typed
 from springtide.client.sharing import Pool, sharing
+from springtide.client.watch import EventReader, WatchEvent
 
 NAMES = st.sampled_from(["a", "b", "springtide", ""])
 TIMES = st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"])
@@ -72,6 +73,10 @@ PODS = st.fixed_dictionaries(
 )
 
 
+def unexpected(what: str) -> None:
+    raise AssertionError(what)
+
+
 def plain(body: bytes) -> Pod:
     obj = decode(Pod, body)
     return replace(obj, metadata=replace(obj.metadata, managed_fields=[]))
@@ -79,7 +84,7 @@ def plain(body: bytes) -> Pod:
 
 @given(pods=st.lists(PODS, max_size=6), limit=st.integers(1, 20))
 def test_the_same_values_whatever_the_pool_remembers(pods: list[dict[str, Any]], limit: int) -> None:
-    form = sharing(Pod, Pool(limit))
+    form = sharing(Pod, Pool(limit), unexpected)
     body = json.dumps({"metadata": {"resourceVersion": "7"}, "items": pods}).encode()
     listed = form.decode_list(body)
     assert listed.items == [plain(json.dumps(pod).encode()) for pod in pods]
@@ -95,7 +100,7 @@ def pod(name: str, **metadata: Any) -> bytes:
 
 
 def test_equal_parts_are_one_object() -> None:
-    form = sharing(Pod, Pool())
+    form = sharing(Pod, Pool(), unexpected)
     one, two = form.decode(pod("one")), form.decode(pod("two"))
     assert one.spec.containers is two.spec.containers
     assert one.spec.scheduler_name is two.spec.scheduler_name
@@ -114,13 +119,13 @@ def test_equal_parts_are_one_object() -> None:
 )
 def test_wrong_types_are_refused_as_ever(broken: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expected|required"):
-        sharing(Pod, Pool()).decode(broken)
+        sharing(Pod, Pool(), unexpected).decode(broken)
 
 
 def test_managed_fields_are_gone_even_next_to_unknown_ones() -> None:
     entry = encode_json(ManagedFieldsEntry(manager="m"))
     body = pod("one", managedFields=[json.loads(entry)], future={"x": 1})
-    obj = sharing(Pod, Pool()).decode(body)
+    obj = sharing(Pod, Pool(), unexpected).decode(body)
     assert obj.metadata.managed_fields == []
     assert obj.metadata.unknown == {"future": {"x": 1}}
     assert typed(Pod).decode(body).metadata.managed_fields[0].manager == "m"
@@ -136,4 +141,23 @@ def test_kinds_that_contain_themselves() -> None:
         "versions": [version],
     }
     body = json.dumps({"metadata": {"name": "things.g"}, "spec": spec}).encode()
-    assert sharing(CustomResourceDefinition, Pool()).decode(body) == decode(CustomResourceDefinition, body)
+    assert sharing(CustomResourceDefinition, Pool(), unexpected).decode(body) == decode(
+        CustomResourceDefinition, body
+    )
+
+
+def test_one_unreadable_object_does_not_hide_the_others() -> None:
+    told = list[str]()
+    form = sharing(Pod, Pool(), told.append)
+    wrong = json.loads(pod("wrong", namespace="ns")) | {"spec": {"containers": "none"}}
+    items = [json.loads(pod("a")), wrong, {"metadata": []}, json.loads(pod("b"))]
+    listed = form.decode_list(json.dumps({"metadata": {}, "items": items}).encode())
+    assert [obj.metadata.name for obj in listed.items] == ["a", "b"]
+    assert told[0].startswith("ns/wrong: Expected `array`, got `str` - at `$.spec.containers`")
+    assert told[1].startswith("one without a name: ")
+
+    reader = EventReader(form, "1")
+    lines = [json.dumps({"type": "ADDED", "object": item}).encode() + b"\n" for item in items]
+    events = reader.feed(b"".join(lines))
+    assert [e.object.metadata.name for e in events if isinstance(e, WatchEvent)] == ["a", "b"]
+    assert len(told) == 4

@@ -60,6 +60,15 @@ def test_a_list_removes_what_it_misses_but_not_what_was_written_since() -> None:
     assert versions(cache) == {"a": "4", "b": "8", "new": "9"}
 
 
+def test_a_server_restored_from_a_backup_is_believed() -> None:
+    cache = Cache[ConfigMap]()
+    cache.replace([cm("a", 30), cm("b", 31)], "31")
+    cache.replace([cm("a", 3)], "5")
+    assert versions(cache) == {"a": "3"}
+    cache.put(cm("c", 6))
+    assert versions(cache) == {"a": "3", "c": "6"}
+
+
 def test_versions_that_are_no_numbers_are_never_compared() -> None:
     cache = Cache[ConfigMap]()
     cache.put(cm("a", "x1"))

@@ -129,6 +129,22 @@ async def test_an_outage_is_outwaited_with_growing_pauses() -> None:
         assert informer.synced
 
 
+async def test_a_server_restored_from_a_backup_is_listed_again() -> None:
+    api = FakeApi()
+    for number in range(5):
+        api.put("configmaps", config_map(f"c{number}"))
+    async with informing(api) as informer:
+        await informer.wait_synced()
+        api.objects.clear()
+        api.compact()
+        api.version = api.compacted = 1
+        api.put("configmaps", config_map("restored"))
+        api.script += [failing(504, "Timeout", "too large resource version")] * 5
+        api.cut_watches()
+        await asyncio.sleep(60)
+        assert {obj.key for obj in informer.cache.list()} == {"default/restored"}
+
+
 async def test_a_lost_event_is_found_by_the_next_list() -> None:
     api = FakeApi()
     api.put("configmaps", config_map("a"))

@@ -148,6 +148,21 @@ async def test_a_failing_key_backs_off_and_others_go_on() -> None:
     assert sample("queue_depth") == 0
 
 
+async def test_a_triggers_bug_stops_nothing() -> None:
+    api = FakeApi()
+    api.put("configmaps", config_map("a"))
+    api.put("configmaps", config_map("b", owner="me"))
+    runtime, seen = runtime_on(api), list[str]()
+
+    async def reconcile(key: str) -> None:
+        seen.append(key)
+
+    runtime.controller("tests", reconcile, [(runtime.informer(ConfigMap), lambda obj: [obj.data["owner"]])])
+    async with running(runtime):
+        await asyncio.sleep(1)
+    assert seen == ["me"]
+
+
 async def test_looking_again_after_what_reconcile_returns() -> None:
     api = FakeApi()
     api.put("configmaps", config_map("a"))

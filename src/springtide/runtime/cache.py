@@ -112,6 +112,8 @@ class Cache(Generic[T]):
     def replace(self, objects: Iterable[T], resource_version: str) -> None:
         """A complete list at this version: what is missing in it was deleted, unless written since."""
         at = _number(resource_version)
+        if at is not None and at < self._seen:
+            self._start_over()
         keys = set()
         for obj in objects:
             keys.add(obj.key)
@@ -121,6 +123,12 @@ class Cache(Generic[T]):
             if at is None or version is None or version <= at:
                 self._pop(key)
         self._advance(at)
+
+    def _start_over(self) -> None:
+        """The server is older than what it told before: restored from a backup. Nothing here counts."""
+        self._seen = -1
+        for key in list(self._objects):
+            self._pop(key)
 
     def _take(self, obj: T) -> None:
         known = self._objects.get(obj.key)

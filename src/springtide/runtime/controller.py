@@ -68,10 +68,17 @@ class Controller:
             # the old state too: what it pointed at before must also hear that it no longer does
             for obj in (old, new):
                 if obj is not None:
-                    for key in keys_of(obj):
+                    for key in self._keys(keys_of, obj):
                         self.queue.add(key)
 
         return enqueue
+
+    def _keys(self, keys_of: KeysOf, obj: Object) -> Iterable[str]:
+        try:
+            return list(keys_of(obj))
+        except Exception as error:  # noqa: BLE001 - loop boundary: a trigger's bug must not stop the informer
+            self._log.error("trigger failed", kind=obj.kind, key=obj.key, exc_info=error)
+            return ()
 
     async def _work(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What every controller measures, as Prometheus metrics named `springtide_<room>_…` with a `controller` label.
+"""What every controller measures: Prometheus metrics `springtide_<room>_…` with a `controller` label.
 
 One registry per `Runtime`, so two runtimes in one process (tests, simulation) do not meet.
 Called by `controller` and `runtime`; served by `up` at /metrics.
@@ -35,7 +35,7 @@ class RoomMetrics:
         )
         self._reconcile_errors = Counter(
             f"{prefix}_reconcile_errors",
-            "Reconciles that failed and were put back",
+            "Reconciles that failed",
             labels,
             registry=registry,
         )
