@@ -141,6 +141,37 @@ def pod_facts(obj: Pod, previous: PodFacts | None, assumed_node: str) -> PodFact
     )
 
 
+def is_same_workload(before: WorkloadFacts | None, after: WorkloadFacts | None) -> bool:
+    """Whether a change of a workload concerns others only: readiness of its pods, progress, labels."""
+    if before is None or after is None:
+        return before is after
+    old, new = before.obj, after.obj
+    return (
+        before.order == after.order
+        and before.evicted == after.evicted
+        and old.spec == new.spec
+        and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+        and (old.status == new.status or _held(old) == _held(new) is not None)
+    )
+
+
+def _held(obj: Workload) -> tuple[Admission, int] | None:
+    admission = obj.status.admission
+    return (admission, attempt_of(obj)) if admission is not None else None
+
+
+def is_same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
+    """Whether a change of a pod leaves every snapshot as it was: progress, probes, most of its status."""
+    if before is None or after is None:
+        return before is after
+    return (
+        (before.node, before.holds, before.workload, before.cell, before.order, before.waits)
+        == (after.node, after.holds, after.workload, after.cell, after.order, after.waits)
+        and before.pod_class == after.pod_class
+        and not after.waits
+    )
+
+
 def _pod_class(obj: Pod, previous: PodFacts | None) -> tuple[PodClass | None, str]:
     if previous is not None and previous.obj.spec == obj.spec:
         return previous.pod_class, previous.error

@@ -15,9 +15,16 @@ from datetime import datetime
 from typing import TypeVar
 
 from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import Admission, ClusterQueue, LocalQueue, Workload
+from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Object
-from springtide.scheduling.facts import PodFacts, WorkloadFacts, attempt_of, pod_facts, workload_facts
+from springtide.scheduling.facts import (
+    PodFacts,
+    WorkloadFacts,
+    is_same_pod,
+    is_same_workload,
+    pod_facts,
+    workload_facts,
+)
 from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
@@ -96,7 +103,7 @@ class ClusterState:
             self._count_pod(before, -1)
         if after is not None:
             self._count_pod(after, +1)
-        if not _same_pod(before, after):
+        if not is_same_pod(before, after):
             self.version += 1
 
     def change_workload(self, old: Workload | None, new: Workload | None) -> None:
@@ -110,7 +117,7 @@ class ClusterState:
             self._count_workload(before, -1)
         if after is not None:
             self._count_workload(after, +1)
-        if not _same_workload(before, after):
+        if not is_same_workload(before, after):
             self.version += 1
 
     def change_cluster_queue(self, old: ClusterQueue | None, new: ClusterQueue | None) -> None:
@@ -268,34 +275,3 @@ def _key(old: Object | None, new: Object | None) -> str:
 
 def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:
     return facts.order
-
-
-def _same_workload(before: WorkloadFacts | None, after: WorkloadFacts | None) -> bool:
-    """Whether a change of a workload concerns others only: readiness of its pods, progress, labels."""
-    if before is None or after is None:
-        return before is after
-    old, new = before.obj, after.obj
-    return (
-        before.order == after.order
-        and before.evicted == after.evicted
-        and old.spec == new.spec
-        and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
-        and (old.status == new.status or _admission(old) == _admission(new) is not None)
-    )
-
-
-def _admission(obj: Workload) -> tuple[Admission, int] | None:
-    admission = obj.status.admission
-    return (admission, attempt_of(obj)) if admission is not None else None
-
-
-def _same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
-    """Whether a change of a pod leaves every snapshot as it was: progress, probes, most of its status."""
-    if before is None or after is None:
-        return before is after
-    return (
-        (before.node, before.holds, before.workload, before.cell, before.order, before.waits)
-        == (after.node, after.holds, after.workload, after.cell, after.order, after.waits)
-        and before.pod_class == after.pod_class
-        and not after.waits
-    )

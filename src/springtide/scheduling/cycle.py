@@ -1,0 +1,276 @@
+"""The steps of one scheduling cycle on one snapshot. Called by `plan`, which puts them in order.
+
+What a cycle admits takes effect at once on its own free capacity and quota, and nowhere else. An
+explanation is written when its reason changes; its numbers change with every pod that comes and goes, so
+they are rewritten only for the first in the queue, and for the others when the caller asks (`refresh`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from datetime import datetime
+
+from springtide.api.commands import Command
+from springtide.api.meta import find_condition
+from springtide.scheduling import status
+from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.placement import Placement, Share
+from springtide.scheduling.policies import Policy
+from springtide.scheduling.queues import Closed, ClusterQueueFacts
+from springtide.scheduling.quota import Quota, Refused, total_requests
+from springtide.scheduling.reports import Report
+from springtide.scheduling.shortage import shortage
+from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.status import Placed, Verdict
+
+FRESH_HEADS = 32
+"""So many at the head of the queue always have their explanation up to date."""
+PODS_RESET = "NotAdmitted"
+"""Reason of PodsReady with which `workloads` says that nothing of an ended attempt is left to it."""
+
+Item = WorkloadFacts | PodFacts
+Ref = tuple[str, str]
+"""Kind and key of what waits: a pod may have a workload's name."""
+
+
+class Cycle:
+    """What one plan works on: free capacity and quota shrink as it admits."""
+
+    def __init__(self, snapshot: Snapshot, policy: Policy, starts_max: int | None) -> None:
+        self._snapshot = snapshot
+        self._starts_max = starts_max
+        self._placement = Placement(snapshot, policy)
+        self._quota = Quota(snapshot.usage)
+        self._names = [facts.name for facts in snapshot.nodes.facts]
+        self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
+        self._blocked: dict[str, str] = {}
+        self._parked: set[tuple[PodSetFacts, ...]] = set()
+        self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
+        self._released: set[str] = set()
+        self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
+        self.bound: dict[str, tuple[PodFacts, str]] = {}
+        self.notes: dict[str, str] = {}
+        self._charge_leftovers()
+
+    def release(self) -> list[tuple[WorkloadFacts, Verdict]]:
+        """Admitted workloads that must give their admission back: evicted, deactivated or drained."""
+        found = []
+        for facts in self._snapshot.admitted:
+            verdict = self._barred(facts)
+            if verdict is not None and not _deleting(facts):
+                found.append((facts, verdict))
+        self._released = {facts.key for facts, _ in found}
+        return found
+
+    def admit(self) -> bool:
+        """One pass over the queue; whether anything was admitted or bound."""
+        before = self._starts
+        self._blocked.clear()
+        self._parked.clear()
+        self._waits.clear()
+        for facts in self._queue():
+            if self.is_cut:
+                return False
+            if isinstance(facts, PodFacts):
+                self._consider_pod(facts)
+            else:
+                self._consider(facts)
+        return self._starts > before
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the cycle has started as much as it may."""
+        return self._starts_max is not None and self._starts >= self._starts_max
+
+    @property
+    def _starts(self) -> int:
+        return len(self.admitted) + len(self.bound)
+
+    def explain(self, now: datetime, refresh: bool) -> tuple[list[Command], bool]:
+        """Commands that tell those who wait why; and whether some keep an older sentence for now."""
+        commands: list[Command] = []
+        stale = False
+        for position, facts in enumerate(self._queue()):
+            verdict = self._verdict(facts)
+            if verdict is None:
+                continue
+            self.notes[facts.key] = verdict.message
+            known = status.told(facts.obj)
+            if known == verdict:
+                continue
+            if (
+                known is not None
+                and known.reason == verdict.reason
+                and not refresh
+                and position >= FRESH_HEADS
+            ):
+                stale = True
+            elif isinstance(facts, PodFacts):
+                commands += status.explain_pod(facts, verdict, now)
+            else:
+                commands.append(status.explain(facts, verdict, now))
+        return commands, stale
+
+    def report(self, now: datetime) -> list[Command]:
+        """Commands that bring the status of queues up to date."""
+        tree = self._snapshot.queues
+        counts = Report(tree)
+        for facts in self._snapshot.waiting:
+            if facts.key not in self.admitted:
+                counts.waits(*tree.line(facts.obj))
+        for facts in self._snapshot.admitted:
+            if facts.key not in self._released and facts.admission is not None:
+                counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, facts.usage)
+            else:
+                counts.waits(*tree.line(facts.obj))
+        for facts, placed in self.admitted.values():
+            wanted = total_requests(facts.pod_sets)
+            used = {(flavor, name): wanted[name] for name, flavor in placed.flavors.items()}
+            counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, used)
+        return list(counts.commands(self._snapshot.queue_objects, now))
+
+    # -- one workload ------------------------------------------------------------------------------
+
+    def _queue(self) -> list[Item]:
+        queues: tuple[tuple[Item, ...], ...] = (self._snapshot.waiting, self._snapshot.pods)
+        merged = heapq.merge(*queues, key=lambda facts: facts.order)
+        return [f for f in merged if f.key not in (self.bound if isinstance(f, PodFacts) else self.admitted)]
+
+    def _consider(self, facts: WorkloadFacts) -> None:
+        if _deleting(facts):
+            return
+        queue = self._door(facts)
+        if isinstance(queue, Verdict):
+            self._waits[_ref(facts)] = queue
+            return
+        wanted = total_requests(facts.pod_sets)
+        granted = self._quota.ask(queue, wanted)
+        if isinstance(granted, Refused):
+            self._wait(facts, queue, Verdict(granted.reason, granted.message))
+            return
+        shares = self._place(facts.pod_sets)
+        if shares is None:
+            self._wait(facts, queue, facts.pod_sets)
+            return
+        self._quota.charge(queue, wanted, granted.flavors)
+        nodes = tuple(self._named(share) for share in shares)
+        self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, nodes)
+
+    def _door(self, facts: WorkloadFacts) -> ClusterQueueFacts | Verdict:
+        """The queue in which the workload may be considered now, or why it may not."""
+        barred = self._barred(facts)
+        if barred is not None:
+            return barred
+        if facts.error:
+            return Verdict("Misconfigured", facts.error)
+        unsupported = next((s for s in facts.pod_sets if s.pod_class.unsupported), None)
+        if unsupported is not None:
+            fields = ", ".join(unsupported.pod_class.unsupported)
+            return Verdict(
+                "Misconfigured",
+                f"pod set {unsupported.name}: the scheduler cannot honour {fields} yet; remove it",
+            )
+        queue = self._snapshot.queues.resolve(facts.obj)
+        if isinstance(queue, Closed):
+            return Verdict(queue.reason, queue.message)
+        if facts.key in self._snapshot.pods_of or _not_reset(facts):
+            return Verdict("PendingEvaluation", "waits until all pods of the earlier attempt are gone")
+        if queue.name in self._blocked:
+            head = self._blocked[queue.name]
+            return Verdict(
+                "PendingEvaluation", f"waits behind {head}: ClusterQueue {queue.name} is StrictFIFO"
+            )
+        return queue
+
+    def _barred(self, facts: WorkloadFacts) -> Verdict | None:
+        """Why the workload may have no admission, one it has already included."""
+        if not facts.active:
+            return Verdict(
+                "Suspended", "the workload is not active (spec.active: false); it starts when it is true"
+            )
+        if facts.evicted is not None:
+            return Verdict("Evicted", f"{facts.evicted.reason}: {facts.evicted.message}")
+        queue = self._snapshot.queues.resolve(facts.obj)
+        if isinstance(queue, Closed) and (
+            queue.drains or (facts.admission is None and queue.reason == "Suspended")
+        ):
+            return Verdict(queue.reason, queue.message)
+        return None
+
+    def _wait(
+        self, facts: WorkloadFacts, queue: ClusterQueueFacts, why: Verdict | tuple[PodSetFacts, ...]
+    ) -> None:
+        self._waits[_ref(facts)] = why
+        if queue.strict:
+            self._blocked.setdefault(queue.name, facts.key)
+
+    def _place(self, pod_sets: tuple[PodSetFacts, ...]) -> tuple[Share, ...] | None:
+        """Place, unless the same was refused in this pass already: capacity only shrinks within a pass."""
+        if pod_sets in self._parked:
+            return None
+        shares = self._placement.place(pod_sets)
+        if shares is None:
+            self._parked.add(pod_sets)
+        return shares
+
+    def _named(self, share: Share) -> dict[str, int]:
+        counts = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
+        return {self._names[row]: count for row, count in counts}
+
+    # -- plain pods --------------------------------------------------------------------------------
+
+    def _consider_pod(self, facts: PodFacts) -> None:
+        pod_class = facts.pod_class
+        if pod_class is None:
+            self._waits[_ref(facts)] = Verdict("SchedulerError", facts.error)
+            return
+        if facts.obj.spec.scheduling_gates:
+            gates = ", ".join(gate.name for gate in facts.obj.spec.scheduling_gates)
+            self._waits[_ref(facts)] = Verdict("SchedulingGated", f"Scheduling is blocked by gates: {gates}")
+            return
+        if pod_class.unsupported:
+            fields = ", ".join(pod_class.unsupported)
+            self._waits[_ref(facts)] = Verdict("Unschedulable", f"the scheduler cannot honour {fields} yet")
+            return
+        single = (PodSetFacts("", 1, pod_class),)
+        shares = self._place(single)
+        if shares is None:
+            self._waits[_ref(facts)] = single
+        else:
+            self.bound[facts.key] = facts, self._names[int(shares[0].rows[0])]
+
+    # -- why ---------------------------------------------------------------------------------------
+
+    def _verdict(self, facts: Item) -> Verdict | None:
+        is_pod = isinstance(facts, PodFacts)
+        why = self._waits.get(_ref(facts))
+        if why is None or isinstance(why, Verdict):
+            return why
+        found = self._short.get(why)
+        if found is None:
+            message = shortage(self._placement, self._snapshot.nodes, why)
+            found = self._short[why] = Verdict(
+                "Unschedulable" if is_pod else "TopologyPlacementFailed", message
+            )
+        return found
+
+    def _charge_leftovers(self) -> None:
+        for facts in self._snapshot.waiting:
+            held = self._snapshot.lingering.get(facts.key)
+            queue = self._snapshot.queues.resolve(facts.obj) if held else None
+            if held and isinstance(queue, ClusterQueueFacts):
+                self._quota.charge_leftover(queue, held)
+
+
+def _ref(facts: Item) -> Ref:
+    return facts.obj.kind, facts.key
+
+
+def _deleting(facts: WorkloadFacts) -> bool:
+    return facts.obj.metadata.deletion_timestamp is not None
+
+
+def _not_reset(facts: WorkloadFacts) -> bool:
+    """`workloads` has not yet taken note that the earlier attempt is over."""
+    ready = find_condition(facts.obj.status.conditions, "PodsReady")
+    return ready is not None and ready.reason != PODS_RESET
