@@ -54,7 +54,7 @@ def in_version(value: bytes, kind: ServedKind) -> bytes:
 async def persist(
     context: Context, kind: ServedKind, obj: Json, *, expected: int, deleted: bool = False
 ) -> bytes:
-    """Write `obj` as the revision after `expected` (0: it is new); returns its stored JSON once durable."""
+    """Write `obj` as the revision after `expected` (0: it is new); returns its JSON once durable."""
     store, metadata = context.store, obj["metadata"]
     metadata["resourceVersion"] = str(store.next_revision)
     if obj["apiVersion"] != kind.stored_api_version:
@@ -67,7 +67,7 @@ async def persist(
     except WriteFailed as error:
         raise unavailable(error) from error
     kind.strategy.after_write(obj, context, deleted=deleted)
-    return record.value
+    return in_version(record.value, kind)
 
 
 def unavailable(error: WriteFailed) -> ServiceUnavailable:

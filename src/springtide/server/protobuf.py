@@ -153,7 +153,7 @@ def decode(body: bytes) -> Json:
 
 
 def _message(data: bytes, name: str) -> Json:
-    """Fields that Go writes although they are zero, and the status of whole objects, which a create never sets,
+    """Fields that Go writes although they are zero, and status of whole objects, which a create never sets,
     need no place in the table; anything else that has none is refused rather than lost."""
     fields = _MESSAGES[name]
     found: Json = {}

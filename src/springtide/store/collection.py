@@ -21,7 +21,7 @@ class Collection:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
-        self.watchers: set[Watcher] = set()
+        self.watchers: dict[Watcher, None] = {}  # in the order they came, so that a run can be replayed
         self._keys: list[str] = []
         self._events: list[Event] = []
 

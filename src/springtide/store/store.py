@@ -22,7 +22,7 @@ from springtide.store.watch import Watcher
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How much of the past is kept for watches that resume and lists that continue; first limit met counts."""
+    """How much past is kept for watches that resume and lists that continue; the first limit met counts."""
 
     seconds: float = 300.0
     revisions: int = 50_000
@@ -82,6 +82,11 @@ class Store:
     def next_revision(self) -> int:
         """The revision the next `write` gets, so that its value can contain it."""
         return self._next
+
+    @property
+    def watchers(self) -> int:
+        """How many watches are open."""
+        return sum(len(collection.watchers) for collection in self._collections.values())
 
     def resources(self) -> list[str]:
         return sorted(self._collections)
@@ -147,8 +152,10 @@ class Store:
         self._check_readable(after)
         collection = self._collection(resource)
         backlog = collection.events_after(after, prefix)
-        watcher = Watcher(prefix, self._history.watcher_events, backlog, collection.watchers.discard)
-        collection.watchers.add(watcher)
+        watcher = Watcher(
+            prefix, self._history.watcher_events, backlog, lambda gone: collection.watchers.pop(gone, None)
+        )
+        collection.watchers[watcher] = None
         return watcher
 
     def compact(self, revision: int | None = None) -> None:
