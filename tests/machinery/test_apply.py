@@ -158,7 +158,21 @@ def test_a_conflict_names_manager_and_field() -> None:
             "field": ".spec.replicas",
         }
     ]
-    assert str(caught.value) == "Apply failed with 1 conflict: .spec.replicas (bob)"
+    assert str(caught.value) == (
+        "Apply failed with 1 conflict: "
+        'conflict with "bob" using apps/v1 at 2026-01-01T12:00:00Z: .spec.replicas'
+    )
+
+
+def test_several_conflicts_are_listed_by_manager() -> None:
+    live = ssa(ssa(None, deployment(replicas=2)), deployment(zones=["a"], selector={}), "carol")
+    with pytest.raises(ApplyConflict) as caught:
+        ssa(live, deployment(replicas=3, selector={"matchLabels": {"a": "b"}}), "dave")
+    assert str(caught.value) == (
+        "Apply failed with 2 conflicts: "
+        'conflicts with "alice" using apps/v1:\n- .spec.replicas\n'
+        'conflicts with "carol" using apps/v1:\n- .spec.selector'
+    )
 
 
 def test_the_same_value_is_no_conflict_but_shared() -> None:

@@ -48,9 +48,7 @@ class ApplyConflict(Exception):
     """Other managers own fields that this apply would change. `conflicts` holds (manager, path)."""
 
     def __init__(self, conflicts: list[tuple[str, str]], causes: list[dict[str, str]]) -> None:
-        count = len(conflicts)
-        listed = ", ".join(f"{path} ({manager})" for manager, path in conflicts)
-        super().__init__(f"Apply failed with {count} conflict{'s' if count != 1 else ''}: {listed}")
+        super().__init__(_conflict_message(causes))
         self.conflicts = conflicts
         self.causes = causes
         """The same as causes of a `metav1.Status`, reason FieldManagerConflict."""
@@ -82,7 +80,7 @@ def apply(
     mine = _owned_fields(config, schema)
     claimed = {**entries, me: managed.Entry(mine, api_version, now)}
     merged = merge(before, config, schema)
-    merged = _without_left_out(merged, last, claimed, schema)
+    merged = _without_left_out(merged, last, mine, claimed, schema)
     changed, removed = _changes(before, merged, schema)
     if not force:
         _refuse_conflicts(claimed, me, changed)
@@ -172,16 +170,17 @@ def _adopt_client_side(entries: Entries, me: Identity) -> Entries:
 
 
 def _without_left_out(
-    merged: dict[str, Any], last: FieldSet, claimed: Entries, schema: Schema | None
+    merged: dict[str, Any], last: FieldSet, mine: FieldSet, claimed: Entries, schema: Schema | None
 ) -> dict[str, Any]:
     """Without the fields that this applier sent last time and now leaves to nobody."""
-    if not last:
+    left_out = fieldset.difference(last, mine)
+    if not left_out:
         return merged
     kept: FieldSet = {}
     for entry in claimed.values():
         kept = fieldset.union(kept, entry.fields)
-    left_out = fieldset.difference(last, kept)
-    return remove_fields(merged, left_out, kept, schema) if left_out else merged
+    pruned: dict[str, Any] = remove_fields(merged, fieldset.difference(left_out, kept), kept, schema)
+    return pruned
 
 
 def _refuse_conflicts(entries: Entries, me: Identity, changed: FieldSet) -> None:
@@ -216,6 +215,17 @@ def _refresh_last_applied(obj: dict[str, Any], config: dict[str, Any]) -> dict[s
     text = json.dumps(config, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
     metadata = {**obj["metadata"], "annotations": {**annotations, labels.LAST_APPLIED: text}}
     return {**obj, "metadata": metadata}
+
+
+def _conflict_message(causes: list[dict[str, str]]) -> str:
+    """As Kubernetes words it: one in a line, several in groups by manager."""
+    if len(causes) == 1:
+        return f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    lines: list[str] = []
+    for message in sorted({cause["message"] for cause in causes}):
+        lines.append(message.replace("conflict with", "conflicts with", 1) + ":")
+        lines += [f"- {cause['field']}" for cause in causes if cause["message"] == message]
+    return f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
 
 
 def _with_managed(
