@@ -89,7 +89,9 @@ def test_the_log_of_a_pod_that_is_gone_is_not_opened_again() -> None:
 
 
 def test_the_end_waits_for_the_logs() -> None:
-    seen = Seen().then(follow.PodSeen(started(0)), follow.JobSeen(job("Complete")), at=10.0)
+    seen = Seen().then(
+        follow.PodSeen(started(0)), follow.JobSeen(job("Complete")), follow.PodsListed(), at=10.0
+    )
     assert seen.of(follow.Finish) == []
     seen.then(follow.LogChunk(NAME, LINE % 1), follow.PodSeen(ended(0)), follow.LogEnded(NAME), at=10.5)
     assert seen.of(follow.Finish) == [follow.Finish()]
@@ -98,14 +100,24 @@ def test_the_end_waits_for_the_logs() -> None:
 
 
 def test_the_end_does_not_wait_for_ever() -> None:
-    seen = Seen().then(follow.PodSeen(started(0)), follow.JobSeen(job("Failed")), at=10.0)
+    seen = Seen().then(
+        follow.PodSeen(started(0)), follow.JobSeen(job("Failed")), follow.PodsListed(), at=10.0
+    )
     seen.then(follow.Tick(), at=12.9)
     assert seen.of(follow.Finish) == []
     assert seen.then(follow.Tick(), at=13.0).of(follow.Finish) == [follow.Finish()]
 
 
-def test_nothing_follows_the_end() -> None:
+def test_the_end_waits_for_pods_the_watch_has_not_brought() -> None:
     seen = Seen().then(follow.JobSeen(job("Complete")))
+    assert seen.effects == [follow.ListPods()]
+    seen.then(follow.PodSeen(ended(0)), follow.PodsListed())
+    assert seen.of(follow.Finish) == []
+    assert seen.then(follow.LogEnded(NAME)).of(follow.Finish) == [follow.Finish()]
+
+
+def test_nothing_follows_the_end() -> None:
+    seen = Seen().then(follow.JobSeen(job("Complete")), follow.PodsListed())
     assert seen.then(follow.PodSeen(started(0)), follow.JobGone(), follow.Tick()).of(follow.OpenLog) == []
     assert len(seen.of(follow.Finish)) == 1
 
@@ -116,7 +128,9 @@ def test_a_job_deleted_before_its_end_is_gone() -> None:
 
 
 def test_a_job_cleaned_up_after_its_end_is_not_gone() -> None:
-    seen = Seen().then(follow.PodSeen(started(0)), follow.JobSeen(job("Complete")), follow.JobGone())
+    seen = Seen().then(
+        follow.PodSeen(started(0)), follow.JobSeen(job("Complete")), follow.PodsListed(), follow.JobGone()
+    )
     assert seen.of(follow.Finish) == [follow.Finish(gone=False)]
 
 
@@ -130,7 +144,12 @@ def test_a_job_that_passes_through_waiting_is_not_said_to_wait() -> None:
 
 
 def test_the_log_of_an_ended_container_that_ended_cleanly_holds_nothing_up() -> None:
-    seen = Seen().then(follow.PodSeen(started(0)), follow.LogEnded(NAME), follow.JobSeen(job("Complete")))
+    seen = Seen().then(
+        follow.PodSeen(started(0)),
+        follow.LogEnded(NAME),
+        follow.JobSeen(job("Complete")),
+        follow.PodsListed(),
+    )
     assert seen.of(follow.Finish) == []
     assert seen.then(follow.PodSeen(ended(0))).of(follow.Finish) == [follow.Finish()]
 

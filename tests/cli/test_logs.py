@@ -13,6 +13,8 @@ from springtide.cli.logs import seconds_of
 from springtide.client import Client
 from tests.cli.scene import Scene, condition, pod, pod_status, set_status, trainjob
 
+MOMENT = "2026-01-01T00:00:00Z"
+
 
 def scene_with_logs() -> Scene:
     pods = [pod("digits", 0), pod("digits", 0, attempt=1), pod("digits", 1, attempt=1)]
@@ -87,6 +89,25 @@ def test_following_a_job_ends_with_it() -> None:
     assert result.exit_code == 0, result.output
     assert "[1] last words" in result.stdout
     assert "Failed" not in result.stdout
+
+
+def test_following_a_job_that_has_ended_prints_all_it_wrote() -> None:
+    scene = scene_with_logs()
+    scene.logs.ended.update(scene.logs.lines)
+    fields = {
+        "type": "Complete",
+        "status": "True",
+        "reason": "R",
+        "message": "",
+        "lastTransitionTime": MOMENT,
+    }
+
+    async def complete(client: Client) -> None:
+        await set_status(client, await client.get(TrainJob, "digits", "default"), conditions=[fields])
+
+    result = scene.do(complete).run("logs", "-f", "digits")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count(" begins") == 3
 
 
 @pytest.mark.parametrize(

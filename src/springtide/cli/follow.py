@@ -54,6 +54,11 @@ class PodGone:
 
 
 @dataclass(frozen=True)
+class PodsListed:
+    """Every pod that exists at the job's end has been seen: the answer to ListPods."""
+
+
+@dataclass(frozen=True)
 class LogChunk:
     pod: str
     data: bytes
@@ -72,7 +77,7 @@ class Tick:
     """Time passed."""
 
 
-Seen = JobSeen | JobGone | WorkloadSeen | PodSeen | PodGone | LogChunk | LogEnded | Tick
+Seen = JobSeen | JobGone | WorkloadSeen | PodSeen | PodGone | PodsListed | LogChunk | LogEnded | Tick
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,11 @@ class OpenLog:
 
 
 @dataclass(frozen=True)
+class ListPods:
+    """The job has ended; pods the watch has not brought yet may have logs to show."""
+
+
+@dataclass(frozen=True)
 class Show:
     """The progress line's new content."""
 
@@ -110,7 +120,7 @@ class Finish:
     gone: bool = False
 
 
-Effect = Line | Notice | OpenLog | Show | Finish
+Effect = Line | Notice | OpenLog | ListPods | Show | Finish
 
 
 @dataclass
@@ -145,6 +155,7 @@ class Follower:
     _shown: JobPhase | None = None
     _settling: tuple[JobPhase, float] | None = None
     _attempt: int = 0
+    _all_pods_seen: bool = False
     _done: bool = False
 
     def see(self, seen: Seen, now: float) -> list[Effect]:
@@ -163,6 +174,9 @@ class Follower:
                 self.job = job
                 if self.finished_at is None and finished(job):
                     self.finished_at = now
+                    return [ListPods()]
+            case PodsListed():
+                self._all_pods_seen = True
             case WorkloadSeen(workload):
                 self._workload = workload
             case PodSeen(pod):
@@ -202,7 +216,7 @@ class Follower:
         if attempt <= self._attempt:
             return []
         self._attempt = attempt
-        return [Notice(f"attempt {attempt + 1}: started again from the newest checkpoint")]
+        return [Notice(f"attempt {attempt + 1} begins")]
 
     def _open(self, name: str, stream: _Stream) -> list[Effect]:
         stream.open, stream.opened_instance, stream.reopen_at = True, stream.instance, None
@@ -247,7 +261,7 @@ class Follower:
         if not gone:
             if self.finished_at is None:
                 return []
-            drained = not any(stream.wants_more for stream in self._streams.values())
+            drained = self._all_pods_seen and not any(stream.wants_more for stream in self._streams.values())
             if not drained and now < self.finished_at + DRAIN_SECONDS:
                 return []
         self._done = True

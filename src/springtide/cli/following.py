@@ -7,6 +7,7 @@ shown. Called by `run` and `logs -f`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
@@ -90,6 +91,8 @@ class Following:
                         return effect
                     case follow.OpenLog(pod, container):
                         tasks.start(self._log(pod, container))
+                    case follow.ListPods():
+                        tasks.start(self._list_pods())
                     case _:
                         self._print(effect)
             if isinstance(seen, follow.Tick):
@@ -176,14 +179,14 @@ class Following:
                             known = known - {name} if event.type == "DELETED" else known | {name}
             except api.Gone:
                 continue
-            except (api.Unreachable, api.ServerError, api.Unauthorized) as error:
-                self._lost(error)
+            except (api.Unreachable, api.ServerError, api.Unauthorized):
+                self._lost()
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _lost(self, error: api.ApiError) -> None:
+    def _lost(self) -> None:
         if self._lost_since is None:
             self._lost_since = _monotonic()
-            self._screen.notice(f"connection lost, trying again: {error.message}")
+            self._screen.notice("connection to the platform lost, trying again")
 
     def _found_again(self) -> None:
         if self._lost_since is not None:
@@ -199,6 +202,13 @@ class Following:
 
     def _pod(self, name: str, pod: Pod | None) -> None:
         self._seen.put_nowait(follow.PodGone(name) if pod is None else follow.PodSeen(pod))
+
+    async def _list_pods(self) -> None:
+        with contextlib.suppress(api.ApiError):  # the follower waits for the answer only so long
+            selector = f"{labels.JOBSET_NAME}={self._name}"
+            for pod in (await self._client.list(Pod, self._namespace, label_selector=selector)).items:
+                self._seen.put_nowait(follow.PodSeen(pod))
+            self._seen.put_nowait(follow.PodsListed())
 
     async def _log(self, pod: str, container: str) -> None:
         """One stream of a pod's log, with timestamps, from its beginning."""

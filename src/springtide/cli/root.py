@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             _silence_stdout()
             code = 0
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)
             code = EXIT_INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the boundary of the program

@@ -83,12 +83,10 @@ class Screen:
 
 def terminal_screen() -> Screen:
     """The screen of this process; NO_COLOR and redirected output are honoured."""
-    out, err = sys.stdout, sys.stderr
-    plain = bool(os.environ.get("NO_COLOR"))
     return Screen(
-        out,
-        err,
-        live=err.isatty() and os.environ.get("TERM", "") != "dumb",
-        color=out.isatty() and not plain,
-        width=lambda: os.get_terminal_size(sys.__stderr__.fileno()).columns if sys.__stderr__ else 80,
+        sys.stdout,
+        sys.stderr,
+        live=sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb",
+        color=sys.stdout.isatty() and not os.environ.get("NO_COLOR"),
+        width=lambda: os.get_terminal_size(sys.stderr.fileno()).columns or 80,
     )
