@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from springtide.api.commands import Apply
-from springtide.api.core import Node, Toleration
+from springtide.api.core import Affinity, Node, Toleration
 from springtide.api.kueue import (
     ClusterQueue,
     FlavorQuotas,
@@ -17,7 +17,7 @@ from springtide.api.kueue import (
     Workload,
 )
 from springtide.api.meta import LabelSelector, find_condition
-from springtide.api.struct import replace
+from springtide.api.struct import decode, replace
 from tests.builders import (
     GPU,
     cluster_queue,
@@ -34,6 +34,24 @@ from tests.builders import (
 from tests.scheduling.world import World
 
 W = "default/trainjob-job"
+PREFERS_SSD = replace(
+    pod_spec(cpu=1),
+    affinity=decode(
+        Affinity,
+        {
+            "nodeAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {
+                        "weight": 1,
+                        "preference": {
+                            "matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]
+                        },
+                    }
+                ]
+            }
+        },
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,24 @@ PLACED = [
             pod_set(1, pod_spec(cpu=1, tolerations=[Toleration(key="gpu", operator="Exists")])),
         ),
         {"node": {"a": 1}},
+    ),
+    Placed(
+        "a node that asks pods to keep off is the last choice",
+        [node("a", cpu=1, taints=[taint("flaky", "PreferNoSchedule")]), node("b", cpu=8)],
+        workload(),
+        {"node": {"b": 1}},
+    ),
+    Placed(
+        "but it is one",
+        [node("a", taints=[taint("flaky", "PreferNoSchedule")])],
+        workload(),
+        {"node": {"a": 1}},
+    ),
+    Placed(
+        "a preferred node is taken even where another fits better",
+        [node("a", cpu=1), node("b", cpu=8, labelled={"disk": "ssd"})],
+        workload("trainjob-job", pod_set(1, PREFERS_SSD)),
+        {"node": {"b": 1}},
     ),
     Placed(
         "all pods of a set stay within the rack that is required",

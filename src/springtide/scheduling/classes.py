@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from springtide.api.core import NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration
+from springtide.api.core import (
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+    PodSpec,
+    PreferredSchedulingTerm,
+    Taint,
+    Toleration,
+)
 from springtide.scheduling.requests import Amounts, pod_requests
 
 BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
@@ -25,6 +32,7 @@ class Constraints:
     affinity: tuple[NodeSelectorTerm, ...] | None = None
     """Required node affinity: any term may hold; None asks for nothing, no terms match no node."""
     tolerations: tuple[Toleration, ...] = ()
+    preferred: tuple[PreferredSchedulingTerm, ...] = ()
     key: bytes = b""
     """Equal for equal constraints; what they compare and hash by."""
 
@@ -50,6 +58,15 @@ class Constraints:
             (taint for taint in taints if taint.effect in BLOCKING_EFFECTS and not self._tolerates(taint)),
             None,
         )
+
+    def aversion(self, node: str, labels: Mapping[str, str], taints: Sequence[Taint]) -> float:
+        """How much such pods would rather be elsewhere: soft taints and preferences that do not hold.
+
+        A taint counts 1 and a preference its weight of at most 100 in hundredths.
+        """
+        shunned = sum(taint.effect == "PreferNoSchedule" and not self._tolerates(taint) for taint in taints)
+        unmet = sum(p.weight for p in self.preferred if not _term_holds(p.preference, node, labels))
+        return shunned + unmet / 100
 
     def _tolerates(self, taint: Taint) -> bool:
         return any(t.tolerates(taint.key, taint.value, taint.effect) for t in self.tolerations)
@@ -78,17 +95,18 @@ def class_of(spec: PodSpec) -> PodClass:
 def constraints_of(spec: PodSpec) -> Constraints:
     """What of a spec narrows the choice of nodes."""
     selector = tuple(sorted(spec.node_selector.items()))
-    required = None
+    required, preferred = None, []
     if spec.affinity is not None and spec.affinity.node_affinity is not None:
         required = spec.affinity.node_affinity.required_during_scheduling_ignored_during_execution
+        preferred = spec.affinity.node_affinity.preferred_during_scheduling_ignored_during_execution
     affinity = tuple(required.node_selector_terms) if required is not None else None
     tolerations = tuple(spec.tolerations)
-    key = (
-        msgspec.json.encode((selector, affinity, tolerations))
-        if selector or affinity is not None or tolerations
-        else b""
-    )
-    return Constraints(selector, affinity, tolerations, key)
+    distinct = (selector, affinity, tolerations, tuple(preferred))
+    key = msgspec.json.encode(distinct) if distinct != _UNCONSTRAINED else b""
+    return Constraints(selector, affinity, tolerations, tuple(preferred), key)
+
+
+_UNCONSTRAINED = ((), None, (), ())
 
 
 def unsupported_fields(spec: PodSpec) -> tuple[str, ...]:

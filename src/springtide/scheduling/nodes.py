@@ -21,6 +21,7 @@ from springtide.scheduling.requests import Amounts, amounts
 
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 _CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
 
@@ -65,6 +66,7 @@ class Nodes:
 
     facts: tuple[NodeFacts, ...] = ()
     _masks: dict[Constraints, Mask] = field(default_factory=dict)
+    _aversions: dict[Constraints, Floats] = field(default_factory=dict)
     _domains: dict[str, Domains] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -76,6 +78,17 @@ class Nodes:
         if found is None:
             found = np.array([_admits(facts, constraints) for facts in self.facts], dtype=np.bool_)
             self._masks[constraints] = found
+        return found
+
+    def aversion(self, constraints: Constraints) -> Floats:
+        """How much pods of these constraints would rather not run on each node; 0 for no preference."""
+        found = self._aversions.get(constraints)
+        if found is None:
+            found = np.array(
+                [constraints.aversion(facts.name, facts.labels, facts.taints) for facts in self.facts],
+                dtype=np.float64,
+            )
+            self._aversions[constraints] = found
         return found
 
     def domains(self, label: str) -> Domains:

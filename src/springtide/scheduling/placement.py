@@ -17,13 +17,15 @@ import numpy as np
 
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.nodes import Ints, Mask
-from springtide.scheduling.policies import LEAST_WASTE, SCARCITY, Floats, Policy
+from springtide.scheduling.nodes import Floats, Ints, Mask
+from springtide.scheduling.policies import LEAST_WASTE, SCARCITY, Policy
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
 from springtide.scheduling.snapshot import Snapshot
 
 _REFRESH_ALL_SHARE = 8
 """When more than one in so many nodes changed, recomputing all rows at once is cheaper than picking them."""
+_AVERSION_WEIGHT = 1000.0
+"""Scores are shares of a node, a few units at most: a hundredth of an aversion still outweighs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,8 @@ class View:
     amounts: Ints
     mask: Mask
     wanted: Floats
+    aversion: Floats
+    """What the pods would rather avoid; outweighs the policy's score."""
     offered: bool
     """Whether every resource asked for exists on some node."""
     fits: Ints
@@ -121,6 +125,7 @@ class Placement:
             amounts=np.array([amount for _, amount in asked], dtype=np.int64),
             mask=self._nodes.mask(pod_class.constraints),
             wanted=np.zeros(len(self._column_of)),
+            aversion=self._nodes.aversion(pod_class.constraints) * _AVERSION_WEIGHT,
             offered=-1 not in columns,
             fits=np.zeros(len(self._nodes), dtype=np.int64),
             ranked=np.full(len(self._nodes), np.inf),
@@ -144,7 +149,7 @@ class Placement:
 
     def _recompute(self, view: View, rows: slice | Ints) -> None:
         fits = _fits(self._free, view, rows)
-        score = self._policy.score(self._free[rows] * self._weights, view.wanted)
+        score = self._policy.score(self._free[rows] * self._weights, view.wanted) + view.aversion[rows]
         view.fits[rows] = fits
         view.ranked[rows] = np.where(fits > 0, score, np.inf)
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+from springtide.scheduling.nodes import Floats
 
 Score = Callable[[Floats, Floats], Floats]
 """(free, wanted) -> score of each node, lower is better. `free` is nodes × resources, `wanted` one pod's
