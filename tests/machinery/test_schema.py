@@ -283,3 +283,42 @@ def test_recursive_types_end() -> None:
 def test_a_missing_definition_is_named() -> None:
     with pytest.raises(KeyError, match="Gone"):
         Schema({"$ref": "#/definitions/Gone"})
+
+
+IMMUTABLE = {"x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "field is immutable"}]}
+FROZEN = spec(
+    name={"type": "string", **IMMUTABLE},
+    ref={"type": "object", "properties": {"to": {"type": "string"}}, **IMMUTABLE},
+    parts={
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["id"],
+        "items": {
+            "type": "object",
+            "properties": {"id": {"type": "string"}, "size": {"type": "integer", **IMMUTABLE}},
+        },
+    },
+    free={"type": "string"},
+)
+TRANSITIONS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "nothing changed": ({"name": "a"}, {"name": "a", "free": "x"}, []),
+    "changed": ({"name": "a"}, {"name": "b"}, ['spec.name: Invalid value: "b": field is immutable']),
+    "set for the first time": ({}, {"name": "b"}, []),
+    "removed": ({"name": "a"}, {}, []),
+    "an object": (
+        {"ref": {"to": "a"}},
+        {"ref": {"to": "b"}},
+        ['spec.ref: Invalid value: "object": field is immutable'],
+    ),
+    "an item found by its key": (
+        {"parts": [{"id": "x", "size": 1}, {"id": "y", "size": 2}]},
+        {"parts": [{"id": "new", "size": 9}, {"id": "y", "size": 3}]},
+        ["spec.parts[1].size: Invalid value: 3: field is immutable"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), TRANSITIONS.values(), ids=TRANSITIONS)
+def test_immutable_fields_stay_as_they_are(old: Any, new: Any, expected: list[str]) -> None:
+    assert faults(FROZEN, {"spec": new}, {"spec": old}) == expected
+    assert faults(FROZEN, {"spec": new}) == []

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from springtide.server.schema_meta import with_object_fields
 from springtide.server.schema_rules import REQUIRED, Check, FieldError, Path, compile_rules
+from springtide.server.transition_rules import Transition, compile_transitions
 
 __all__ = ["FieldError", "Schema"]
 
@@ -38,6 +39,7 @@ class Schema:
         "_check",
         "_defaults",
         "_has_defaults",
+        "_transitions",
         "_types",
         "additional",
         "items",
@@ -85,6 +87,7 @@ class Schema:
             source = with_object_fields(source)
         self.source, self._types = source, types
         self._check: Check | None = None
+        self._transitions: Transition | None = None
         self._has_defaults: bool | None = None
         self.properties = {key: types.node(child) for key, child in source.get("properties", {}).items()}
         self._defaults = [
@@ -142,13 +145,18 @@ class Schema:
 
     def validate(self, obj: Any, old: Any = None) -> list[FieldError]:
         """Every broken rule. With `old`, faults in parts that did not change are let through (ratcheting),
-        so that a schema that became stricter does not freeze the objects it finds."""
+        so that a schema that became stricter does not freeze the objects it finds; and what the schema
+        calls immutable must be as it was."""
         if self._check is None:
             self._check = compile_rules(self.source, self._types.rules)
+            self._transitions = compile_transitions(self.source)
         errors: list[FieldError] = []
         self._check(obj, None, errors)
-        if errors and old is not None:
-            return [error for error in errors if not _unchanged(error, old, obj)]
+        if old is None:
+            return errors
+        errors = [error for error in errors if not _unchanged(error, old, obj)]
+        if self._transitions is not None:
+            self._transitions(obj, old, None, errors)
         return errors
 
     def _default(self, value: Any) -> None:
