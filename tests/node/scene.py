@@ -80,19 +80,23 @@ class Scene:
         chunks = [chunk async for chunk in self.client.logs("default", name, **options)]
         return b"".join(chunks).decode(errors="surrogateescape")
 
-    async def events(self, reason: str) -> list[str]:
-        """Messages of the events with this reason, once there is one."""
+    async def events(self, reason: str, containing: str = "") -> list[str]:
+        """Messages of the events with this reason and text, once there is one."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 found = await self.client.list(Event, "default")
-                messages = [event.message for event in found.items if event.reason == reason]
+                messages = [
+                    event.message
+                    for event in found.items
+                    if event.reason == reason and containing in event.message
+                ]
                 if messages:
                     return messages
                 await asyncio.sleep(0.02)
 
 
 def shell(script: str, name: str = "main", **fields: Any) -> dict[str, Any]:
-    """A container that runs a shell script; `$$` is the shell's process id (Kubernetes reads it as one dollar)."""
+    """A container that runs a shell script; `$$` is the shell's id (Kubernetes would read one dollar)."""
     return {"name": name, "command": ["sh", "-c", script.replace("$$", "$$$$")], **fields}
 
 

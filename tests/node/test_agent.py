@@ -10,12 +10,17 @@ from typing import Any
 import psutil
 import pytest
 
-from springtide.api.core import Node, Pod
 from springtide.api.coordination import Lease
+from springtide.api.core import Node, Pod
 from springtide.api.meta import is_true
 from tests.node.scene import container, node_alone, python, shell
 
 pytestmark = pytest.mark.realtime
+
+
+def ended(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
 
 ENDS: list[tuple[str, dict[str, Any], tuple[str, int, int, str]]] = [
     ("success", shell("exit 0"), ("Succeeded", 0, 0, "Completed")),
@@ -144,7 +149,8 @@ async def test_children_in_sessions_of_their_own_are_ended_too(tmp_path: Path) -
     script = (
         "import subprocess, time;"
         "a = subprocess.Popen(['sleep', '300'], start_new_session=True);"
-        "b = subprocess.run(['sh', '-c', 'setsid sleep 300 >/dev/null & echo $!'], stdout=subprocess.PIPE, text=True);"
+        "b = subprocess.run(['sh', '-c', 'setsid sleep 300 >/dev/null & echo $!'],"
+        " stdout=subprocess.PIPE, text=True);"
         "open('pids', 'w').write(f'{a.pid} {b.stdout}'); print('up'); time.sleep(300)"
     )
     for settings in ({}, {"cgroups": "never", "namespaces": "never"}):
@@ -167,7 +173,7 @@ async def test_what_a_finished_program_leaves_behind_is_ended(tmp_path: Path) ->
         await scene.create("litter", shell("setsid sleep 300 & echo $! > pid; echo done"))
         await scene.finished("litter")
         pid = int((scene.settings.working_dir / "pid").read_text())
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+        assert ended(pid)
         assert await scene.logs("litter") == "done\n"
 
 
@@ -248,7 +254,7 @@ async def test_a_deleted_pod_leaves_no_files(tmp_path: Path) -> None:
 
 async def test_progress_reaches_the_pod(tmp_path: Path) -> None:
     async with node_alone(tmp_path) as scene:
-        script = "from springtide import sdk; import time; sdk.report(progress=0.5, metrics={'loss': 0.25}); time.sleep(60)"
+        script = "import time; from springtide import sdk; sdk.report(progress=0.5); time.sleep(60)"
         await scene.create("trainer", python(script))
         pod = await scene.until("trainer", lambda pod: "springtide.dev/progress" in pod.metadata.annotations)
         assert '"progressPercentage":50' in pod.metadata.annotations["springtide.dev/progress"]

@@ -41,7 +41,7 @@ from springtide.runtime import Clock, Controller, Runtime
 log = structlog.get_logger("node.agent")
 
 WORKERS = 16
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 2.0
 REFRESH_SECONDS = 60.0
 PROGRESS_SECONDS = 1.0
 HOST_ADDRESS = "127.0.0.1"
@@ -111,7 +111,7 @@ class ProcessNode:
         self._stopping = True
         async with asyncio.TaskGroup() as group:
             for run in list(self._runs.values()):
-                group.create_task(run.stop_within(self._settings.stop_seconds))
+                group.create_task(run.close(self._settings.stop_seconds))
         self._launcher.close()
         with contextlib.suppress(ApiError):
             await self._registration.leave()

@@ -27,7 +27,7 @@ DEFAULT_GRACE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Ended:
-    """How one instance of a container ended. `signal` is 0 unless one ended it (the code is then 128 + it)."""
+    """How an instance of a container ended. `signal` is 0 unless one ended it (the code is then 128 + it)."""
 
     exit_code: int
     finished_at: datetime

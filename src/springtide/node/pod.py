@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from springtide.api.commands import Emit
@@ -87,6 +87,8 @@ class PodRun:
         self._emit = emit
         self._live: dict[str, _Live] = {}
         self._volumes: dict[str, Path] = {}
+        self._closing = False
+        self._starting = asyncio.Lock()
         self.folder = place.folder(self.uid)
 
     # -- preparing ----------------------------------------------------------------------------------
@@ -119,6 +121,11 @@ class PodRun:
 
     async def start(self, name: str, sources: Sources, peers: Iterable[names.Peer]) -> None:
         """Start the next instance of a container and watch over it."""
+        async with self._starting:
+            if not self._closing:
+                await self._start(name, sources, peers)
+
+    async def _start(self, name: str, sources: Sources, peers: Iterable[names.Peer]) -> None:
         container = self._container(name)
         known = self.facts.get(name, NEVER_STARTED)
         instance = known.instance + 1
@@ -185,8 +192,7 @@ class PodRun:
         """After the first process: end what it left behind, read the last output, say how it ended."""
         code = await live.process.wait()
         name = live.container.name
-        for task in live.tasks[1:]:
-            task.cancel()
+        await _cancel(live.tasks[1:])
         await self._place.launcher.end(self._mark(name), live.group, live.process.pid)
         await live.process.drain(DRAIN_SECONDS)
         live.log.close()
@@ -262,20 +268,14 @@ class PodRun:
     def _left_seconds(self, deadline: datetime) -> float:
         return (deadline - self._place.clock.now()).total_seconds()
 
-    async def close(self) -> None:
-        """End every process of the pod at once and wait for it."""
-        lives = list(self._live.values())
-        for live in lives:
-            self.stop(live.container.name, self._place.clock.now())
-        for live in lives:
-            await live.ended.wait()
-
-    async def stop_within(self, seconds: float) -> None:
-        """End all containers in order, at the latest after so many seconds."""
-        deadline = self._place.clock.now().timestamp() + seconds
-        lives = list(self._live.values())
-        for live in lives:
-            self.stop(live.container.name, datetime.fromtimestamp(deadline, tz=live.since.tzinfo))
+    async def close(self, within_seconds: float = 0.0) -> None:
+        """Start nothing more, end all containers within this time, and wait for it."""
+        self._closing = True
+        deadline = self._place.clock.now() + timedelta(seconds=within_seconds)
+        async with self._starting:  # one that is being started now ends too
+            lives = list(self._live.values())
+            for live in lives:
+                self.stop(live.container.name, deadline)
         for live in lives:
             await live.ended.wait()
 
@@ -348,6 +348,13 @@ class PodRun:
 def _stop_signal(container: Container) -> int:
     given = container.lifecycle.stop_signal if container.lifecycle is not None else None
     return signal.Signals[given] if given and given in signal.Signals.__members__ else signal.SIGTERM
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks and wait for it."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _first(*waits: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import marshal
 import os
 import signal
 import subprocess
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -61,16 +61,17 @@ class Launch:
     user: int = -1
     group: int = -1
     groups: Sequence[int] = ()
-    rlimits: Mapping[str, int] = field(default_factory=dict)
 
-    def to_json(self, report: int) -> bytes:
+    def to_bytes(self, report: int) -> bytes:
         """What the shim reads; `report` is the descriptor it writes errors to."""
-        fields = asdict(self) | {
-            "mounts": [[mount.source, mount.target, mount.read_only] for mount in self.mounts],
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__} | {
+            "argv": list(self.argv),
+            "env": dict(self.env),
+            "mounts": [(mount.source, mount.target, mount.read_only) for mount in self.mounts],
             "report": report,
             "parent": os.getpid(),
         }
-        return json.dumps(fields).encode()
+        return marshal.dumps(fields)
 
 
 Sink = Callable[[bytes], None]
@@ -186,7 +187,13 @@ async def start(launch: Launch, out: Sink, err: Sink) -> Process:
     for descriptor in (report_end, stdout_end, stderr_end):
         os.close(descriptor)
     process = Process(popen, {stdout: out, stderr: err})
-    failure = await _read_report(report)
+    try:
+        failure = await _read_report(report)
+    except asyncio.CancelledError:
+        process.signal(signal.SIGKILL)
+        await process.wait()
+        await process.drain(1.0)
+        raise
     if failure:
         await process.wait()
         await process.drain(1.0)
@@ -197,7 +204,7 @@ async def start(launch: Launch, out: Sink, err: Sink) -> Process:
 def _spawn(launch: Launch, report: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     """In the calling thread on purpose: the kernel ends the child when the thread that made it ends."""
     with tempfile.TemporaryFile() as description:
-        description.write(launch.to_json(report))
+        description.write(launch.to_bytes(report))
         description.seek(0)
         return subprocess.Popen(
             [sys.executable, "-I", "-S", str(SHIM), str(description.fileno())],
@@ -222,7 +229,7 @@ async def _read_report(descriptor: int) -> str:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    return str(json.loads(data)["message"]) if data else ""
+    return data.decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -253,7 +260,8 @@ async def run(launch: Launch, timeout_seconds: float) -> Outcome:
         timed_out, code = True, -signal.SIGKILL
     finally:
         process.signal(signal.SIGKILL)
-    await process.drain(1.0)
+        await process.wait()
+        await process.drain(1.0)
     return Outcome(code, kept.decode(errors="replace"), timed_out)
 
 

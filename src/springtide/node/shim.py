@@ -1,9 +1,9 @@
 """Becomes a container: the few lines between `fork` and the user's program, run as `python -I -S shim.py FD`.
 
-`process.py` starts this file as a child with a launch description (JSON) on file descriptor FD. It joins the
+`process.py` starts this file as a child with a launch description (marshal) on descriptor FD. It joins the
 container's cgroups, gives it private mounts (hosts file, volumes) and a host name where the machine permits,
 asks the kernel to be killed when the platform dies, and executes the program in its own place, so that its
-process id is the container's. What goes wrong is written as JSON to the report descriptor, which closes by
+process id is the container's. What goes wrong is written as text to the report descriptor, which closes by
 itself on success. Imports nothing of Springtide: it must start in milliseconds.
 """
 # Importing pathlib would be most of the start time.
@@ -12,11 +12,8 @@ itself on success. Imports nothing of Springtide: it must start in milliseconds.
 from __future__ import annotations
 
 import ctypes
-import json
+import marshal
 import os
-import resource
-import signal
-import socket
 import sys
 
 TYPE_CHECKING = False  # importing `typing` would cost more than the rest of this file
@@ -27,6 +24,7 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER = 0x00020000, 0x04000000, 0x10000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_RELATIME = 1, 32, 4096, 16384, 1 << 18, 1 << 21
 MNT_DETACH = 2
 PR_SET_PDEATHSIG = 1
+SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
@@ -36,13 +34,13 @@ class Failure(Exception):
 
 def main() -> None:
     with os.fdopen(int(sys.argv[1]), "rb") as file:
-        launch = json.load(file)
+        launch = marshal.load(file)
     os.set_inheritable(launch["report"], False)  # it was passed to us, and must not be to the program
     try:
         become(launch)
     except (Failure, OSError) as error:
         text = str(error) if isinstance(error, Failure) else f"{launch['step']}: {error}"
-        os.write(launch["report"], json.dumps({"message": text}).encode())
+        os.write(launch["report"], text.encode(errors="replace"))
     os._exit(128)
 
 
@@ -60,15 +58,13 @@ def become(launch: dict[str, Any]) -> None:
         make_mounts(launch["mounts"], launch["keep"], launch["staging"])
     if launch["namespaces"] and launch["hostname"] and not launch["join"]:
         launch["step"] = "set host name"
-        socket.sethostname(launch["hostname"])
+        name = launch["hostname"].encode()
+        check(libc().sethostname(name, len(name)), "sethostname")
     launch["step"] = "set user"
     set_user(launch["user"], launch["group"], launch["groups"])
-    launch["step"] = "set limits"
-    for name, value in launch["rlimits"].items():
-        resource.setrlimit(getattr(resource, name), (value, value))
     die_with(launch["parent"])
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores them; a program expects the default
+    for number in (SIGPIPE, SIGXFSZ):
+        libc().signal(number, None)  # Python ignores them; a program expects the default
     enter_directory(launch["cwd"])
     execute(launch["argv"], launch["env"])
 
@@ -106,7 +102,7 @@ def die_with(parent: int) -> None:
     """SIGKILL for this process when the platform's thread that started it dies (Linux; elsewhere a no-op)."""
     if not sys.platform.startswith("linux"):
         return
-    libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(137)
 
@@ -157,7 +153,8 @@ def make_mounts(mounts: list[tuple[str, str, bool]], keep: list[str], staging: s
     """Bind [source, target, read_only], outermost target first; missing mount points are made privately."""
     mounts = sorted(mounts, key=lambda one: one[1].count("/"))
     sources = [os.open(source, os.O_PATH) for source, _, _ in mounts]  # they may be hidden by what follows
-    if any(nearest(target) == "/" and not os.path.lexists(target) for _, target, _ in mounts):
+    private_root = any(nearest(target) == "/" and not os.path.lexists(target) for _, target, _ in mounts)
+    if private_root:
         new_root(staging)
     for fd, (source, target, read_only) in zip(sources, mounts, strict=True):
         make_mount_point(target, os.path.isdir(source) or os.path.isdir(f"/proc/self/fd/{fd}"), keep)
@@ -165,6 +162,9 @@ def make_mounts(mounts: list[tuple[str, str, bool]], keep: list[str], staging: s
         os.close(fd)
         if read_only:
             mount("none", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY | locked_flags(target))
+    if private_root:
+        check(libc().umount2(b".", MNT_DETACH), "unmount old root")
+        os.chdir("/")
 
 
 def locked_flags(target: str) -> int:
@@ -216,7 +216,10 @@ def mirror(source: str, target: str) -> None:
 
 
 def new_root(staging: str) -> None:
-    """A private root with everything the old one has: `/data` can then exist for this pod alone."""
+    """A private root with everything the old one has: `/data` can then exist for this pod alone.
+
+    The old root stays mounted over the new one, where only `.` finds it: sources of binds are still there.
+    """
     number = PIVOT_ROOT.get(os.uname().machine)
     if number is None:
         raise Failure(
@@ -225,7 +228,6 @@ def new_root(staging: str) -> None:
     mirror("/", staging)
     os.chdir(staging)
     check(libc().syscall(number, b".", b"."), "pivot_root")
-    check(libc().umount2(b".", MNT_DETACH), "unmount old root")
     os.chdir("/")
 
 
