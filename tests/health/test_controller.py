@@ -63,7 +63,7 @@ async def test_a_rank_that_hangs_on_does_not_hold_up_the_verdict() -> None:
     async with control_plane(health.register, logs=LOGS) as plane:
         await running(plane)
         await fail(plane, 1)
-        await plane.settle(0.5)
+        await plane.settle(0.3)
         assert not (await plane.client.list(Diagnosis, "default")).items, "its peers get a moment"
         await plane.settle(1)
         assert (await plane.client.get(Diagnosis, "trainjob-job-0", "default")).spec.rank == 1

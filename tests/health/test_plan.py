@@ -79,6 +79,9 @@ def test_a_programs_error_ends_the_job_with_cause_evidence_and_advice() -> None:
     )
     assert spec.next_step
     assert spec.evidence[-1].line == "ValueError: bad shape"
+    assert len([one for one in spec.evidence if "ValueError" in one.line]) == 2, (
+        "source line and exception, once"
+    )
     assert "step 1" in [one.line for one in spec.evidence], "the last lines of the log are there"
     assert not [one for one in spec.evidence if "ChildFailedError" in one.line], "torchrun's report is not"
     assert evicted(decided) is None

@@ -252,6 +252,19 @@ def test_pods_that_start_are_counted_and_then_the_job_runs() -> None:
     assert world.job.status.jobs_status[0].ready == 1
 
 
+def test_a_failed_pod_is_said_until_the_verdict_is_there() -> None:
+    world = running()
+    world.pods("Running", "Failed")
+    world.step(20)
+    assert world.states() == ["Running"]
+    condition = world.condition("Running")
+    assert condition is not None
+    assert (condition.reason, condition.message) == (
+        "PodsFailed",
+        "1 of 2 pods failed; looking for the cause.",
+    )
+
+
 def report(percent: int, accuracy: str, second: int = 0) -> str:
     return json.dumps(
         {

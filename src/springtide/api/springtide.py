@@ -12,7 +12,7 @@ from typing import Annotated
 from springtide.api.listtypes import Limits
 from springtide.api.meta import Object
 from springtide.api.resources import Column, resource
-from springtide.api.struct import Struct
+from springtide.api.struct import Struct, always
 
 DEFINITION_PREFIX = "dev.springtide.v1alpha1"
 
@@ -57,7 +57,7 @@ class DiagnosisSpec(Struct):
 
     workload: str
     """Name of the Workload, in the same namespace."""
-    attempt: int = 0
+    attempt: int = always(0)
     """Which attempt failed, counted from 0."""
     pod_set: str = ""
     """Pod set of the rank that failed first."""

@@ -23,6 +23,7 @@ from springtide.api.struct import encode
 from springtide.health.diagnosis import Cause, RankReport, confidence_in, first_cause, is_restartable
 from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS
+from springtide.health.tracebacks import without_prefix
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Settings:
 
     restarts_max: int = 10
     """New attempts a job gets after faults that are not its program's; 0 turns restarting off."""
-    settle_seconds: float = 1.0
+    settle_seconds: float = 0.5
     """Wait after the first failure is seen, so that the first failing rank is judged beside its peers."""
     silent_settle_seconds: float = 4.0
     """The longer wait while only consequences are seen: the rank that failed first has not spoken yet."""
@@ -181,7 +182,7 @@ def _evidence(cause: Cause) -> list[Evidence]:
     found = [
         Evidence(source=f"log:{pod_name}", line=line.text, time=line.time)
         for line in report.log.tail
-        if cause.finding is None or line != cause.finding.line
+        if cause.finding is None or without_prefix(line.text) != cause.finding.line.text
     ]
     if cause.finding is not None:
         line = cause.finding.line

@@ -143,6 +143,11 @@ def _starting_or_running(workload: Workload, pods: Sequence[Pod]) -> Condition:
     running = sum(1 for pod in current if pod.status.phase in ("Running", "Succeeded"))
     attempt = attempt_of(workload)
     later = f", attempt {attempt + 1}" if attempt else ""
+    failed = sum(1 for pod in current if pod.status.phase == "Failed")
+    if failed:
+        return _condition(
+            RUNNING, "PodsFailed", f"{failed} of {total} pods failed{later}; looking for the cause."
+        )
     if running < total:
         return _condition(PENDING, "Starting", f"Admitted; {running} of {total} pods run{later}.")
     return _condition(RUNNING, "PodsRunning", f"All {total} pods run{later}.")
