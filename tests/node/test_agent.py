@@ -159,7 +159,7 @@ async def test_children_in_sessions_of_their_own_are_ended_too(tmp_path: Path) -
         async with node_alone(folder, **settings) as scene:
             await scene.create("family", python(script))
             pids_file = scene.settings.working_dir / "pids"
-            await scene.until("family", lambda _, file=pids_file: file.exists() and file.read_text())
+            await scene.until("family", lambda _: pids_file.exists() and pids_file.read_text())  # noqa: B023
             pids = [int(text) for text in pids_file.read_text().split()]
             await scene.client.delete(Pod, "family", "default", grace_period_seconds=1)
             await scene.gone("family")
