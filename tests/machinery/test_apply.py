@@ -337,6 +337,16 @@ def test_an_empty_list_resets_the_entries_until_the_next_apply() -> None:
     assert "before-first-apply" in owners(ssa(reset, deployment(zones=["a"])))
 
 
+def test_entries_written_by_hand_are_taken_over_if_they_make_sense() -> None:
+    live = put(None, deployment(replicas=2))
+    mine = {"manager": "dora", "operation": "Apply", "apiVersion": "apps/v1", "fieldsType": "FieldsV1"}
+    good = {**mine, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    bad = {**mine, "fieldsV1": {"f:spec": {"f:replicas": 7}}}
+    for entry, owner in ((good, "dora"), (bad, "bob"), ({**good, "manager": 3}, "bob")):
+        edit = {**live, "metadata": {**live["metadata"], "managedFields": [entry]}}
+        assert list(owners(put(live, edit))) == [owner]
+
+
 def test_a_status_write_has_an_entry_of_its_own() -> None:
     live = put(None, deployment(replicas=2), "bob")
     after = put(live, {**live, "status": {"replicas": 2}}, "bob", subresource="status")

@@ -103,7 +103,8 @@ def track_update(
 ) -> list[dict[str, Any]]:
     """managedFields after an ordinary write from `old` (None: a create) to `new`.
 
-    What `new` itself says in metadata.managedFields counts as an edit: an empty list resets them.
+    What `new` itself says in metadata.managedFields counts as an edit: an empty list resets them, a
+    malformed one is ignored.
     """
     me = Identity(manager, "Update", api_version, subresource)
     if old is None:
@@ -113,7 +114,7 @@ def track_update(
     sent = new.get("metadata", {}).get("managedFields")
     if sent is not None and not any(sent):
         return []
-    base = sent or recorded
+    base = sent if sent and sent != recorded and managed.is_well_formed(sent) else recorded
     if not base:
         return []
     changed, removed = _changes(old, new, schema)

@@ -69,6 +69,24 @@ def decode(entries: Sequence[Mapping[str, Any]]) -> Entries:
     return found
 
 
+def is_well_formed(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether entries that somebody wrote by hand can be worked with."""
+    return all(
+        all(
+            isinstance(raw.get(name, ""), str)
+            for name in ("manager", "operation", "apiVersion", "subresource")
+        )
+        and _is_trie(raw.get("fieldsV1"))
+        for raw in entries
+    )
+
+
+def _is_trie(fields: Any) -> bool:
+    return isinstance(fields, dict) and all(
+        (key == "." or key[:2] in ("f:", "k:", "v:", "i:")) and _is_trie(node) for key, node in fields.items()
+    )
+
+
 def encode(entries: Entries) -> list[dict[str, Any]]:
     """The wire form, in Kubernetes' order: appliers first, then by time, then by name."""
     wire: list[dict[str, Any]] = []
