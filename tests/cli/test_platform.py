@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -68,7 +69,7 @@ def test_a_live_process_is_found(tmp_path: Path, sleeper: subprocess.Popen[str])
     assert platform.running(tmp_path / "nowhere") is None
     written = record(tmp_path, sleeper.pid)
     assert platform.running(tmp_path) == written
-    assert int((tmp_path / "platform.pid").read_text().split()[0]) == sleeper.pid
+    assert json.loads((tmp_path / "platform.json").read_text())["pid"] == sleeper.pid
 
 
 @pytest.mark.realtime
@@ -86,9 +87,9 @@ def test_a_dead_process_and_a_reused_number_are_not_running(
     assert platform.running(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "garbage", "1 2 3", "x y z w"])
+@pytest.mark.parametrize("text", ["", "garbage", "[]", "{}", '{"pid": 1, "more": 2}'])
 def test_a_damaged_file_is_no_platform(tmp_path: Path, text: str) -> None:
-    (tmp_path / "platform.pid").write_text(text)
+    (tmp_path / "platform.json").write_text(text)
     assert platform.running(tmp_path) is None
 
 
@@ -97,7 +98,7 @@ def test_only_the_own_record_is_forgotten(tmp_path: Path) -> None:
     platform.forget(tmp_path, 1)
     assert platform.running(tmp_path) is not None
     platform.forget(tmp_path, os.getpid())
-    assert not (tmp_path / "platform.pid").exists()
+    assert not (tmp_path / "platform.json").exists()
 
 
 def test_the_holder_of_the_lock_is_known_without_a_record(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_down_ends_the_processes_of_jobs_too(parent: subprocess.Popen[str]) -> N
     import psutil
 
     (child,) = psutil.Process(parent.pid).children()
-    assert "1 process of jobs ended" in stop(parent.pid, 5)
+    assert "with 1 process it had started" in stop(parent.pid, 5)
     assert not child.is_running()
 
 

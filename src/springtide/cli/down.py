@@ -69,8 +69,8 @@ def stop(pid: int, timeout: float) -> str:
         raise CliError(f"processes that could not be ended: {', '.join(str(p.pid) for p in left)}")
     how = f"killed after {timeout:g} s" if killed else f"stopped in {time.monotonic() - began:.1f} s"
     number = len(family)
-    jobs = f", {number} process{'es' if number > 1 else ''} of jobs ended" if number else ""
-    return f"springtide (process {pid}) {how}{jobs}"
+    others = f", with {number} process{'es' if number > 1 else ''} it had started" if number else ""
+    return f"springtide (process {pid}) {how}{others}"
 
 
 def _union(family: list[psutil.Process], main: psutil.Process) -> list[psutil.Process]:

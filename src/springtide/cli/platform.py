@@ -1,6 +1,6 @@
 """The platform of a data folder as a process: who runs it, since when, where it answers.
 
-`up` writes `platform.pid` into the data folder when the platform is ready and removes it at the end;
+`up` writes `platform.json` into the data folder when the platform is ready and removes it at the end;
 `down`, `status` and the choice of a connection read it. A file left behind by a crash is recognised: its
 process is gone, or the number now belongs to a process that began at another time.
 """
@@ -8,11 +8,12 @@ process is gone, or the number now belongs to a process that began at another ti
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PID_FILE = "platform.pid"
+RECORD = "platform.json"
 LOCK_FILE = "lock"
 """Held (flock) by the process that serves the folder, from its first moment; see `store.folder`."""
 LOG_FILE = Path("logs") / "platform.log"
@@ -35,9 +36,9 @@ def kubeconfig_of(data_dir: Path) -> Path:
 
 def record(data_dir: Path, running: Running) -> None:
     """Write the file in one step, so that nobody reads half of it."""
-    path = data_dir / PID_FILE
+    path = data_dir / RECORD
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(f"{running.pid} {running.started_at!r} {running.server} {running.version}\n")
+    unfinished.write_text(json.dumps(asdict(running)) + "\n")
     unfinished.replace(path)
 
 
@@ -45,7 +46,7 @@ def forget(data_dir: Path, pid: int) -> None:
     """Remove the file of this process; another one's is left alone."""
     found = _read(data_dir)
     if found is not None and found.pid == pid:
-        (data_dir / PID_FILE).unlink(missing_ok=True)
+        (data_dir / RECORD).unlink(missing_ok=True)
 
 
 def running(data_dir: Path) -> Running | None:
@@ -107,7 +108,6 @@ def folder_bytes(folder: Path) -> int:
 
 def _read(data_dir: Path) -> Running | None:
     try:
-        pid, started_at, server, version = (data_dir / PID_FILE).read_text().split()
-        return Running(int(pid), float(started_at), server, version)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return Running(**json.loads((data_dir / RECORD).read_text()))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
