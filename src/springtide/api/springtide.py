@@ -57,7 +57,7 @@ class DiagnosisSpec(Struct):
 
     workload: str
     """Name of the Workload, in the same namespace."""
-    attempt: int = always(0)
+    attempt: int = always(0, required=False)
     """Which attempt failed, counted from 0."""
     pod_set: str = ""
     """Pod set of the rank that failed first."""
