@@ -5,6 +5,7 @@ Called by the create, update, patch and delete verbs.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -87,6 +88,9 @@ def is_dry_run(request: Request) -> bool:
 
 
 def _yaml(body: bytes) -> Any:
+    if body.startswith(b"{"):  # nearly always JSON, which is YAML too and twenty times as quick to read
+        with contextlib.suppress(msgspec.DecodeError):
+            return _decoder.decode(body)
     return yaml.load(body, Loader=_YamlLoader)  # a safe loader: it makes plain values only
 
 
