@@ -216,6 +216,12 @@ def test_a_programs_restart_is_named_as_such() -> None:
     assert condition["reason"] == "ProgramFailed"
 
 
+def test_a_killed_rank_is_not_held_against_the_program() -> None:
+    condition = evicted(decide(Scene(pods=[failed(0, 11), failed(1, 10, 137)], logs={0: RAISES[0]})))
+    assert condition is not None
+    assert condition["reason"] == "NodeFailures"
+
+
 def test_with_restarts_turned_off_a_nodes_fault_ends_the_job_too() -> None:
     scene = Scene(pods=[rank(0), rank(1)], absent=["n1"], failing_since=0)
     assert created(decide(scene, 60, Settings(restarts_max=0))).spec.action == "fail_fast"

@@ -203,8 +203,8 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Comm
         workload.status.conditions, WorkloadCondition.EVICTED
     ):
         return []
-    by_node = diagnosis.spec.blame in (Blame.NODE, Blame.PLATFORM, Blame.NETWORK, Blame.STORAGE)
-    reason = WorkloadReason.NODE_FAILURES if by_node else WorkloadReason.PROGRAM_FAILED
+    by_program = diagnosis.spec.blame == Blame.PROGRAM
+    reason = WorkloadReason.PROGRAM_FAILED if by_program else WorkloadReason.NODE_FAILURES
     return [_apply_evicted(workload, "True", reason, diagnosis.spec.message, now)]
 
 
