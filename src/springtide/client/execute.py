@@ -66,9 +66,9 @@ async def _apply(client: Client, command: Apply) -> Object | None:
             command.kind, command.name, command.namespace, fields, subresource=command.subresource
         )
     except Conflict:
-        if command.uid:
-            return None
-        raise
+        if await _still_there(client, command):
+            raise
+        return None
     except NotFound:
         if command.uid or command.subresource:
             return None
@@ -84,8 +84,23 @@ async def _delete(client: Client, command: Delete) -> Object | None:
             grace_period_seconds=command.grace_period_seconds,
             propagation=command.propagation,
         )
-    except (NotFound, Conflict):
+    except NotFound:
         return None
+    except Conflict:
+        if await _still_there(client, command):
+            raise
+        return None
+
+
+async def _still_there(client: Client, command: Apply | Delete) -> bool:
+    """Whether a conflict is about anything but the object being gone or replaced: then the plan must be made again."""
+    if not command.uid:
+        return True
+    try:
+        found = await client.get(command.kind, command.name, command.namespace)
+    except NotFound:
+        return False
+    return found.metadata.uid == command.uid
 
 
 async def _bind(client: Client, command: Bind) -> None:

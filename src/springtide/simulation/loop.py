@@ -7,6 +7,8 @@ threads and processes do not belong on it: time would run past them.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import itertools
 import random
 import selectors
 from collections.abc import Coroutine
@@ -36,6 +38,24 @@ class _JumpingSelector(selectors.SelectSelector):
         return found
 
 
+class _Future(asyncio.Future[Any]):
+    """Hashes by its number instead of its address, so that sets of futures have the same order in every run."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Task(asyncio.Task[Any]):
+    """The same for tasks: asyncio keeps those of a TaskGroup in a set."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """asyncio with a virtual clock starting at 0 s. With a seed, ready callbacks run in a shuffled order."""
 
@@ -46,10 +66,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._order = random.Random(seed) if seed is not None else None
         self._clock_resolution = 1e-9
+        self._numbers = itertools.count()
+        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         # asyncio asks for the time before the base constructor has run
         return getattr(self, "_now", 0.0)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        future = _Future(loop=self)
+        future.number = next(self._numbers)
+        return future
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, work: Any, *, context: contextvars.Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = _Task.__new__(_Task)
+        task.number = next(self._numbers)  # the constructor already puts the task into asyncio's set of all tasks
+        task.__init__(work, loop=loop, context=context)  # type: ignore[misc]
+        return task
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward; called by the selector when nothing is ready."""

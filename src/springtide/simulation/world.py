@@ -107,7 +107,7 @@ class World:
                 await self._sleep_until(event.at)
                 await self._happen(event, user)
             await self._sleep_until(self._scenario.calm_at)
-            self._settings = CALM
+            self._settings = self._transport.settings = CALM
             await self._expect_all_to_end(user)
             await self._expect_quiet(store)
             for task in background:
@@ -127,10 +127,10 @@ class World:
 
     async def _keep_controllers_running(self) -> None:
         while True:
-            transport = FaultyTransport(
+            self._transport = FaultyTransport(
                 self._inner, self._chances, self._settings, self._report.counts, crash=self._crash
             )
-            runtime = Runtime(Client(transport), self._clock)
+            runtime = Runtime(Client(self._transport), self._clock)
             register_controllers(runtime)
             self._controllers = asyncio.ensure_future(runtime.run())
             try:
