@@ -77,6 +77,13 @@ def test_a_broken_stream_is_opened_again_after_a_pause() -> None:
     assert len(seen.of(follow.OpenLog)) == 2
 
 
+def test_a_stream_that_brings_nothing_is_opened_ever_less_often() -> None:
+    seen = Seen().then(follow.PodSeen(started(0)))
+    for second in range(60):
+        seen.then(follow.Tick(), follow.LogEnded(NAME), at=float(second))
+    assert len(seen.of(follow.OpenLog)) < 10
+
+
 def test_a_log_that_ended_with_its_container_is_not_opened_again() -> None:
     seen = Seen().then(follow.PodSeen(ended(0)), follow.LogEnded(NAME))
     seen.then(follow.Tick(), at=60.0)

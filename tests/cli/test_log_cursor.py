@@ -26,6 +26,17 @@ def test_a_line_without_a_timestamp_is_shown_as_it_is() -> None:
     assert LogCursor().feed(b"unable to read\r\n") == ["unable to read"]
 
 
+def test_lines_without_timestamps_are_not_repeated_either() -> None:
+    cursor = LogCursor()
+    assert cursor.feed(b"one\ntwo\n") == ["one", "two"]
+    cursor.reopen()
+    assert cursor.feed(b"one\ntwo\nthree\n") == ["three"]
+    cursor.reopen()
+    assert cursor.feed(b"one\n2026-01-01T00:00:00Z four\nfive\n") == ["four", "five"]
+    cursor.reopen()
+    assert cursor.feed(b"one\n2026-01-01T00:00:00Z four\nfive\nsix\n") == ["six"]
+
+
 def test_an_empty_line_is_a_line() -> None:
     assert LogCursor().feed(b"2026-01-01T00:00:00Z \n2026-01-01T00:00:00Z\n") == ["", ""]
 

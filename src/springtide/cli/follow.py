@@ -24,8 +24,8 @@ DRAIN_SECONDS = 3.0
 """How long the verdict waits for log streams that do not end by themselves."""
 SETTLE_SECONDS = 0.3
 """A job that only passes through waiting is not said to wait; a phase before starting must last this long."""
-REOPEN_SECONDS = 1.0
-"""A stream that ended although its container runs is opened again after this."""
+REOPEN_SECONDS, REOPEN_LIMIT_SECONDS = 1.0, 30.0
+"""A stream that ended while its container runs is opened again after this, doubled while nothing comes."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ class _Stream:
     running: bool = False
     open: bool = False
     broken: bool = False
+    reopen_after_seconds: float = REOPEN_SECONDS
     reopen_at: float | None = None
 
     @property
@@ -227,8 +228,11 @@ class Follower:
         stream = self._streams[name]
         stream.open, stream.broken = False, broken
         lines = [] if broken else stream.cursor.end()
-        if name in self._pods and (broken or stream.running):
+        if name in self._pods and broken:
             stream.reopen_at = now + REOPEN_SECONDS
+        elif name in self._pods and stream.running:
+            stream.reopen_at = now + stream.reopen_after_seconds
+            stream.reopen_after_seconds = min(2 * stream.reopen_after_seconds, REOPEN_LIMIT_SECONDS)
         return self._lines(name, lines)
 
     def _reopen(self, now: float) -> list[Effect]:
@@ -240,6 +244,8 @@ class Follower:
         return effects
 
     def _lines(self, pod: str, texts: list[str]) -> list[Effect]:
+        if texts:
+            self._streams[pod].reopen_after_seconds = REOPEN_SECONDS
         return [Line(self._streams[pod].rank, text) for text in texts]
 
     def _progress(self, now: float) -> list[Effect]:

@@ -20,11 +20,14 @@ class LogCursor:
     _shown_at_last: int = 0
     """How many lines with the last timestamp were shown: several may share one."""
     _to_skip_at_last: int = 0
+    _reading: str = ""
+    """Timestamp of the line read last; one without a timestamp of its own belongs to it."""
     _partial: bytes = field(default=b"")
 
     def reopen(self) -> None:
         """A new stream of the same log begins, from the start of the log."""
         self._to_skip_at_last = self._shown_at_last
+        self._reading = ""
         self._partial = b""
 
     def feed(self, chunk: bytes) -> list[str]:
@@ -41,15 +44,15 @@ class LogCursor:
     def _take(self, line: bytes) -> str | None:
         text = line.decode(errors="replace")
         stamped = _STAMPED.match(text)
-        if stamped is None:
-            return text.rstrip("\r")
-        stamp = f"{stamped[1]}.{(stamped[2] or '').ljust(9, '0')}"
-        if stamp < self._last:
+        if stamped is not None:
+            self._reading = f"{stamped[1]}.{(stamped[2] or '').ljust(9, '0')}"
+            text = text[stamped.end() :]
+        if self._reading < self._last:
             return None
-        if stamp > self._last:
-            self._last, self._shown_at_last, self._to_skip_at_last = stamp, 0, 0
+        if self._reading > self._last:
+            self._last, self._shown_at_last, self._to_skip_at_last = self._reading, 0, 0
         if self._to_skip_at_last > 0:
             self._to_skip_at_last -= 1
             return None
         self._shown_at_last += 1
-        return text[stamped.end() :].rstrip("\r")
+        return text.rstrip("\r")
