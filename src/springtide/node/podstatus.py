@@ -263,16 +263,19 @@ def _yes(value: bool) -> str:
 # -- quality of service -----------------------------------------------------------------------------
 
 
+_QOS_RESOURCES = frozenset({"cpu", "memory"})
+
+
 def qos_class(pod: Pod) -> str:
     """BestEffort without requests, Guaranteed when limits equal requests everywhere, else Burstable."""
     if pod.status.qos_class:
         return pod.status.qos_class
     containers = (*pod.spec.init_containers, *pod.spec.containers)
     amounts = [(one.resources.requests, one.resources.limits) for one in containers]
-    if not any(set(requests) | set(limits) for requests, limits in amounts):
+    if not any((requests.keys() | limits.keys()) & _QOS_RESOURCES for requests, limits in amounts):
         return "BestEffort"
     for requests, limits in amounts:
-        for resource in ("cpu", "memory"):
+        for resource in _QOS_RESOURCES:
             if resource not in limits or parse(requests.get(resource, limits[resource])) != parse(
                 limits[resource]
             ):
