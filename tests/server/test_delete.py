@@ -92,7 +92,7 @@ async def test_a_bound_pod_waits_for_its_node_which_deletes_it_with_grace_0() ->
         gone = await api.delete(
             f"{PODS}/a", {"gracePeriodSeconds": 0, "preconditions": {"uid": created["uid"]}}
         )
-        assert gone.json["status"] == "Success"
+        assert gone.json["metadata"]["uid"] == created["uid"]
         assert (await api.get(f"{PODS}/a")).status == 404
 
 
@@ -100,7 +100,8 @@ async def test_a_finished_pod_needs_no_grace() -> None:
     async with serving() as api:
         await api.post(PODS, pod("a", nodeName="n1"))
         await api.patch(f"{PODS}/a/status", {"status": {"phase": "Succeeded"}})
-        assert (await api.delete(f"{PODS}/a")).json["status"] == "Success"
+        assert (await api.delete(f"{PODS}/a")).json["kind"] == "Pod"
+        assert (await api.get(f"{PODS}/a")).status == 404
 
 
 async def test_deleting_a_collection_takes_what_the_selector_chooses() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from springtide.server.authn import Authenticator
 from springtide.server.ca import Credentials
@@ -25,7 +25,7 @@ from springtide.server.documents import OPEN_PATHS
 from springtide.server.inprocess import warning_header
 from springtide.server.request import Request, Response, Stream, User
 from springtide.server.server import Server
-from springtide.server.status import StatusError, TooLarge
+from springtide.server.status import BadRequest, StatusError, TooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,6 +33,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
+_GOODBYE_SECONDS = 0.1
+_DRAINED_BYTES = 64 * 1024 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
 _ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
@@ -45,6 +47,7 @@ class Application:
     def __init__(self, server: Server, authenticator: Authenticator) -> None:
         self._server = server
         self._authenticator = authenticator
+        self._streams: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +55,7 @@ class Application:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             user = self._identify(scope, headers)
-            body = await _body(headers, receive)
+            body = await _body(receive)
         except StatusError as error:
             await _respond(send, Response(error.code, error.encode()), headers)
             return
@@ -63,7 +66,33 @@ class Application:
         if isinstance(answer, Response):
             await _respond(send, answer, headers)
         else:
-            await _stream(send, receive, answer)
+            await self._stream(send, receive, answer)
+
+    def end_streams(self) -> None:
+        """End every watch and followed log now, as if each had come to its end."""
+        for stream in tuple(self._streams):
+            stream.cancel()
+
+    async def _stream(self, send: Send, receive: Receive, answer: Stream) -> None:
+        """Send chunks as they come, until the stream ends, the client goes or the server stops."""
+        listed = [(b"content-type", answer.content_type.encode())]
+        _add_extra(listed, answer)
+        await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        sending = asyncio.create_task(_send_chunks(send, answer))
+        gone = asyncio.create_task(_disconnected(receive))
+        self._streams.add(sending)
+        try:
+            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._streams.discard(sending)
+            gone.cancel()
+            sending.cancel()
+            await asyncio.wait((sending, gone))
+            await answer.chunks.aclose()
+        if not sending.cancelled() and (error := sending.exception()) is not None:
+            raise error
+        await send({"type": "http.response.body", "body": b""})
 
     def _identify(self, scope: Scope, headers: dict[str, str]) -> User:
         if scope["path"] in OPEN_PATHS and "authorization" not in headers:
@@ -83,8 +112,9 @@ class HttpsServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        self._application = Application(server, authenticator)
         config = uvicorn.Config(
-            Application(server, authenticator),
+            self._application,
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -127,8 +157,12 @@ class HttpsServer:
     async def stop(self) -> None:
         """Stop listening, end streams, let requests finish."""
         self._uvicorn.should_exit = True
+        self._application.end_streams()
         if self._task is not None:
             await self._task
+        for connection in list(self._uvicorn.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
         if self._socket is not None:
             self._socket.close()
 
@@ -158,6 +192,13 @@ class _Protocol(HttpToolsProtocol):
         if certificate:
             self.scope["extensions"] = {_PEER_CERTIFICATE: certificate}
 
+    def shutdown(self) -> None:
+        """An idle client is told that the connection ends, and not waited for if it does not answer."""
+        super().shutdown()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
+
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -178,21 +219,23 @@ def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
     return extensions.get(_PEER_CERTIFICATE) if extensions else None
 
 
-async def _body(headers: dict[str, str], receive: Receive) -> bytes:
-    announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        raise _too_large()
+async def _body(receive: Receive) -> bytes:
+    """The whole body. One that is too large is taken in too, unkept, so that its sender hears the answer."""
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return body
     parts, size = [body], len(body)
-    while message.get("more_body"):
+    while message.get("more_body") and size < _DRAINED_BYTES:
         message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the connection broke off in the middle of the body")
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= MAX_BODY_BYTES:
+            parts.append(part)
+    if size > MAX_BODY_BYTES:
+        raise _too_large()
     return b"".join(parts)
 
 
@@ -200,6 +243,11 @@ def _too_large() -> TooLarge:
     return TooLarge(
         f"Request entity too large: limit is {MAX_BODY_BYTES}; split the request or shrink the object"
     )
+
+
+async def _send_chunks(send: Send, answer: Stream) -> None:
+    async for chunk in answer.chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
 async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
@@ -218,28 +266,6 @@ def _add_extra(listed: list[tuple[bytes, bytes]], answer: Response | Stream) -> 
     for name, value in answer.headers:
         listed.append((name.lower().encode(), value.encode("latin-1", "replace")))
     listed += [(b"warning", warning_header(text).encode("latin-1", "replace")) for text in answer.warnings]
-
-
-async def _stream(send: Send, receive: Receive, answer: Stream) -> None:
-    """Send chunks as they come; whoever ends first, client or stream, ends the other."""
-    listed = [(b"content-type", answer.content_type.encode())]
-    _add_extra(listed, answer)
-    await send({"type": "http.response.start", "status": answer.status, "headers": listed})
-    await send({"type": "http.response.body", "body": b"", "more_body": True})
-    writing = asyncio.current_task()
-    gone = asyncio.create_task(_disconnected(receive))
-    gone.add_done_callback(lambda task: writing.cancel() if writing and not task.cancelled() else None)
-    try:
-        async for chunk in answer.chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        gone.cancel()
-        await send({"type": "http.response.body", "body": b""})
-    except asyncio.CancelledError:
-        if not gone.done():
-            raise
-    finally:
-        gone.cancel()
-        await answer.chunks.aclose()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from springtide.server import bodies, metadata
 from springtide.server.apply import track_update
 from springtide.server.context import Context
-from springtide.server.delete import DeleteOptions, delete_record
+from springtide.server.delete import DeleteOptions, checked, delete_record
 from springtide.server.kinds import ServedKind
 from springtide.server.persist import decode, latest, persist
 from springtide.server.request import Request, Response
@@ -20,21 +22,46 @@ from springtide.server.status import BadRequest, invalid, required, success
 Json = dict[str, Any]
 
 
+class _Metadata(msgspec.Struct, frozen=True):
+    name: str = ""
+    uid: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Target(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _Binding(msgspec.Struct, frozen=True):
+    """What of a v1 Binding has an effect."""
+
+    target: _Target = _Target()
+    metadata: _Metadata = _Metadata()
+
+
+class _Eviction(msgspec.Struct, frozen=True, rename="camel"):
+    """What of a policy/v1 Eviction has an effect."""
+
+    delete_options: DeleteOptions | None = None
+
+
 async def bind(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """POST pods/{name}/binding: sets spec.nodeName once, and condition PodScheduled. Answers 201."""
-    body = bodies.parse_object(request)
-    node = (body.get("target") or {}).get("name", "")
-    if not node:
+    binding = bodies.typed(bodies.parse_object(request), _Binding)
+    if not binding.target.name:
         raise invalid("", "Binding", route.name, [required("target.name", "the node to bind to")])
     record = latest(context, kind, route.namespace, route.name)
     old = decode(record, kind)
-    _check_bindable(old, metadata.metadata_of(body), route.name, kind)
+    _check_bindable(old, binding.metadata, route.name, kind)
     new: Json = {
         **old,
-        "metadata": _bound_metadata(old["metadata"], body["metadata"]),
-        "spec": {**old["spec"], "nodeName": node},
+        "metadata": _bound_metadata(old["metadata"], binding.metadata),
+        "spec": {**old["spec"], "nodeName": binding.target.name},
         "status": _scheduled(old.get("status") or {}, context),
     }
+    if errors := metadata.validate(new, old):
+        raise invalid("", "Binding", route.name, errors)
     new["metadata"]["managedFields"] = track_update(
         old,
         new,
@@ -51,28 +78,18 @@ async def bind(context: Context, request: Request, route: Route, kind: ServedKin
 
 async def evict(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """POST pods/{name}/eviction: deletes the pod with the grace it asks for. Answers 201."""
-    body = bodies.parse_object(request)
-    options = body.get("deleteOptions") or {}
+    eviction = bodies.typed(bodies.parse_object(request), _Eviction)
+    options = checked(eviction.delete_options or DeleteOptions(), request)
     record = latest(context, kind, route.namespace, route.name)
-    await delete_record(
-        context,
-        kind,
-        record,
-        DeleteOptions(
-            grace_period_seconds=options.get("gracePeriodSeconds"),
-            uid=(options.get("preconditions") or {}).get("uid") or "",
-            dry_run=bodies.is_dry_run(request),
-        ),
-    )
+    await delete_record(context, kind, record, options)
     return Response(201, success())
 
 
-def _check_bindable(pod: Json, binding_metadata: Json, name: str, kind: ServedKind) -> None:
-    uid = binding_metadata.get("uid")
-    if uid and uid != pod["metadata"]["uid"]:
-        raise metadata.uid_conflict(kind, name, uid, pod["metadata"]["uid"])
-    if binding_metadata.get("name", name) != name:
-        raise BadRequest(f"the binding names pod {binding_metadata['name']!r}, the URL {name!r}")
+def _check_bindable(pod: Json, binding: _Metadata, name: str, kind: ServedKind) -> None:
+    if binding.uid and binding.uid != pod["metadata"]["uid"]:
+        raise metadata.uid_conflict(kind, name, binding.uid, pod["metadata"]["uid"])
+    if binding.name not in ("", name):
+        raise BadRequest(f"the binding names pod {binding.name!r}, the URL {name!r}")
     if pod["metadata"].get("deletionTimestamp"):
         raise metadata.conflict(kind, name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):
@@ -83,12 +100,12 @@ def _check_bindable(pod: Json, binding_metadata: Json, name: str, kind: ServedKi
         raise metadata.conflict(kind, name, f"pod {name} has non-empty .spec.schedulingGates")
 
 
-def _bound_metadata(pod: Json, binding: Json) -> Json:
+def _bound_metadata(pod: Json, binding: _Metadata) -> Json:
     """A scheduler may leave notes (such as devices) in the binding's labels and annotations."""
     merged = dict(pod)
-    for key in ("labels", "annotations"):
-        if binding.get(key):
-            merged[key] = {**(pod.get(key) or {}), **binding[key]}
+    for key, notes in (("labels", binding.labels), ("annotations", binding.annotations)):
+        if notes:
+            merged[key] = {**(pod.get(key) or {}), **notes}
     return merged
 
 

@@ -6,7 +6,7 @@ Called by the create, update, patch and delete verbs.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import yaml
@@ -17,6 +17,7 @@ from springtide.server.request import JSON, Request
 from springtide.server.status import BadRequest, UnsupportedMediaType
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _YAML = ("application/yaml", "application/apply-patch+yaml", "text/yaml")
 _decoder = msgspec.json.Decoder()
@@ -58,6 +59,14 @@ def parse_object(request: Request) -> Json:
     if not isinstance(body, dict):
         raise BadRequest(f"the request body must be an object, not {_json_type(body)}")
     return body
+
+
+def typed(body: Json, kind: type[T]) -> T:
+    """A small body as a typed value. Raises BadRequest naming the field of a wrong type."""
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the request body does not fit: {error}") from error
 
 
 def prune_unknown(obj: Json, kind: ServedKind, request: Request) -> list[str]:

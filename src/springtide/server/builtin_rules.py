@@ -115,7 +115,7 @@ class PriorityClassStrategy(Strategy):
         obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
     def validate(self, obj: Json) -> Sequence[FieldError]:
-        value, name = obj.get("value", 0), obj["metadata"]["name"]
+        value, name = obj.get("value", 0), obj["metadata"].get("name", "")
         if value > _HIGHEST_USER_PRIORITY and not name.startswith("system-"):
             rule = f"maximum allowed value of a user defined priority is {_HIGHEST_USER_PRIORITY}"
             return [forbidden_field("value", rule)]

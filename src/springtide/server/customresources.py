@@ -15,10 +15,12 @@ import msgspec
 from springtide.api.resources import Column
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
+from springtide.server.metadata import is_subdomain
 from springtide.server.schema import Schema
 from springtide.server.schema_rules import FieldError
-from springtide.server.status import bad_value, required, unsupported
+from springtide.server.status import bad_value, duplicate, required, unsupported
 from springtide.server.strategy import Strategy
+from springtide.server.structural import schema_errors
 
 Json = dict[str, Any]
 
@@ -46,9 +48,10 @@ class CustomResourceDefinitionStrategy(Strategy):
         spec, names = obj["spec"], obj["spec"]["names"]
         errors: list[FieldError] = []
         expected = f"{names['plural']}.{spec['group']}"
-        if obj["metadata"]["name"] != expected:
+        name = obj["metadata"].get("name", "")
+        if name != expected:
             rule = f'must be spec.names.plural+"."+spec.group: {expected}'
-            errors.append(bad_value("metadata.name", obj["metadata"]["name"], rule))
+            errors.append(bad_value("metadata.name", name, rule))
         if "." not in spec["group"]:
             errors.append(bad_value("spec.group", spec["group"], "should be a domain with at least one dot"))
         if spec["scope"] not in ("Namespaced", "Cluster"):
@@ -57,7 +60,7 @@ class CustomResourceDefinitionStrategy(Strategy):
             errors.append(
                 unsupported("spec.conversion.strategy", spec["conversion"].get("strategy"), ("None",))
             )
-        return [*errors, *_version_errors(spec["versions"])]
+        return [*errors, *_names_errors(names), *_version_errors(spec["versions"])]
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         fixed = (("group",), ("scope",), ("names", "plural"), ("names", "kind"))
@@ -160,17 +163,29 @@ def _deprecation(version: Json, spec: Json, names: Json) -> str:
     return said or f"{spec['group']}/{version['name']} {names['kind']} is deprecated"
 
 
+def _names_errors(names: Json) -> Iterator[FieldError]:
+    for key in ("plural", "singular", "kind", "listKind"):
+        if not is_subdomain(names[key].lower()) or "." in names[key]:
+            yield bad_value(f"spec.names.{key}", names[key], "must be a DNS label: letters, digits and '-'")
+
+
 def _version_errors(versions: list[Json]) -> Iterator[FieldError]:
     if sum(1 for version in versions if version["storage"]) != 1:
         stored = [version["name"] for version in versions if version["storage"]]
         yield bad_value("spec.versions", stored, "must have exactly one version marked as storage version")
+    if len({version["name"] for version in versions}) != len(versions):
+        yield duplicate("spec.versions", [version["name"] for version in versions])
     for index, version in enumerate(versions):
+        if not is_subdomain(version["name"]):
+            yield bad_value(f"spec.versions[{index}].name", version["name"], "must be a DNS label such as v1")
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         field = f"spec.versions[{index}].schema.openAPIV3Schema"
         if schema is None:
             yield required(field, "schemas are required")
-        elif schema.get("type") != "object":
+            continue
+        if schema.get("type") != "object":
             yield bad_value(f"{field}.type", schema.get("type"), "must be object at the root")
+        yield from schema_errors(schema, field)
 
 
 def _status(obj: Json, now: str, old: Json | None) -> Json:

@@ -7,7 +7,6 @@ dependents is recorded as a finalizer for the garbage collector: foregroundDelet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -24,26 +23,35 @@ from springtide.store import Record
 
 Json = dict[str, Any]
 
+_ANSWERED_WITH_OBJECT = ("pods", "services", "serviceaccounts", "persistentvolumeclaims")
+"""Kinds whose deletion answers with the object as it was last; typed clients decode nothing else."""
+_LONGEST_GRACE_SECONDS = 7 * 24 * 3600
 _POLICIES = ("Background", "Foreground", "Orphan")
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
-    """`metav1.DeleteOptions`, from the body or the query."""
+class Preconditions(msgspec.Struct, frozen=True, rename="camel"):
+    """Delete only while the object has this uid, this version."""
+
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class DeleteOptions(msgspec.Struct, frozen=True, rename="camel"):
+    """`metav1.DeleteOptions`."""
 
     grace_period_seconds: int | None = None
-    policy: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    dry_run: bool = False
+    propagation_policy: str | None = None
+    orphan_dependents: bool | None = None
+    preconditions: Preconditions | None = None
+    dry_run: tuple[str, ...] | None = None
 
 
 async def delete(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
-    """Answers 200: with a Status if the object is gone, with the object while it waits."""
+    """Answers 200: with the object while it waits, with a Status once it is gone (for most kinds)."""
     options = parse_options(request)
     record = latest(context, kind, route.namespace, route.name)
     gone, body = await delete_record(context, kind, record, options)
-    if not gone:
+    if not gone or kind.resource in _ANSWERED_WITH_OBJECT:
         return Response(200, body)
     uid = msgspec.json.decode(record.value)["metadata"]["uid"]
     return Response(200, success(name=route.name, group=kind.group, kind=kind.plural, uid=uid))
@@ -56,7 +64,7 @@ async def delete_record(
     old = decode(record, kind)
     _check(old, options, kind)
     new: Json = {**old, "metadata": {**old["metadata"]}}
-    _record_policy(new["metadata"], options.policy)
+    _record_policy(new["metadata"], options.propagation_policy or "")
     _begin(new, old, kind, options, context)
     gone = metadata.goes_away(new, kind)
     if options.dry_run or (not gone and new == old):
@@ -68,48 +76,48 @@ async def delete_record(
 
 def parse_options(request: Request) -> DeleteOptions:
     """Options of the body win over those of the query. Raises BadRequest naming the option."""
-    raw: Json = bodies.parse_object(request) if request.body else {}
-    grace = raw.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
-    policy = raw.get("propagationPolicy") or request.query.get("propagationPolicy", "")
-    if raw.get("orphanDependents", request.flag("orphanDependents")) is True:
+    body = bodies.typed(bodies.parse_object(request), DeleteOptions) if request.body else DeleteOptions()
+    return checked(body, request)
+
+
+def checked(body: DeleteOptions, request: Request) -> DeleteOptions:
+    """The options with those of the query filled in, all of them sound."""
+    policy = body.propagation_policy or request.query.get("propagationPolicy", "")
+    if body.orphan_dependents or request.flag("orphanDependents"):
         policy = "Orphan"
     if policy and policy not in _POLICIES:
         raise BadRequest(
             f"propagationPolicy: Unsupported value: {policy!r}: supported: {', '.join(_POLICIES)}"
         )
-    preconditions = raw.get("preconditions") or {}
-    if not isinstance(preconditions, dict):
-        raise BadRequest("preconditions must be an object with uid or resourceVersion")
-    return DeleteOptions(
-        _grace(grace),
-        policy,
-        preconditions.get("uid") or "",
-        preconditions.get("resourceVersion") or "",
-        bodies.is_dry_run(request) or raw.get("dryRun") == ["All"],
-    )
+    grace = body.grace_period_seconds
+    if grace is None:
+        grace = _whole(request.query.get("gracePeriodSeconds", ""))
+    if grace is not None and not 0 <= grace <= _LONGEST_GRACE_SECONDS:
+        raise BadRequest(f"gracePeriodSeconds: Invalid value: {grace}: must be 0 to {_LONGEST_GRACE_SECONDS}")
+    if bodies.is_dry_run(request):
+        body = msgspec.structs.replace(body, dry_run=("All",))
+    return msgspec.structs.replace(body, propagation_policy=policy, grace_period_seconds=grace)
 
 
-def _grace(value: object) -> int | None:
-    if value is None or value == "":
+def _whole(text: str) -> int | None:
+    if not text:
         return None
     try:
-        seconds = int(str(value))
+        return int(text)
     except ValueError:
-        raise BadRequest(f"gracePeriodSeconds: Invalid value: {value!r}: must be a whole number") from None
-    if seconds < 0:
-        raise BadRequest(f"gracePeriodSeconds: Invalid value: {seconds}: must not be negative")
-    return seconds
+        raise BadRequest(f"gracePeriodSeconds: Invalid value: {text!r}: must be a whole number") from None
 
 
 def _check(old: Json, options: DeleteOptions, kind: ServedKind) -> None:
     meta = old["metadata"]
-    if options.uid and options.uid != meta["uid"]:
-        raise metadata.uid_conflict(kind, meta["name"], options.uid, meta["uid"])
-    if options.resource_version and options.resource_version != meta["resourceVersion"]:
+    wanted = options.preconditions or Preconditions()
+    if wanted.uid and wanted.uid != meta["uid"]:
+        raise metadata.uid_conflict(kind, meta["name"], wanted.uid, meta["uid"])
+    if wanted.resource_version and wanted.resource_version != meta["resourceVersion"]:
         raise metadata.conflict(
             kind,
             meta["name"],
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
+            f"Precondition failed: ResourceVersion in precondition: {wanted.resource_version}, "
             f"ResourceVersion in object meta: {meta['resourceVersion']}",
         )
 

@@ -70,7 +70,7 @@ class PodStrategy(Strategy):
     }
 
     def default(self, obj: Json) -> None:
-        default_pod_spec(obj["spec"])
+        default_pod_spec(obj.setdefault("spec", {}))
 
     def before_create(self, obj: Json, context: Context) -> None:
         spec = obj["spec"]
