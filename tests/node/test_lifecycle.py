@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from springtide.api.core import Pod
-from springtide.api.meta import is_true
-from springtide.api.struct import decode
+from springtide.api.core import ConfigMap, Pod
+from springtide.api.meta import ObjectMeta, is_true
+from springtide.api.struct import decode, replace
+from springtide.node.cgroups import Group
 from springtide.node.lifecycle import (
     Decision,
     Ended,
@@ -31,7 +32,6 @@ from springtide.node.lifecycle import (
     with_end,
     with_start,
 )
-from springtide.node.limits import Group
 from springtide.node.podstatus import Addresses, build_status, qos_class
 from springtide.node.process import Launch, Outcome, Running, Sink
 from springtide.node.processes import Mark
@@ -172,6 +172,55 @@ async def test_pre_stop_counts_against_the_grace(tmp_path: Path) -> None:
         await asyncio.sleep(2)
         assert "default/deaf" not in scene.node.pods
         assert [command for _, command in launcher.commands] == [["hook", "8", "0"]]
+
+
+async def test_a_failing_post_start_hook_ends_the_container(tmp_path: Path) -> None:
+    async with scripted(tmp_path, ScriptedLauncher()) as scene:
+        hook = {"postStart": {"exec": {"command": ["hook", "2", "1"]}}}
+        await scene.create("pod", program("run 99 0", lifecycle=hook))
+        await asyncio.sleep(1)
+        assert (await scene.pod("pod")).status.phase == "Running"
+        await asyncio.sleep(2)
+        assert (await scene.pod("pod")).status.phase == "Failed"
+        assert await scene.events("FailedPostStartHook") == ["postStart command exited with 1: "]
+
+
+async def test_config_volumes_follow_their_config_map(tmp_path: Path) -> None:
+    async with scripted(tmp_path, ScriptedLauncher()) as scene:
+        metadata = ObjectMeta(name="settings", namespace="default")
+        made = await scene.client.create(ConfigMap(metadata=metadata, data={"a": "old", "b": "gone soon"}))
+        volumes = [{"name": "config", "configMap": {"name": "settings"}}]
+        created = await scene.create("pod", program("run 9999 0"), volumes=volumes)
+        folder = scene.settings.data_dir / "pods" / created.metadata.uid / "volumes" / "config"
+        await asyncio.sleep(1)
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "old", "b": "gone soon"}
+        await scene.client.update(replace(made, data={"a": "new"}))
+        await asyncio.sleep(70)
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "new"}
+        await scene.client.delete(ConfigMap, "settings", "default")
+        await asyncio.sleep(70)
+        assert (folder / "a").read_text() == "new"
+        assert "volumes are not refreshed" in (await scene.events("FailedMount"))[0]
+
+
+async def test_fields_without_effect_are_said_once(tmp_path: Path) -> None:
+    async with scripted(tmp_path, ScriptedLauncher()) as scene:
+        main = program(
+            "run 9999 0", tty=True, securityContext={"privileged": True, "capabilities": {"add": ["X"]}}
+        )
+        await scene.create(
+            "pod",
+            main,
+            hostPID=True,
+            volumes=[{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}],
+        )
+        note = (await scene.events("FieldsIgnored"))[0]
+        assert note == (
+            "without effect on process nodes: spec.hostPID, spec.volumes[shm].emptyDir.sizeLimit,"
+            " spec.volumes[shm].emptyDir.medium, spec.containers[main].tty,"
+            " spec.containers[main].securityContext.capabilities,"
+            " spec.containers[main].securityContext.privileged"
+        )
 
 
 async def test_sidecars_outlive_the_main_containers_and_do_not_hold_the_pod(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from springtide.api.core import Node
-from springtide.node.limits import Limits, cpu_weight, detect
+from springtide.node.cgroups import Limits, members
+from springtide.node.cgroups_v2 import cpu_weight
+from springtide.node.limits import detect
 from tests.node.scene import container, node_alone, python, shell
 
 HUNGRY = "data = bytearray(400 << 20); data[::4096] = b'x' * len(data[::4096]); print('fits')"
@@ -47,7 +49,10 @@ async def test_no_cgroup_stays_behind(tmp_path: Path) -> None:
         await scene.finished("brief")
         if cgroups is not None:
             assert f"springtide-{scene.node.node_id}" in await scene.logs("brief")
-            assert cgroups.clear() == set()
+            assert members(cgroups.folders) == set()
+            assert [path for folder in cgroups.folders for path in folder.iterdir() if path.is_dir()] == []
+    if cgroups is not None:
+        assert not any(folder.exists() for folder in cgroups.folders)
 
 
 def fake_v2(root: Path, *, controllers: str = "cpu memory pids") -> tuple[Path, Path]:
@@ -75,7 +80,7 @@ def test_version_2_beside_the_platforms_own_group(tmp_path: Path) -> None:
     assert (folder / "memory.max").read_text() == str(1 << 30)
     assert (folder / "memory.oom.group").read_text() == "1"
     assert (folder / "cpu.max").read_text() == "150000 100000"
-    assert (folder / "cpu.weight").read_text() == str(cpu_weight(500))
+    assert (folder / "cpu.weight").read_text() == str(cpu_weight(512))
     (folder / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
     assert group.oom_kills() == 2
 
@@ -89,6 +94,6 @@ def test_without_cgroups_there_are_no_limits(tmp_path: Path) -> None:
     assert detect("springtide-x", tmp_path) is None
 
 
-@pytest.mark.parametrize(("milli", "weight"), [(0, 1), (2, 1), (1000, 39), (256_000, 10_000)])
-def test_weights_as_the_kubelet_computes_them(milli: int, weight: int) -> None:
-    assert cpu_weight(milli) == weight
+@pytest.mark.parametrize(("shares", "weight"), [(0, 1), (2, 1), (1024, 39), (262_144, 10_000)])
+def test_weights_as_the_kubelet_computes_them(shares: int, weight: int) -> None:
+    assert cpu_weight(shares) == weight

@@ -11,19 +11,17 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from springtide.api.commands import Command, Emit
 from springtide.api.core import Pod
 from springtide.client import ApiError
-from springtide.node import logreader, names, restart
+from springtide.node import logsource, names, peers, restart
 from springtide.node.capabilities import Capabilities, detect
 from springtide.node.container import PROGRESS_FILE
 from springtide.node.environment import Sources
+from springtide.node.ignored import ignored_fields, ignored_images
 from springtide.node.launcher import Launcher, MachineLauncher
 from springtide.node.lifecycle import TERMINAL, Decision, Release, Situation, Start, Stop, decide
 from springtide.node.logs import LogFolder, remove_pod_logs
@@ -49,25 +47,6 @@ STEPS = 20
 """Decisions in one look at a pod; more than any pod needs."""
 
 
-class LogOptions(Protocol):
-    """Which part of a log is wanted, as the API server says it."""
-
-    @property
-    def container(self) -> str: ...
-    @property
-    def follow(self) -> bool: ...
-    @property
-    def previous(self) -> bool: ...
-    @property
-    def timestamps(self) -> bool: ...
-    @property
-    def tail_lines(self) -> int | None: ...
-    @property
-    def since_seconds(self) -> int | None: ...
-    @property
-    def limit_bytes(self) -> int | None: ...
-
-
 class ProcessNode:
     """One node of the embedded control plane, in this process."""
 
@@ -80,17 +59,18 @@ class ProcessNode:
         for folder in ("pods", "logs", "records", "checkpoints"):
             (settings.data_dir / folder).mkdir(parents=True, exist_ok=True)
         self.node_id = _node_id(settings, runtime.clock)
-        self._launcher: Launcher = launcher or MachineLauncher(self.node_id)
+        self._scripted = launcher
         self._records = Records(settings.data_dir / "records")
-        self._pods = runtime.informer(Pod, indexes={"node-peers": _peer_index})
+        self._pods = runtime.informer(Pod, indexes={peers.INDEX: peers.by_group})
         self._runs: dict[str, PodRun] = {}
+        self._finished: dict[str, Pod] = {}
+        """Pods that ended in an earlier life; their files stay as long as their objects."""
         self._restarted: set[str] = set()
         self._events: list[Command] = []
         self._stopping = False
         self._controller: Controller = runtime.controller(
             ROOM, self._reconcile, [(self._pods, self._keys)], workers=WORKERS
         )
-        self._machine_hosts = _read_machine_hosts()
         self._progress: dict[str, ProgressFile] = {}
         self._registration = Registration(runtime, settings)
         for name, reconcile in (("registration", self._register), ("progress", self._report_progress)):
@@ -98,6 +78,7 @@ class ProcessNode:
         self._begun = asyncio.Event()
         self._place: Place
         self._book: names.AddressBook
+        self._peers: peers.Peers
 
     # -- life of the node ---------------------------------------------------------------------------
 
@@ -112,7 +93,8 @@ class ProcessNode:
         async with asyncio.TaskGroup() as group:
             for run in list(self._runs.values()):
                 group.create_task(run.close(self._settings.stop_seconds))
-        self._launcher.close()
+        if self._begun.is_set():
+            self._place.launcher.close()
         with contextlib.suppress(ApiError):
             await self._registration.leave()
 
@@ -132,8 +114,10 @@ class ProcessNode:
             self._settings.address_prefix,
             distinct=capabilities.distinct_addresses,
         )
+        self._peers = peers.Peers(self._pods.cache, self._book, self._settings.name)
+        launcher = self._scripted or MachineLauncher(self.node_id, capabilities.cgroup_folders)
         self._place = Place(
-            self._settings, self._runtime.clock, capabilities, self._launcher, self._records, self.node_id
+            self._settings, self._runtime.clock, capabilities, launcher, self._records, self.node_id
         )
         self._tidy()
         log.info("process node", node=self._settings.name, missing=sorted(capabilities.notes()))
@@ -162,14 +146,19 @@ class ProcessNode:
         if run is not None and (pod is None or pod.metadata.uid != run.uid):
             await self._forget(key, run)
             run = None
+        finished = self._finished.get(key)
+        if finished is not None and (pod is None or pod.metadata.uid != finished.metadata.uid):
+            self._remove_files(self._finished.pop(key))
         if pod is None or pod.spec.node_name != self._settings.name:
             return None
-        if run is None:
-            if pod.status.phase in TERMINAL:
-                await self._release_finished(pod)
-                return None
-            run = self._adopt(key, pod)
+        if run is None and pod.status.phase in TERMINAL:
+            self._finished[key] = pod
+            if pod.metadata.deletion_timestamp is not None:
+                await self._runtime.apply(ROOM, [release(pod)])
+            return None
+        run = run or self._adopt(key, pod)
         run.pod = pod
+        await self._refresh(run)
         again_seconds = await self._advance(run)
         await self._record_events()
         return again_seconds
@@ -200,24 +189,38 @@ class ProcessNode:
                 run.stop(action.container, action.deadline)
             elif isinstance(action, Start):
                 sources = sources or await self._sources(run)
-                await run.start(action.container, sources, self._peers(run.pod))
+                await run.start(action.container, sources, self._peers.of(run.pod))
                 started = started or not run.facts[action.container].blocked
         return started
 
     def _look_again(self, run: PodRun, decision: Decision) -> float | None:
         waits = [decision.look_again_seconds] if decision.look_again_seconds is not None else []
         if decision.verdict.phase not in TERMINAL:
-            blocked = any(known.blocked for known in run.facts.values())
-            if blocked or not run.situation.prepared:
+            if run.blocked or not run.situation.prepared:
                 waits.append(RETRY_SECONDS)
+            elif run.follows_objects:
+                waits.append(max(RETRY_SECONDS, REFRESH_SECONDS - run.age_of_volumes()))
         return min(waits, default=None)
 
     async def _prepare(self, run: PodRun) -> None:
-        sources = await self._sources(run)
-        self._refresh_hosts(run.pod)
-        run.prepare(sources, self._hosts(run.pod))
+        run.prepare(await self._sources(run), self._peers.hosts(run.pod))
         if run.situation.rejected is not None:
             run.event(*run.situation.rejected, warning=True)
+        self._introduce(run.pod)
+
+    def _introduce(self, pod: Pod) -> None:
+        """Tell the running peers of a new one; one that could not start without it tries again."""
+        group = names.peer_group(pod)
+        for run in self._runs.values():
+            if run.situation.prepared and run.uid != pod.metadata.uid and names.peer_group(run.pod) == group:
+                run.set_hosts(self._peers.hosts(run.pod))
+                if run.blocked:
+                    self._controller.queue.add(run.pod.key)
+
+    async def _refresh(self, run: PodRun) -> None:
+        """Volumes made from API objects follow them, about once a minute as with a kubelet."""
+        if run.situation.prepared and run.follows_objects and run.age_of_volumes() >= REFRESH_SECONDS:
+            run.refresh(await self._sources(run))
 
     async def _sources(self, run: PodRun) -> Sources:
         return await read_sources(
@@ -266,9 +269,12 @@ class ProcessNode:
         )
 
     def _say_what_is_ignored(self, run: PodRun) -> None:
-        images = sorted({one.image for one in run.pod.spec.containers if one.image})
+        images = ignored_images(run.pod)
         if images:
             run.event("ImageIgnored", f"process nodes run no images: {', '.join(images)} is not pulled")
+        fields = ignored_fields(run.pod, private_mounts=bool(self.capabilities.namespaces))
+        if fields:
+            run.event("FieldsIgnored", f"without effect on process nodes: {', '.join(fields)}", warning=True)
         limited = any(one.resources.limits.keys() & {"cpu", "memory"} for one in run.pod.spec.containers)
         note = self.capabilities.notes().get("resource-limits")
         if limited and note:
@@ -279,17 +285,15 @@ class ProcessNode:
         await run.close()
         del self._runs[key]
         self._progress.pop(key, None)
-        metadata = run.pod.metadata
-        remove(run.folder)
-        remove_pod_logs(self._place.logs, metadata.namespace, metadata.name, run.uid)
-        self._records.remove(run.uid)
-        self._restarted.discard(run.uid)
-        self._book.release(run.uid)
+        self._remove_files(run.pod)
 
-    async def _release_finished(self, pod: Pod) -> None:
-        """A pod that ended in an earlier life: only its deletion is left to be done."""
-        if pod.metadata.deletion_timestamp is not None:
-            await self._runtime.apply(ROOM, [release(pod)])
+    def _remove_files(self, pod: Pod) -> None:
+        metadata = pod.metadata
+        remove(self._place.folder(metadata.uid))
+        remove_pod_logs(self._place.logs, metadata.namespace, metadata.name, metadata.uid)
+        self._records.remove(metadata.uid)
+        self._restarted.discard(metadata.uid)
+        self._book.release(metadata.uid)
 
     def _tidy(self) -> None:
         """Remove the files of pods that are gone."""
@@ -303,33 +307,6 @@ class ProcessNode:
         for path in self._place.logs.iterdir():
             if path.name.rpartition("_")[2] not in living:
                 shutil.rmtree(path, ignore_errors=True)
-
-    # -- names --------------------------------------------------------------------------------------
-
-    def _peers(self, pod: Pod) -> list[names.Peer]:
-        """The pods of this one's group that have an address, itself too; the newest of each name."""
-        by_name: dict[str, names.Peer] = {}
-        group = self._pods.cache.by_index("node-peers", names.peer_group(pod))
-        for peer in sorted(group, key=lambda one: one.metadata.resource_version):
-            address = peer.status.pod_ip
-            if peer.spec.node_name == self._settings.name:
-                address = self._book.assign(peer.metadata.uid)
-            if address and peer.metadata.deletion_timestamp is None:
-                by_name[names.hostname(peer)] = names.Peer(address, tuple(names.names_of(peer)))
-        own = names.Peer(self._book.assign(pod.metadata.uid), tuple(names.names_of(pod)))
-        return list((by_name | {names.hostname(pod): own}).values())
-
-    def _hosts(self, pod: Pod) -> str:
-        return names.hosts_text(pod, self._peers(pod), self._machine_hosts)
-
-    def _refresh_hosts(self, pod: Pod) -> None:
-        """Tell the running peers of a new one."""
-        group = names.peer_group(pod)
-        for run in self._runs.values():
-            if run.situation.prepared and names.peer_group(run.pod) == group:
-                run.set_hosts(self._hosts(run.pod))
-                if any(known.blocked for known in run.facts.values()):
-                    self._controller.queue.add(run.pod.key)
 
     # -- progress, events, logs ---------------------------------------------------------------------
 
@@ -356,45 +333,14 @@ class ProcessNode:
         if events:
             await self._runtime.apply(ROOM, events)
 
-    async def logs(self, namespace: str, pod: str, uid: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def logs(
+        self, namespace: str, pod: str, uid: str, options: logsource.LogOptions
+    ) -> AsyncIterator[bytes]:
         """Log text of a container, in chunks. Raises LookupError with a sentence when there is none."""
         folder = LogFolder(self._place.logs, namespace, pod, uid, options.container)
-        instances = folder.instances()
-        wanted = -2 if options.previous else -1
-        if len(instances) < -wanted:
-            kind = "previous terminated " if options.previous else ""
-            raise LookupError(f'{kind}container "{options.container}" in pod "{pod}" not found')
-        since = (
-            self._runtime.clock.now() - timedelta(seconds=options.since_seconds)
-            if options.since_seconds is not None
-            else None
-        )
-        query = logreader.LogQuery(
-            follow=options.follow,
-            tail_lines=options.tail_lines,
-            since=since,
-            timestamps=options.timestamps,
-            limit_bytes=options.limit_bytes,
-        )
         run = self._runs.get(f"{namespace}/{pod}")
-        instance = instances[wanted]
-        writer = run.writer(options.container, instance) if run is not None else None
-        async for chunk in logreader.read(folder, instance, query, writer):
+        async for chunk in logsource.serve(folder, pod, options, run, self._runtime.clock.now()):
             yield chunk
-
-
-# -- small pure parts -------------------------------------------------------------------------------
-
-
-def _read_machine_hosts() -> str:
-    try:
-        return Path("/etc/hosts").read_text()
-    except OSError:
-        return ""
-
-
-def _peer_index(pod: Pod) -> list[str]:
-    return [names.peer_group(pod)]
 
 
 def _node_id(settings: ProcessNodeSettings, clock: Clock) -> str:

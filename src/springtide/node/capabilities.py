@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from springtide.node import limits
-from springtide.node.limits import Cgroups
+from springtide.node.cgroups import Cgroups
 from springtide.node.process import Launch, Mount, StartError, start
 from springtide.node.settings import ProcessNodeSettings
 
@@ -26,6 +26,11 @@ class Capabilities:
     """`root` or `user`: how private mounts are made; empty when they cannot be."""
     cgroups: Cgroups | None = None
     distinct_addresses: bool = True
+
+    @property
+    def cgroup_folders(self) -> list[Path]:
+        """Where the groups of all containers are; empty without cgroups."""
+        return self.cgroups.folders if self.cgroups is not None else []
 
     def notes(self) -> dict[str, str]:
         """What does not hold on this machine, as annotations of the Node; empty when everything does."""

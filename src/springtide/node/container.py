@@ -18,9 +18,9 @@ from springtide.api.containers import Container
 from springtide.api.core import Pod
 from springtide.api.labels import JOBSET_NAME
 from springtide.api.meta import controller_of
-from springtide.api.quantity import milli, to_int
 from springtide.node import names
 from springtide.node.capabilities import Capabilities
+from springtide.node.cgroups import Group
 from springtide.node.environment import (
     Sources,
     Unresolvable,
@@ -28,7 +28,7 @@ from springtide.node.environment import (
     base_environment,
     container_environment,
 )
-from springtide.node.limits import Group, Limits
+from springtide.node.limits import limits_of
 from springtide.node.process import Launch, Mount
 from springtide.node.processes import CONTAINER, NODE_ID, POD_UID
 from springtide.node.settings import ProcessNodeSettings
@@ -168,16 +168,6 @@ def _require_peer(pod: Pod, variable: str, value: str, peers: Sequence[names.Pee
         return
     if not any(value in peer.names for peer in peers):
         raise Unresolvable(f"{variable}={value}: waiting for this peer to be placed on the node")
-
-
-def limits_of(container: Container) -> Limits:
-    """The container's limits in the kernel's units."""
-    limits, requests = container.resources.limits, container.resources.requests
-    return Limits(
-        memory_bytes=to_int(limits["memory"]) if "memory" in limits else None,
-        cpu_milli=milli(limits["cpu"]) if "cpu" in limits else None,
-        cpu_request_milli=milli(requests["cpu"]) if "cpu" in requests else None,
-    )
 
 
 def checkpoint_dir(data_dir: Path, pod: Pod) -> Path:

@@ -6,12 +6,14 @@ time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from springtide.node import process, processes
-from springtide.node.limits import Group
+from springtide.node import cgroups, process, processes
+from springtide.node.cgroups import Group
 from springtide.node.process import Launch, Outcome, Running, Sink
 from springtide.node.processes import NODE_ID, Mark
 
@@ -40,13 +42,15 @@ class Launcher(Protocol):
 class MachineLauncher:
     """Processes of this machine, watched over by the watchdog from the first container on."""
 
-    def __init__(self, node_id: str) -> None:
+    def __init__(self, node_id: str, cgroup_folders: Sequence[Path] = ()) -> None:
+        """`cgroup_folders` are the parents of the containers' groups, removed when all is over."""
         self._mark = Mark({NODE_ID: node_id})
+        self._cgroup_folders = cgroup_folders
         self._watchdog: process.Watchdog | None = None
 
     async def start(self, launch: Launch, out: Sink, err: Sink) -> Running:
         if self._watchdog is None:
-            self._watchdog = process.Watchdog(self._mark.entries()[0].decode())
+            self._watchdog = process.Watchdog(self._mark.entries()[0].decode(), self._cgroup_folders)
         return await process.start(launch, out, err)
 
     async def run(self, launch: Launch, timeout_seconds: float) -> Outcome:
@@ -71,3 +75,4 @@ class MachineLauncher:
         if self._watchdog is not None:
             self._watchdog.dismiss()
             self._watchdog = None
+        cgroups.remove(self._cgroup_folders)

@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from springtide.api.commands import Emit
-from springtide.api.containers import Container
+from springtide.api.containers import Container, LifecycleHandler
 from springtide.api.core import Pod
 from springtide.node import container as containers
 from springtide.node import names, probes, volumes
 from springtide.node.capabilities import Capabilities
+from springtide.node.cgroups import Group
 from springtide.node.environment import Sources, Unresolvable
 from springtide.node.launcher import Launcher
 from springtide.node.lifecycle import NEVER_STARTED, Ended, Facts, Situation, with_end, with_start
-from springtide.node.limits import Group
 from springtide.node.logs import LogFolder, LogWriter
 from springtide.node.process import Launch, Outcome, Running, StartError
 from springtide.node.processes import CONTAINER, POD_UID, Mark
@@ -32,6 +32,8 @@ from springtide.node.termination import ended_reason, termination_message
 from springtide.runtime import Clock
 
 DRAIN_SECONDS = 2.0
+HOOK_SECONDS = 86_400.0
+"""A postStart hook that runs longer than a day has failed."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class PodRun:
         self._emit = emit
         self._live: dict[str, _Live] = {}
         self._volumes: dict[str, Path] = {}
+        self._volumes_at = 0.0
         self._closing = False
         self._starting = asyncio.Lock()
         self.folder = place.folder(self.uid)
@@ -99,7 +102,7 @@ class PodRun:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "root").mkdir(exist_ok=True)
             self.set_hosts(hosts)
-            self.refresh_volumes(sources)
+            self._make_volumes(sources)
         except volumes.Unsupported as error:
             self.situation = Situation(prepared=False, rejected=("UnsupportedVolume", str(error)))
         except (volumes.Unavailable, OSError) as error:
@@ -109,9 +112,31 @@ class PodRun:
         else:
             self.situation = Situation(prepared=True)
 
-    def refresh_volumes(self, sources: Sources) -> None:
-        """Make the volumes, or bring those of ConfigMaps and Secrets up to date."""
+    def refresh(self, sources: Sources) -> None:
+        """Bring volumes up to date with their objects; what has gone missing since stays as it was."""
+        try:
+            self._make_volumes(sources)
+        except (volumes.Unavailable, volumes.Unsupported, OSError) as error:
+            self._volumes_at = self._place.clock.monotonic()
+            self.event("FailedMount", f"volumes are not refreshed: {error}", warning=True)
+
+    def _make_volumes(self, sources: Sources) -> None:
         self._volumes = volumes.prepare_volumes(self.pod, self.folder / "volumes", sources)
+        self._volumes_at = self._place.clock.monotonic()
+
+    @property
+    def follows_objects(self) -> bool:
+        """Whether a volume is made from API objects, which may change."""
+        return any(volumes.is_from_objects(volume) for volume in self.pod.spec.volumes)
+
+    def age_of_volumes(self) -> float:
+        """Seconds since the volumes were made or refreshed."""
+        return self._place.clock.monotonic() - self._volumes_at
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a container waits for something it is made from."""
+        return any(known.blocked for known in self.facts.values())
 
     def set_hosts(self, text: str) -> None:
         """The pod's hosts file; running containers see the change."""
@@ -186,6 +211,9 @@ class PodRun:
         live.tasks.append(asyncio.create_task(self._await_end(live), name=f"container-{name}"))
         if container.startup_probe or container.readiness_probe or container.liveness_probe:
             live.tasks.append(asyncio.create_task(probes.watch(self._target(live)), name=f"probes-{name}"))
+        if container.lifecycle is not None and container.lifecycle.post_start is not None:
+            hook = self._post_start(live, container.lifecycle.post_start)
+            live.tasks.append(asyncio.create_task(hook, name=f"hook-{name}"))
         self.event("Started", f"Container {name} started as process {live.process.pid}")
 
     async def _await_end(self, live: _Live) -> None:
@@ -232,8 +260,9 @@ class PodRun:
             self.event("Killing", f"Stopping container {name}")
 
     async def _stop(self, live: _Live, deadline: datetime, *, hook: bool) -> None:
-        if hook:
-            await self._pre_stop(live, deadline)
+        if hook and live.container.lifecycle is not None:
+            left = self._left_seconds(deadline)
+            await self._hook(live, "preStop", live.container.lifecycle.pre_stop, left)
         live.process.signal(_stop_signal(live.container))
         try:
             await asyncio.wait_for(live.ended.wait(), max(0.0, self._left_seconds(deadline)))
@@ -241,29 +270,32 @@ class PodRun:
             live.process.signal(signal.SIGKILL)
             await live.ended.wait()
 
-    async def _pre_stop(self, live: _Live, deadline: datetime) -> None:
-        lifecycle = live.container.lifecycle
-        hook = lifecycle.pre_stop if lifecycle is not None else None
-        left = self._left_seconds(deadline)
-        if hook is None or left <= 0:
-            return
-        if hook.sleep is not None:
-            await _first(live.ended.wait(), asyncio.sleep(min(left, hook.sleep.seconds)))
-        elif hook.exec is not None:
-            try:
-                outcome = await self._execute(live, hook.exec.command, left)
-            except StartError as error:
-                self.event("FailedPreStopHook", str(error), warning=True)
-                return
-            if outcome.code != 0:
-                why = "did not end in time" if outcome.timed_out else f"exited with {outcome.code}"
-                self.event(
-                    "FailedPreStopHook",
-                    f"preStop command {why}: {outcome.output.strip()[:200]}",
-                    warning=True,
-                )
-        else:
-            self.event("FailedPreStopHook", "process nodes run preStop exec and sleep only", warning=True)
+    async def _post_start(self, live: _Live, handler: LifecycleHandler) -> None:
+        """Runs beside the program; if it fails the container is ended, as by a probe."""
+        if not await self._hook(live, "postStart", handler, HOOK_SECONDS):
+            self._update(live, unhealthy="postStart hook failed")
+
+    async def _hook(self, live: _Live, name: str, handler: LifecycleHandler | None, seconds: float) -> bool:
+        """Run a lifecycle hook within this time; whether it succeeded, as kinds not done here do."""
+        if handler is None or seconds <= 0:
+            return True
+        if handler.sleep is not None:
+            await _first(live.ended.wait(), asyncio.sleep(min(seconds, handler.sleep.seconds)))
+        if handler.exec is None:
+            return True
+        why = await self._failure_of(live, handler.exec.command, seconds)
+        if why:
+            self.event(f"Failed{name[0].upper()}{name[1:]}Hook", f"{name} command {why}", warning=True)
+        return not why
+
+    async def _failure_of(self, live: _Live, command: list[str], seconds: float) -> str:
+        try:
+            outcome = await self._execute(live, command, seconds)
+        except StartError as error:
+            return str(error)
+        if outcome.timed_out:
+            return "did not end in time"
+        return f"exited with {outcome.code}: {outcome.output.strip()[:200]}" if outcome.code else ""
 
     def _left_seconds(self, deadline: datetime) -> float:
         return (deadline - self._place.clock.now()).total_seconds()
@@ -282,32 +314,31 @@ class PodRun:
     # -- probes and commands ------------------------------------------------------------------------
 
     def _target(self, live: _Live) -> probes.Target:
-        name = live.container.name
-
-        def update(**changes: object) -> None:
-            known = self.facts[name]
-            if known.running and known.instance == live.instance:
-                changed = replace(known, **changes)  # type: ignore[arg-type]
-                if changed != known:
-                    self.facts[name] = changed
-                    self._wake()
-
         def on_started() -> None:
-            update(started=True, ready=live.container.readiness_probe is None)
+            self._update(live, started=True, ready=live.container.readiness_probe is None)
 
         def on_ready(ready: bool, why: str) -> None:
             if not ready:
                 self.event("Unhealthy", why, warning=True)
-            update(ready=ready)
+            self._update(live, ready=ready)
 
         def on_unhealthy(why: str) -> None:
             self.event("Unhealthy", why, warning=True)
-            update(unhealthy=why)
+            self._update(live, unhealthy=why)
 
         async def execute(command: list[str], timeout: float) -> Outcome:
             return await self._execute(live, command, timeout)
 
         return probes.Target(live.container, self.address, execute, on_started, on_ready, on_unhealthy)
+
+    def _update(self, live: _Live, **changes: bool | str) -> None:
+        """Something was observed of an instance; what comes after its end does not count."""
+        name = live.container.name
+        known = self.facts[name]
+        if known.running and known.instance == live.instance:
+            self.facts[name] = replace(known, **changes)  # type: ignore[arg-type]
+            if self.facts[name] != known:
+                self._wake()
 
     async def _execute(self, live: _Live, command: list[str], timeout: float) -> Outcome:
         """Run a command beside the container's program: same environment, mounts and limits."""

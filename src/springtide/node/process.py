@@ -268,10 +268,10 @@ async def run(launch: Launch, timeout_seconds: float) -> Outcome:
 class Watchdog:
     """A small process that ends everything carrying the mark when this process dies (see `watchdog.py`)."""
 
-    def __init__(self, mark: str) -> None:
-        """`mark` is `NAME=value`, an entry of the environment."""
+    def __init__(self, mark: str, cgroup_folders: Sequence[Path] = ()) -> None:
+        """`mark` is `NAME=value`, an entry of the environment; the folders are removed at the end."""
         self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WATCHDOG), mark],
+            [sys.executable, "-I", "-S", str(WATCHDOG), mark, *map(str, cgroup_folders)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from springtide.node import cgroups
 from springtide.node.capabilities import Capabilities
 from springtide.node.processes import NODE_ID, Mark, descendants, end_all, marked, start_time
 
@@ -75,7 +76,7 @@ async def recover(records: Records, node_id: str, capabilities: Capabilities) ->
 
     def orphans() -> set[int]:
         known = {one.pid for uid in uids for one in records.read(uid) if still_running(one)}
-        grouped = capabilities.cgroups.clear() if capabilities.cgroups is not None else set()
+        grouped = cgroups.members(capabilities.cgroup_folders)
         return known | descendants(known) | marked(mark) | grouped
 
     first = orphans()
@@ -84,4 +85,5 @@ async def recover(records: Records, node_id: str, capabilities: Capabilities) ->
         left = await end_all(orphans)
         if left:
             log.error("processes cannot be ended", pids=sorted(left))
+    cgroups.remove(capabilities.cgroup_folders)
     return uids

@@ -81,6 +81,12 @@ def _prepare(pod: Pod, volume: Volume, path: Path, sources: Sources) -> Path:
     return path
 
 
+def is_from_objects(volume: Volume) -> bool:
+    """Whether the volume shows API objects, which may change while the pod runs."""
+    sources = (volume.config_map, volume.secret, volume.downward_api, volume.projected)
+    return any(source is not None for source in sources)
+
+
 def _files(pod: Pod, volume: Volume, sources: Sources) -> Files:
     if volume.config_map is not None:
         return _config_map(volume.config_map, volume.config_map.default_mode, pod, sources)

@@ -6,8 +6,9 @@ parents. The kernel already ends the containers' first processes (see `shim.py`)
 Linux only. Imports nothing of Springtide.
 """
 # Importing pathlib would be most of the start time.
-# ruff: noqa: PTH123, PTH208
+# ruff: noqa: PTH106, PTH123, PTH208
 
+import contextlib
 import os
 import signal
 import sys
@@ -28,8 +29,10 @@ def main() -> None:
     for _ in range(GIVE_UP_SCANS):
         quiet = 0 if kill_marked(mark) else quiet + 1
         if quiet == QUIET_SCANS:
-            return
+            break
         time.sleep(PAUSE_SECONDS)
+    for folder in sys.argv[2:]:
+        remove_groups(folder)
 
 
 def kill_marked(mark: bytes) -> int:
@@ -47,6 +50,15 @@ def kill_marked(mark: bytes) -> int:
         except OSError:  # gone, or another user's
             continue
     return count
+
+
+def remove_groups(folder: str) -> None:
+    """Remove the containers' cgroups, which are empty now, and their parent."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                os.rmdir(f"{folder}/{name}")
+        os.rmdir(folder)
 
 
 if __name__ == "__main__":
