@@ -23,7 +23,9 @@ def measure(first: bool, data_dir: Path) -> dict[str, float]:
     """One start on `data_dir`: seconds until `up --detach` returns ready, resident MB after idling."""
     place = ["--data-dir", str(data_dir)]
     begin = time.perf_counter()
-    subprocess.run([*SPRINGTIDE, "up", "--detach", "--port", "0", *place], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*SPRINGTIDE, "up", "--detach", "--port", "0", *place], check=True, stdout=subprocess.DEVNULL
+    )
     ready_seconds = time.perf_counter() - begin
     time.sleep(IDLE_SECONDS)
     status = json.loads(subprocess.check_output([*SPRINGTIDE, "status", *place, "-o", "json"], text=True))
@@ -34,7 +36,12 @@ def measure(first: bool, data_dir: Path) -> dict[str, float]:
     cpu_after = process.cpu_times()
     idle_cpu = (cpu_after.user + cpu_after.system - cpu_before.user - cpu_before.system) / IDLE_SECONDS
     subprocess.run([*SPRINGTIDE, "down", *place], check=True, stdout=subprocess.DEVNULL)
-    return {"ready_seconds": ready_seconds, "resident_mb": memory / 1e6, "idle_cpu": idle_cpu, "first": float(first)}
+    return {
+        "ready_seconds": ready_seconds,
+        "resident_mb": memory / 1e6,
+        "idle_cpu": idle_cpu,
+        "first": float(first),
+    }
 
 
 def main() -> None:

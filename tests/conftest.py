@@ -19,10 +19,7 @@ settings.load_profile("springtide")
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    arguments: dict[str, Any] = {
-        name: pyfuncitem.funcargs[name]
-        for name in pyfuncitem._fixtureinfo.argnames
-    }
+    arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     main = pyfuncitem.obj(**arguments)
     if pyfuncitem.get_closest_marker("realtime"):
         asyncio.run(main)

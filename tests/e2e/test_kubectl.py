@@ -175,11 +175,16 @@ spec:
 
 def test_a_kind_made_at_run_time_is_served_at_once(platform: Platform) -> None:
     assert platform.kubectl("apply", "-f", "-", stdin=CRD).code == 0
-    waited = platform.kubectl("wait", "--for=condition=Established", "crd/kites.toys.example.com", "--timeout=10s")
+    waited = platform.kubectl(
+        "wait", "--for=condition=Established", "crd/kites.toys.example.com", "--timeout=10s"
+    )
     assert waited.code == 0, waited.text
     kite = "apiVersion: toys.example.com/v1\nkind: Kite\nmetadata: {name: red}\nspec: {metres: %s}\n"
     assert platform.kubectl("apply", "-f", "-", stdin=kite % 12).code == 0
-    assert platform.kubectl("get", "kt").out.split()[-3:-1] == ["red", "12"] or "12" in platform.kubectl("get", "kt").out
+    assert (
+        platform.kubectl("get", "kt").out.split()[-3:-1] == ["red", "12"]
+        or "12" in platform.kubectl("get", "kt").out
+    )
     refused = platform.kubectl("apply", "-f", "-", stdin=kite % 0)
     assert refused.code == 1
     assert "spec.metres" in refused.err

@@ -35,7 +35,9 @@ def test_nodes_and_pods_are_listed_as_typed_objects(api: client.ApiClient) -> No
     core = client.CoreV1Api(api)
     nodes = core.list_node().items
     assert len(nodes) == 1
-    assert any(condition.type == "Ready" and condition.status == "True" for condition in nodes[0].status.conditions)
+    assert any(
+        condition.type == "Ready" and condition.status == "True" for condition in nodes[0].status.conditions
+    )
     assert core.list_pod_for_all_namespaces(limit=1).metadata.resource_version
 
 

@@ -40,8 +40,21 @@ class FaultSettings:
     """A watch chunk comes up to `delay_seconds_max` late."""
     delay_seconds_max: float = 3.0
 
+    @staticmethod
+    def of_seed(seed: int) -> FaultSettings:
+        """All faults together; the seed also says after how many writes the controllers die, 1 to 20."""
+        return FaultSettings(
+            crash_every_writes=seed % 20 + 1,
+            conflict=0.03,
+            server_error=0.03,
+            lost_answer=0.03,
+            stale_list=0.3,
+            drop_event=0.03,
+            delay_event=0.2,
+        )
 
-CALM = FaultSettings()
+
+NO_FAULTS = FaultSettings()
 
 
 @dataclass
@@ -140,7 +153,14 @@ class FaultyTransport:
 
 
 def _refusal(code: int, reason: str, message: str) -> Response:
-    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message}
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+    }
     return Response(status=code, headers={"content-type": "application/json"}, body=msgspec.json.encode(body))
 
 

@@ -1,7 +1,7 @@
 """What must always be true, checked at every committed write (architecture, "What must always be true").
 
-`Ledger.observe` is fed every revision of the store in order, so no state in between escapes it. A violation is
-recorded with the virtual time and the object that made it, never raised into the code under test.
+`Ledger.observe` is fed every revision of the store in order, so no state in between escapes it. A violation
+is recorded with the virtual time and what was seen, never raised into the code under test.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from typing import Any, TypeVar
 
 from springtide.api.core import Node, Pod
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.kueue import ClusterQueue, Workload
 from springtide.api.labels import ATTEMPT, JOB_COMPLETION_INDEX, PODSET, WORKLOAD
 from springtide.api.meta import Object, find_condition, is_true
 from springtide.api.quantity import parse
+from springtide.api.springtide import Action, Diagnosis
 from springtide.api.trainer import TrainJob
+
+T = TypeVar("T", bound=Object)
 
 GANG_GRACE_SECONDS = 90.0
 """How long a gang may run in part while a fault is being handled (node lease 40 s, grace period, retries)."""
@@ -37,12 +41,7 @@ class Ledger:
 
     restart_budget: int
     violations: list[Violation] = field(default_factory=list)
-    nodes: dict[str, Node] = field(default_factory=dict)
-    pods: dict[str, Pod] = field(default_factory=dict)
-    workloads: dict[str, Workload] = field(default_factory=dict)
-    jobs: dict[str, TrainJob] = field(default_factory=dict)
-    cluster_queues: dict[str, ClusterQueue] = field(default_factory=dict)
-    local_queues: dict[str, LocalQueue] = field(default_factory=dict)
+    _shelves: dict[type[Object], dict[str, Any]] = field(default_factory=dict)
     revisions: int = 0
     written: list[str] = field(default_factory=list)
     """Kind and key of every revision but heartbeats, in order."""
@@ -53,9 +52,7 @@ class Ledger:
         self.revisions += 1
         if value.kind != "Lease":
             self.written.append(f"{value.kind} {value.key}")
-        shelf = self._shelf(value)
-        if shelf is None:
-            return
+        shelf = self.of(type(value))
         before = shelf.get(value.key)
         if deleted:
             shelf.pop(value.key, None)
@@ -66,18 +63,20 @@ class Ledger:
             self._check_incarnations(value, now)
         if isinstance(value, Workload) and not deleted:
             self._check_workload(before if isinstance(before, Workload) else None, value, now)
+        if isinstance(value, Diagnosis) and not deleted:
+            self._check_budget(value, now)
         if isinstance(value, TrainJob) and isinstance(before, TrainJob) and not deleted:
             self._check_terminal(before, value, now)
 
     def check_gangs(self, now: datetime) -> None:
         """Called on a timer: a gang that has been partly running for too long."""
         running: dict[str, int] = defaultdict(int)
-        for pod in self.pods.values():
+        for pod in self.of(Pod).values():
             workload = pod.metadata.labels.get(WORKLOAD)
-            if workload and pod.status is not None and pod.status.phase == "Running":
+            if workload and pod.status.phase == "Running":
                 running[f"{pod.metadata.namespace}/{workload}"] += 1
-        for key, workload in self.workloads.items():
-            size = sum(pod_set.count for pod_set in workload.spec.pod_sets)
+        for key, gang in self.of(Workload).items():
+            size = sum(pod_set.count for pod_set in gang.spec.pod_sets)
             done = self._finished_pods(key)
             partial = 0 < running[key] < size - done
             if not partial:
@@ -85,37 +84,32 @@ class Ledger:
                 continue
             since = self._partial_since.setdefault(key, now)
             if (now - since).total_seconds() > GANG_GRACE_SECONDS:
-                self._record("a gang runs whole or not at all", now, f"{key}: {running[key]} of {size} since {since}")
+                self._record(
+                    "a gang runs whole or not at all", now, f"{key}: {running[key]} of {size} since {since}"
+                )
                 self._partial_since[key] = now
 
     def _finished_pods(self, workload_key: str) -> int:
         return sum(
             1
-            for pod in self.pods.values()
-            if f"{pod.metadata.namespace}/{pod.metadata.labels.get(WORKLOAD)}" == workload_key and _terminal(pod)
+            for pod in self.of(Pod).values()
+            if f"{pod.metadata.namespace}/{pod.metadata.labels.get(WORKLOAD)}" == workload_key
+            and _terminal(pod)
         )
 
-    def _shelf(self, value: Object) -> dict[str, Object] | None:
-        shelves: list[tuple[type[Object], dict[str, Object]]] = [
-            (Node, self.nodes),  # type: ignore[list-item]
-            (Pod, self.pods),  # type: ignore[list-item]
-            (Workload, self.workloads),  # type: ignore[list-item]
-            (TrainJob, self.jobs),  # type: ignore[list-item]
-            (ClusterQueue, self.cluster_queues),  # type: ignore[list-item]
-            (LocalQueue, self.local_queues),  # type: ignore[list-item]
-        ]
-        return next((shelf for kind, shelf in shelves if isinstance(value, kind)), None)
+    def of(self, kind: type[T]) -> dict[str, T]:
+        """All objects of a kind as committed, by key."""
+        return self._shelves.setdefault(kind, {})
 
     def _check_node(self, name: str, now: datetime) -> None:
-        node = self.nodes.get(name)
-        if node is None or node.status is None:
+        node = self.of(Node).get(name)
+        if node is None:
             return
         used: dict[str, Fraction] = defaultdict(Fraction)
-        for pod in self.pods.values():
+        for pod in self.of(Pod).values():
             if pod.spec.node_name == name and not _terminal(pod):
                 for container in pod.spec.containers:
-                    requests = container.resources.requests if container.resources is not None else {}
-                    for resource, quantity in requests.items():
+                    for resource, quantity in container.resources.requests.items():
                         used[resource] += Fraction(parse(quantity))
         for resource, amount in used.items():
             room = Fraction(parse(node.status.allocatable.get(resource, "0")))
@@ -128,10 +122,13 @@ class Ledger:
             return
         live = [
             other
-            for other in self.pods.values()
+            for other in self.of(Pod).values()
             if not _terminal(other)
             and other.metadata.namespace == pod.metadata.namespace
-            and all(other.metadata.labels.get(key) == labels.get(key) for key in (WORKLOAD, PODSET, JOB_COMPLETION_INDEX))
+            and all(
+                other.metadata.labels.get(key) == labels.get(key)
+                for key in (WORKLOAD, PODSET, JOB_COMPLETION_INDEX)
+            )
         ]
         if len(live) > 1:
             names = ", ".join(f"{p.metadata.name} (attempt {p.metadata.labels.get(ATTEMPT)})" for p in live)
@@ -139,25 +136,33 @@ class Ledger:
 
     def _check_workload(self, before: Workload | None, workload: Workload, now: datetime) -> None:
         status = workload.status
-        if status is None:
-            return
-        if before is not None and before.status is not None and is_true(before.status.conditions, "Finished"):
-            if not is_true(status.conditions, "Finished"):
-                self._record("what is finished stays finished", now, workload.key)
-        state = status.requeue_state
-        if state is not None and (state.count or 0) > self.restart_budget:
-            self._record("restart budgets hold", now, f"{workload.key}: attempt {state.count}")
+        was_finished = before is not None and is_true(before.status.conditions, "Finished")
+        if was_finished and not is_true(status.conditions, "Finished"):
+            self._record("what is finished stays finished", now, workload.key)
         if status.admission is not None:
             self._check_quota(status.admission.cluster_queue, now)
 
+    def _check_budget(self, diagnosis: Diagnosis, now: datetime) -> None:
+        restarts = [
+            other
+            for other in self.of(Diagnosis).values()
+            if other.metadata.namespace == diagnosis.metadata.namespace
+            and other.spec.workload == diagnosis.spec.workload
+            and other.metadata.owner_references == diagnosis.metadata.owner_references
+            and other.spec.action != Action.FAIL_FAST
+        ]
+        if len(restarts) > self.restart_budget:
+            detail = f"{diagnosis.metadata.namespace}/{diagnosis.spec.workload}: {len(restarts)} restarts"
+            self._record("restart budgets hold", now, detail)
+
     def _check_quota(self, queue_name: str, now: datetime) -> None:
-        queue = self.cluster_queues.get(queue_name)
+        queue = self.of(ClusterQueue).get(queue_name)
         if queue is None:
             return
         used: dict[str, Fraction] = defaultdict(Fraction)
-        for workload in self.workloads.values():
+        for workload in self.of(Workload).values():
             status = workload.status
-            if status is None or status.admission is None or is_true(status.conditions, "Finished"):
+            if status.admission is None or is_true(status.conditions, "Finished"):
                 continue
             if status.admission.cluster_queue != queue_name:
                 continue
@@ -174,11 +179,11 @@ class Ledger:
                 self._record("quota holds", now, f"{queue_name}: {resource} {used[resource]} of {limit}")
 
     def _check_terminal(self, before: TrainJob, after: TrainJob, now: datetime) -> None:
-        if before.metadata.uid != after.metadata.uid or before.status is None:
+        if before.metadata.uid != after.metadata.uid:
             return
         for type_ in ("Complete", "Failed"):
             if is_true(before.status.conditions, type_):
-                found = find_condition(after.status.conditions if after.status is not None else [], type_)
+                found = find_condition(after.status.conditions, type_)
                 if found is None or found.status != "True":
                     self._record("what is finished stays finished", now, f"{after.key}: {type_}")
 
@@ -187,9 +192,9 @@ class Ledger:
 
 
 def _terminal(pod: Pod) -> bool:
-    return pod.status is not None and pod.status.phase in ("Succeeded", "Failed")
+    return pod.status.phase in ("Succeeded", "Failed")
 
 
 def terminal(job: TrainJob) -> bool:
     """Whether a TrainJob has ended, one way or the other."""
-    return job.status is not None and (is_true(job.status.conditions, "Complete") or is_true(job.status.conditions, "Failed"))
+    return is_true(job.status.conditions, "Complete") or is_true(job.status.conditions, "Failed")

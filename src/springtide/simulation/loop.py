@@ -39,7 +39,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class _Future(asyncio.Future[Any]):
-    """Hashes by its number instead of its address, so that sets of futures have the same order in every run."""
+    """Hashes by its number instead of its address, so that sets of futures have one order in every run."""
 
     number: int
 
@@ -82,7 +82,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, loop: asyncio.AbstractEventLoop, work: Any, *, context: contextvars.Context | None = None
     ) -> asyncio.Task[Any]:
         task = _Task.__new__(_Task)
-        task.number = next(self._numbers)  # the constructor already puts the task into asyncio's set of all tasks
+        task.number = next(
+            self._numbers
+        )  # the constructor already puts the task into asyncio's set of all tasks
         task.__init__(work, loop=loop, context=context)  # type: ignore[misc]
         return task
 

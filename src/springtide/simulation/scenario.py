@@ -17,7 +17,7 @@ EXIT_CODE = "simulation.springtide.dev/exit-code"
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens `at` virtual seconds: submit, delete, suspend, resume, kill_node, restore_node."""
+    """What happens `at` virtual seconds: submit, delete, suspend, resume, kill_node, restore_node."""
 
     at: float
     action: str
@@ -43,7 +43,10 @@ class Scenario:
 def draw(seed: int) -> Scenario:
     """A small cluster under pressure: more work than room, some of it broken, some nodes dying."""
     chances = random.Random(seed)
-    nodes = {f"node-{index}": {"cpu": str(chances.choice([4, 8])), "memory": "16Gi", "pods": "20"} for index in range(5)}
+    nodes = {
+        f"node-{index}": {"cpu": str(chances.choice([4, 8])), "memory": "16Gi", "pods": "20"}
+        for index in range(5)
+    }
     jobs: dict[str, Json] = {}
     events: list[Event] = []
     failing: set[str] = set()

@@ -27,7 +27,13 @@ from springtide.node import SimulatedNodes
 from springtide.runtime import LoopClock, Runtime, configure_logging
 from springtide.server import InProcessTransport, Server
 from springtide.simulation import loop
-from springtide.simulation.faults import CALM, ControllersCrashed, FaultCounts, FaultSettings, FaultyTransport
+from springtide.simulation.faults import (
+    NO_FAULTS,
+    ControllersCrashed,
+    FaultCounts,
+    FaultSettings,
+    FaultyTransport,
+)
 from springtide.simulation.invariants import Ledger, Violation, terminal
 from springtide.simulation.scenario import Event, Scenario, draw
 from springtide.store import MemoryLog, Record, Store
@@ -69,7 +75,11 @@ class Report:
 
 
 def simulate(
-    seed: int, settings: FaultSettings = CALM, scenario: Scenario | None = None, *, log_level: str = "error"
+    seed: int,
+    settings: FaultSettings = NO_FAULTS,
+    scenario: Scenario | None = None,
+    *,
+    log_level: str = "error",
 ) -> Report:
     """Play one run to its end. The same arguments give the same report."""
     configure_logging(level=log_level)
@@ -107,9 +117,9 @@ class World:
                 await self._sleep_until(event.at)
                 await self._happen(event, user)
             await self._sleep_until(self._scenario.calm_at)
-            self._settings = self._transport.settings = CALM
+            self._settings = self._transport.settings = NO_FAULTS
             await self._expect_all_to_end(user)
-            await self._expect_quiet(store)
+            await self._expect_quiet()
             for task in background:
                 task.cancel()
         await store.close()
@@ -122,7 +132,9 @@ class World:
 
     async def _run_nodes(self) -> None:
         runtime = Runtime(Client(self._inner).with_manager("node"), self._clock)
-        self._nodes = SimulatedNodes(runtime, [_node(name, room) for name, room in self._scenario.nodes.items()])
+        self._nodes = SimulatedNodes(
+            runtime, [_node(name, room) for name, room in self._scenario.nodes.items()]
+        )
         await runtime.run()
 
     async def _keep_controllers_running(self) -> None:
@@ -195,9 +207,11 @@ class World:
             self._report.jobs[name] = outcome = _outcome(jobs[name])
             expected = "Failed" if name in self._scenario.failing else "Complete"
             if outcome not in (expected, "open"):
-                self._break("a job ends as its program did", f"{name}: {outcome}, not {expected}: {_why(jobs[name])}")
+                self._break(
+                    "a job ends as its program did", f"{name}: {outcome}, not {expected}: {_why(jobs[name])}"
+                )
 
-    async def _expect_quiet(self, store: Store) -> None:
+    async def _expect_quiet(self) -> None:
         """Restart the controllers over the finished world: they must find nothing to write."""
         await asyncio.sleep(QUIET_SECONDS)
         before = len(self._noise)
@@ -232,14 +246,18 @@ def _raise_unless_crashed(controllers: asyncio.Task[None]) -> None:
 
 
 def _node(name: str, room: dict[str, Any]) -> Node:
-    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(capacity=dict(room), allocatable=dict(room)))
+    return Node(
+        metadata=ObjectMeta(name=name), status=NodeStatus(capacity=dict(room), allocatable=dict(room))
+    )
 
 
 def _outcome(job: TrainJob) -> str:
-    conditions = job.status.conditions if job.status is not None else []
-    return next((c.type for c in conditions if c.type in ("Complete", "Failed") and c.status == "True"), "open")
+    conditions = job.status.conditions
+    return next(
+        (c.type for c in conditions if c.type in ("Complete", "Failed") and c.status == "True"), "open"
+    )
 
 
 def _why(job: TrainJob) -> str:
-    conditions = job.status.conditions if job.status is not None else []
+    conditions = job.status.conditions
     return "; ".join(c.message for c in conditions if c.status == "True")

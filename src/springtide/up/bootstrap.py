@@ -1,7 +1,7 @@
 """The objects a new platform starts with: namespaces, CRDs, runtimes, the default queue.
 
-Written through the ordinary client at every start. CRDs follow the program's version; everything else is created
-only where it is missing, so that an administrator's edits stay.
+Written through the ordinary client at every start. CRDs follow the program's version; everything else is
+created only where it is missing, so that an administrator's edits stay.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def _priority_classes() -> tuple[PriorityClass, ...]:
 
 def _queues() -> tuple[Object, ...]:
     return (
-        ClusterQueue(metadata=ObjectMeta(name=DEFAULT_QUEUE), spec=ClusterQueueSpec(namespace_selector=LabelSelector())),
+        ClusterQueue(
+            metadata=ObjectMeta(name=DEFAULT_QUEUE), spec=ClusterQueueSpec(namespace_selector=LabelSelector())
+        ),
         LocalQueue(
             metadata=ObjectMeta(name=DEFAULT_QUEUE, namespace="default"),
             spec=LocalQueueSpec(cluster_queue=DEFAULT_QUEUE),

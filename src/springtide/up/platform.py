@@ -1,7 +1,7 @@
-"""The composition root: wires store, server, controllers and node into one process. Called by `springtide up`.
+"""The composition root: wires store, server, controllers and node into one process, for `springtide up`.
 
-Reads top to bottom in the order things start: the data folder is opened and locked, the API answers, the first
-objects are there, the caches are warm, the node is Ready. Stopping goes the other way round.
+Reads top to bottom in the order things start: the data folder is opened and locked, the API answers, the
+first objects are there, the caches are warm, the node is Ready. Stopping goes the other way round.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def _nodes(runtime: Runtime, settings: UpSettings) -> _Nodes:
         return SimulatedNodes(runtime, load_nodes(settings.simulate))
     name = platform.node().lower() or "localhost"
     return ProcessNode(
-        runtime, ProcessNodeSettings(name=name, data_dir=settings.data_dir / "node", working_dir=settings.workdir)
+        runtime,
+        ProcessNodeSettings(name=name, data_dir=settings.data_dir / "node", working_dir=settings.workdir),
     )
 
 

@@ -17,7 +17,7 @@ class UpSettings:
     """Database, certificates, logs, volumes, checkpoints. Created if missing; one platform a folder."""
     port: int = DEFAULT_PORT
     kubeconfig: Path | None = None
-    """A kubeconfig to merge the platform's context into, beside `<data_dir>/kubeconfig`; None: only that one."""
+    """A kubeconfig to merge the context into, beside `<data_dir>/kubeconfig`; None: only that one."""
     simulate: Path | None = None
     """A YAML file of simulated nodes; None: one process node, which is this machine."""
     workdir: Path = field(default_factory=Path.cwd)
