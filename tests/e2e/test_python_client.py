@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kubernetes import client, config, watch
+from kubernetes import client, config
+from kubernetes import watch as untyped_watch
 
 from tests.e2e.platforms import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("python-client")]
+
+watch: Any = untyped_watch
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 
@@ -32,7 +35,7 @@ def api(platform: Platform) -> client.ApiClient:
 
 
 def test_nodes_and_pods_are_listed_as_typed_objects(api: client.ApiClient) -> None:
-    core = client.CoreV1Api(api)
+    core: Any = client.CoreV1Api(api)
     nodes = core.list_node().items
     assert len(nodes) == 1
     assert any(
@@ -42,7 +45,7 @@ def test_nodes_and_pods_are_listed_as_typed_objects(api: client.ApiClient) -> No
 
 
 def test_a_job_is_created_watched_patched_and_deleted(api: client.ApiClient) -> None:
-    objects = client.CustomObjectsApi(api)
+    objects: Any = client.CustomObjectsApi(api)
     place = {"group": GROUP, "version": VERSION, "namespace": "default", "plural": "trainjobs"}
     made = objects.create_namespaced_custom_object(body=job("official", "sleep 0.3"), **place)
     seen: list[str] = []
@@ -72,7 +75,7 @@ def test_a_job_is_created_watched_patched_and_deleted(api: client.ApiClient) -> 
 
 
 def test_a_configmap_goes_through_all_verbs(api: client.ApiClient) -> None:
-    core = client.CoreV1Api(api)
+    core: Any = client.CoreV1Api(api)
     body = client.V1ConfigMap(metadata=client.V1ObjectMeta(name="typed"), data={"a": "1"})
     made = core.create_namespaced_config_map("default", body)
     made.data["b"] = "2"

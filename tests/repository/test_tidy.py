@@ -20,6 +20,8 @@ FUNCTION_LINES_MAX = 70
 
 CLOCK_ROOMS = ("runtime/clock.py", "simulation/", "cli/")
 """Where the wall clock may be read: the clock itself, the simulator's own timing, a terminal's display."""
+CHECKS = r"\bassert\b|raises\(|\bcheck|\bexpect|verify_|run_state_machine|fail\("
+
 STANDALONE = ("sdk/", "node/watchdog.py", "node/shim.py")
 """Code that runs in a process of its own and imports nothing of ours."""
 EXPIRY = ("client/credentials.py",)
@@ -99,7 +101,7 @@ def test_tests_assert_something() -> None:
             if not function.name.startswith("test_"):
                 continue
             text = ast.unparse(function)
-            if not re.search(r"\bassert\b|raises\(|\bcheck|\bexpect|\.rule\b|run_state_machine|fail\(", text):
+            if not re.search(CHECKS, text):
                 silent.append(f"{path.relative_to(ROOT)}::{function.name}")
     assert not silent, f"these tests assert nothing: {silent}"
 

@@ -93,7 +93,7 @@ async def _delete(client: Client, command: Delete) -> Object | None:
 
 
 async def _still_there(client: Client, command: Apply | Delete) -> bool:
-    """Whether a conflict is about anything but the object being gone or replaced: then the plan must be made again."""
+    """Whether a conflict is about more than an object gone or replaced: then the plan is made again."""
     if not command.uid:
         return True
     try:
