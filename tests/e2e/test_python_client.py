@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
+from kubernetes import config as untyped_config
 from kubernetes import watch as untyped_watch
 
 from tests.e2e.platforms import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("python-client")]
 
+config: Any = untyped_config
 watch: Any = untyped_watch
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
@@ -31,7 +33,8 @@ def job(name: str, command: str) -> dict[str, Any]:
 
 @pytest.fixture
 def api(platform: Platform) -> client.ApiClient:
-    return config.new_client_from_config(config_file=str(platform.kubeconfig))
+    made: client.ApiClient = config.new_client_from_config(config_file=str(platform.kubeconfig))
+    return made
 
 
 def test_nodes_and_pods_are_listed_as_typed_objects(api: client.ApiClient) -> None:
