@@ -128,7 +128,7 @@ class Scene:
             for crd in bundled():
                 await client.create(crd)
         try:
-            yield Session(client, target.namespace or "default", clock.now)
+            yield Session(client, target.namespace or "default", clock.now, "https://scene:443")
         finally:
             await store.close()
 

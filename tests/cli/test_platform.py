@@ -23,7 +23,9 @@ from springtide.cli.target import Target, choose_kubeconfig
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
 PARENT = (
-    f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', '''{SLEEP}''']); child.wait()"
+    f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', '''{SLEEP}'''], stdout=subprocess.DEVNULL);"
+    f"os.environ['SPRINGTIDE_POD_UID'] = 'x';"
+    f"child = subprocess.Popen([sys.executable, '-c', '''{SLEEP}''']); child.wait()"
 )
 
 
@@ -131,8 +133,9 @@ def test_down_kills_what_does_not_end(stubborn: subprocess.Popen[str]) -> None:
 def test_down_ends_the_processes_of_jobs_too(parent: subprocess.Popen[str]) -> None:
     import psutil
 
-    (child,) = psutil.Process(parent.pid).children()
-    assert "with 1 process it had started" in stop(parent.pid, 5)
+    own, child = psutil.Process(parent.pid).children()
+    assert stop(parent.pid, 5).endswith(", with 1 process of jobs")
+    assert not own.is_running()
     assert not child.is_running()
 
 

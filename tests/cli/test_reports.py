@@ -174,10 +174,10 @@ def test_an_empty_queue_is_one_line() -> None:
     assert render(view) == "default: 0 running, 0 waiting"
 
 
-def with_waiting_job() -> Scene:
+def with_waiting_job(reason: str = REASON) -> Scene:
     async def wait(client: Client) -> None:
         job = await client.get(TrainJob, "digits", "default")
-        status = WorkloadStatus(conditions=[condition("QuotaReserved", "False", "Pending", REASON)])
+        status = WorkloadStatus(conditions=[condition("QuotaReserved", "False", "Pending", reason)])
         await create_with_status(client, replace(workload(job), status=status))
 
     return Scene().given(*queues(), trainjob("digits")).do(wait)
@@ -205,6 +205,18 @@ def test_explain_says_why_a_job_waits_and_what_to_do() -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"digits: Waiting: {REASON} (for ")
     assert result.stdout.rstrip().splitlines()[-1].startswith("next: `springtide queue`")
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no node can ever hold it: asks 400 cpu, largest node has 8",
+        "the cluster can never hold it: needs 9 × {cpu: 1}, all eligible nodes when empty hold 8",
+    ],
+)
+def test_explain_does_not_advise_patience_where_it_cannot_help(reason: str) -> None:
+    result = with_waiting_job(reason).run("explain", "digits")
+    assert result.stdout.rstrip().splitlines()[-1].startswith("next: waiting will not help: ask for less")
 
 
 def with_failed_job() -> Scene:
@@ -290,6 +302,7 @@ def test_status_lists_nodes_queues_and_unfinished_jobs() -> None:
     )
     scene = with_waiting_job().given(node)
     text = scene.run("status", "--data-dir", "/nonexistent").stdout
+    assert text.startswith("server    https://scene:443 (chosen by the kubeconfig)\n")
     for line in (
         "laptop   Ready   8     16Gi     0",
         "default   0         1",

@@ -13,6 +13,7 @@ import pytest
 from springtide.api.coordination import Lease
 from springtide.api.core import Node, Pod
 from springtide.api.meta import is_true
+from springtide.api.version import GIT_VERSION
 from tests.node.scene import container, node_alone, python, shell
 
 pytestmark = pytest.mark.realtime
@@ -228,7 +229,7 @@ async def test_the_node_registers_and_leaves(tmp_path: Path) -> None:
         assert node.status.capacity["nvidia.com/gpu"] == "2"
         assert node.status.capacity["pods"] == "110"
         assert node.metadata.labels["springtide.dev/node-kind"] == "process"
-        assert node.status.node_info.kubelet_version.startswith("v1.34.0+springtide")
+        assert node.status.node_info.kubelet_version == GIT_VERSION
         lease = await scene.client.get(Lease, "here", "kube-node-lease")
         assert lease.spec.holder_identity == "here"
         client = scene.client

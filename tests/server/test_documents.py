@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from springtide.api.version import GIT_VERSION
 from springtide.server.routes import Route, parse
 from tests.server.serving import CRDS, gadget_crd, serving
 
@@ -80,7 +81,7 @@ async def test_version_health_and_metrics() -> None:
     async with serving() as api:
         version = (await api.get("/version")).json
         assert version["major"] == "1"
-        assert "springtide" in version["gitVersion"]
+        assert version["gitVersion"] == GIT_VERSION
         for path in ("/healthz", "/livez", "/readyz", "/readyz/ping"):
             assert (await api.get(path)).body == b"ok"
         assert b"python_info" in (await api.get("/metrics")).body

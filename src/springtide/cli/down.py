@@ -15,6 +15,8 @@ from springtide.cli.target import data_dir_option
 if TYPE_CHECKING:
     import psutil
 
+POD_UID = "SPRINGTIDE_POD_UID"
+"""What the node puts into the environment of every process of a pod."""
 KILL_SECONDS = 5.0
 """How long processes get to vanish after SIGKILL."""
 
@@ -51,6 +53,7 @@ def stop(pid: int, timeout: float) -> str:
     try:
         main = psutil.Process(pid)
         family = main.children(recursive=True)
+        jobs = _of_jobs(family)
         main.terminate()
     except psutil.NoSuchProcess:
         return f"process {pid} had ended already"
@@ -68,9 +71,22 @@ def stop(pid: int, timeout: float) -> str:
     if left:
         raise CliError(f"processes that could not be ended: {', '.join(str(p.pid) for p in left)}")
     how = f"killed after {timeout:g} s" if killed else f"stopped in {time.monotonic() - began:.1f} s"
-    number = len(family)
-    others = f", with {number} process{'es' if number > 1 else ''} it had started" if number else ""
+    others = f", with {jobs} process{'es' if jobs > 1 else ''} of jobs" if jobs else ""
     return f"springtide (process {pid}) {how}{others}"
+
+
+def _of_jobs(family: list[psutil.Process]) -> int:
+    """How many of them belong to pods; the platform starts a few small ones for itself too."""
+    return sum(_in_pod(process) for process in family)
+
+
+def _in_pod(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return POD_UID in process.environ()
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return False
 
 
 def _union(family: list[psutil.Process], main: psutil.Process) -> list[psutil.Process]:

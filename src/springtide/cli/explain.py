@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,8 @@ from springtide.cli.target import Target, target_options
 from springtide.cli.verdict import evidence, verdict
 
 EVENTS_SHOWN = 8
+IMPOSSIBLE = re.compile(r"\bcan (n)?ever hold it\b")
+"""How the scheduler says that even an empty cluster is too small."""
 RESUME = '{"spec":{"suspend":false}}'
 
 
@@ -74,11 +77,21 @@ def next_step(view: JobView) -> str:
         case Phase.SUSPENDED:
             return f"let it run: kubectl patch trainjob {name} --type merge -p '{RESUME}'"
         case Phase.WAITING:
-            return "`springtide queue` shows who is before it; fewer nodes or smaller requests may fit now"
+            return _waiting_step(view)
         case Phase.CREATED if view.phase.detail:
             return f"delete it (`springtide delete trainjob {name}`), correct the manifest, apply it again"
         case _:
             return f"`springtide logs -f {name}` follows it"
+
+
+def _waiting_step(view: JobView) -> str:
+    """What lets a job start that waits: patience helps only where the nodes there are can ever hold it."""
+    if IMPOSSIBLE.search(view.phase.detail):
+        return (
+            "waiting will not help: ask for less (spec.trainer.resourcesPerNode, spec.trainer.numNodes),"
+            " or add a node that holds what it asks for"
+        )
+    return "`springtide queue` shows who is before it; fewer nodes or smaller requests may fit now"
 
 
 def _answer(view: JobView, at: datetime) -> str:

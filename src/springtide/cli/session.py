@@ -33,9 +33,14 @@ class Session:
     """One command's view of the server."""
 
     def __init__(
-        self, client: api.Client, namespace: str = "default", now: Callable[[], datetime] = now
+        self,
+        client: api.Client,
+        namespace: str = "default",
+        now: Callable[[], datetime] = now,
+        server: str = "",
     ) -> None:
         self.client = client
+        self.server = server
         self.namespace = namespace
         self.now = now
         self._resources: list[Resource] = []
@@ -77,7 +82,7 @@ async def open_session(target: Target) -> AsyncIterator[Session]:
         raise CliError(str(error), "choose another with --kubeconfig or --context") from None
     client = api.connect(connection, manager=MANAGER, on_warning=_warn)
     try:
-        yield Session(client, target.namespace or connection.namespace or "default")
+        yield Session(client, target.namespace or connection.namespace or "default", server=connection.server)
     finally:
         await client.close()
 

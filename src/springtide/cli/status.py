@@ -49,6 +49,8 @@ def command(data_dir: Path, output: str, namespace: str, kubeconfig: Any, contex
             f"process {local['pid']} runs but does not answer: {error.message}",
             f"look into {data_dir / platform.LOG_FILE}; `springtide down` ends it",
         ) from None
+    if local is not None and held["server"] not in ("", local["server"]):
+        local = None  # KUBECONFIG names another server, and that is the one shown
     status = ({"platform": local} if local is not None else {}) | held
     if output:
         print_data(status, output)
@@ -77,6 +79,7 @@ async def contents(session: Session, at: datetime) -> dict[str, Any]:
     jobs = (await session.client.list(TrainJob)).items
     workloads = {w.key: w for w in (await session.client.list(Workload)).items}
     return {
+        "server": session.server,
         "nodes": [_node(node, at) for node in nodes],
         "queues": [{"name": q.name, "running": q.running, "waiting": q.waiting} for q in queues],
         "jobs": _jobs(jobs, workloads, at),
@@ -129,6 +132,8 @@ def render(status: dict[str, Any]) -> str:
             f"memory    {local['residentMB']} MB resident\n"
             f"data      {local['dataDir']} ({local['dataMB']} MB)"
         )
+    elif status["server"]:
+        parts.append(f"server    {status['server']} (chosen by the kubeconfig)")
     parts.append(_render_nodes(status["nodes"]))
     rows = [[q["name"], str(q["running"]), str(q["waiting"])] for q in status["queues"]]
     parts.append(columns(["QUEUE", "RUNNING", "WAITING"], rows) if rows else "no queues")

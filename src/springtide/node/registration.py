@@ -24,12 +24,12 @@ from springtide.api.meta import find_condition, micro_time, whole_second
 from springtide.api.nodes import Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo
 from springtide.api.quantity import format_bytes
 from springtide.api.struct import encode
+from springtide.api.version import GIT_VERSION
 from springtide.node.settings import ProcessNodeSettings
 from springtide.runtime import Runtime
 
 ROOM = "node"
 LEASE_NAMESPACE = "kube-node-lease"
-KUBELET_VERSION = f"v1.34.0+springtide{__version__}"
 ANNOTATION_PREFIX = "node.springtide.dev/"
 LEASE_DURATION_SECONDS = 40
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -190,7 +190,7 @@ def _system_info() -> NodeSystemInfo:
         kernel_version=platform.release(),
         os_image=_os_image(),
         container_runtime_version=f"process://{__version__}",
-        kubelet_version=KUBELET_VERSION,
+        kubelet_version=GIT_VERSION,
         operating_system=platform.system().lower(),
         architecture=_architecture(),
     )

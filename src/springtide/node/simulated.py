@@ -36,7 +36,7 @@ from springtide.node.lifecycle import (
     with_start,
 )
 from springtide.node.podstatus import Addresses, build_status
-from springtide.node.registration import KUBELET_VERSION, ROOM, lease
+from springtide.node.registration import ROOM, lease
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.restart import facts_after_restart
 from springtide.runtime import Runtime
@@ -349,7 +349,7 @@ def _with_status(node: Node, now: datetime) -> Node:
         operating_system="linux",
         architecture="amd64",
         container_runtime_version=f"simulated://{__version__}",
-        kubelet_version=KUBELET_VERSION,
+        kubelet_version=GIT_VERSION,
     )
     addresses = [NodeAddress(type="Hostname", address=address)]
     return replace(node, status=replace(node.status, conditions=[ready], addresses=addresses, node_info=info))

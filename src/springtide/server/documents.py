@@ -11,14 +11,11 @@ from collections.abc import Callable
 import msgspec
 from prometheus_client import REGISTRY, generate_latest
 
-import springtide
+from springtide.api.version import GIT_VERSION, KUBERNETES_MAJOR, KUBERNETES_MINOR
 from springtide.server import discovery, openapi
 from springtide.server.context import Context
 from springtide.server.request import Request, Response
 from springtide.server.status import MethodNotAllowed, NotFound
-
-KUBERNETES_VERSION = ("1", "36")
-"""The Kubernetes API this server follows; clients check it for skew."""
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """What may be read without credentials: a probe has none."""
@@ -74,11 +71,10 @@ def _cached(context: Context, request: Request, path: str, make: Callable[[], by
 
 
 def _version(context: Context) -> Response:
-    major, minor = KUBERNETES_VERSION
     body = {
-        "major": major,
-        "minor": minor,
-        "gitVersion": f"v{major}.{minor}.0+springtide.{springtide.__version__}",
+        "major": KUBERNETES_MAJOR,
+        "minor": KUBERNETES_MINOR,
+        "gitVersion": GIT_VERSION,
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "",
