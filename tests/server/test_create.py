@@ -111,6 +111,18 @@ async def test_every_wrong_field_is_named_at_once() -> None:
     assert answer.json["details"]["kind"] == "Pod"
 
 
+async def test_what_go_fills_with_a_zero_value_may_be_left_out() -> None:
+    state = {"name": "main", "state": {"terminated": {"reason": "Completed"}}}
+    async with serving() as api:
+        await api.post(PODS, pod("a"))
+        answer = await api.patch(f"{PODS}/a/status", {"status": {"containerStatuses": [state]}})
+        assert answer.status == 200
+        nameless = {"status": {"containerStatuses": [{"ready": True}]}}
+        assert (
+            "status.containerStatuses[0].name" in (await api.patch(f"{PODS}/a/status", nameless)).wrong_fields
+        )
+
+
 @pytest.mark.parametrize(
     ("mode", "status", "warned"),
     [("Strict", 400, False), ("Warn", 201, True), ("", 201, True), ("Ignore", 201, False)],

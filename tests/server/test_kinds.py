@@ -197,6 +197,29 @@ async def test_finalizing_a_namespace_that_is_not_deleted_keeps_it() -> None:
     assert found["status"]["phase"] == "Active"
 
 
+async def test_events_are_found_by_what_they_are_about_and_forgotten_after_an_hour() -> None:
+    path = "/api/v1/namespaces/default/events"
+
+    def event(name: str, about: str, **more: Any) -> Json:
+        return {"metadata": {"name": name}, "involvedObject": {"kind": "Pod", "name": about}, **more}
+
+    async with serving() as api:
+        await api.post(path, event("old", "a"))
+        await api.post(path, event("repeated", "a"))
+        assert (await api.get(path, fieldSelector="involvedObject.name=a,type!=Warning")).names == [
+            "old",
+            "repeated",
+        ]
+        await asyncio.sleep(3000)
+        await api.patch(f"{path}/repeated", {"lastTimestamp": "2026-01-01T00:50:00Z", "count": 2})
+        await asyncio.sleep(1000)
+        await api.post(path, event("new", "b"))
+        assert (await api.get(path)).names == ["new", "repeated"]
+        misplaced = event("x", "a")
+        misplaced["involvedObject"]["namespace"] = "other"
+        assert (await api.post(path, misplaced)).wrong_fields == ["involvedObject.namespace"]
+
+
 async def test_secrets_take_plain_text_and_refuse_what_is_not_base64() -> None:
     path = "/api/v1/namespaces/default/secrets"
     secret: Json = {"metadata": {"name": "s"}, "stringData": {"a": "b"}, "immutable": True}

@@ -148,6 +148,14 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
         SqliteLog(tmp_path / "data")
 
 
+def test_a_database_that_cannot_be_opened_is_not_called_corrupt(tmp_path: Path) -> None:
+    SqliteLog(tmp_path).close()
+    (tmp_path / "state.db").unlink()
+    (tmp_path / "state.db").mkdir()
+    with pytest.raises(FolderUnusable, match="unable to open database file"):
+        SqliteLog(tmp_path)
+
+
 def test_a_folder_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> None:
     SqliteLog(tmp_path).close()
     (tmp_path / "format").write_text("2\n")

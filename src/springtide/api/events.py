@@ -71,7 +71,7 @@ class Event(Object):
     """What was done about it, one CamelCase word."""
     related: ObjectReference | None = None
     """A second object it is about."""
-    reporting_component: str = always("")
+    reporting_component: str = always("", required=False)
     """Program that reported it, such as `springtide.dev/scheduling`."""
-    reporting_instance: str = always("")
+    reporting_instance: str = always("", required=False)
     """Which instance of the program."""

@@ -12,7 +12,6 @@ from springtide.api.resources import resource_of
 from springtide.api.schema import builtin_definitions, definition_name
 from springtide.server.builtin_rules import (
     ConfigMapStrategy,
-    EventStrategy,
     LeaseStrategy,
     NodeStrategy,
     PriorityClassStrategy,
@@ -20,6 +19,7 @@ from springtide.server.builtin_rules import (
     ServiceStrategy,
 )
 from springtide.server.customresources import CustomResourceDefinitionStrategy
+from springtide.server.events import EventStrategy
 from springtide.server.kinds import ServedKind
 from springtide.server.namespaces import NamespaceStrategy
 from springtide.server.pods import PodStrategy
@@ -69,6 +69,7 @@ def builtin_kinds() -> Iterator[ServedKind]:
             subresources=_SUBRESOURCES.get(identity, ()),
             builtin=True,
             storage_version=found.version,
+            typed=kind,
             definitions=named,
             strategy=STRATEGIES.get(identity, Strategy)(),
         )

@@ -1,6 +1,6 @@
-"""Strategies of the small core kinds: Secret, ConfigMap, Node, Event, Lease, PriorityClass.
+"""Strategies of the small core kinds: Secret, ConfigMap, Node, Lease, PriorityClass, Service.
 
-Pods, Namespaces and CRDs have files of their own. Rules are those of the Kubernetes API reference.
+Pods, Namespaces, Events and CRDs have files of their own. Rules are those of the Kubernetes API reference.
 """
 
 from __future__ import annotations
@@ -79,33 +79,6 @@ class NodeStrategy(Strategy):
 
     def before_create(self, obj: Json, context: Context) -> None:
         obj.setdefault("spec", {})
-
-
-class EventStrategy(Strategy):
-    """v1 Event."""
-
-    selectable_fields = {
-        path: path
-        for path in (
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        )
-    }
-
-    def validate(self, obj: Json) -> Sequence[FieldError]:
-        regarding = (obj.get("involvedObject") or {}).get("namespace") or ""
-        if regarding and regarding != obj["metadata"]["namespace"]:
-            return [bad_value("involvedObject.namespace", regarding, "does not match event.namespace")]
-        return ()
 
 
 class PriorityClassStrategy(Strategy):

@@ -65,7 +65,7 @@ def complete(obj: Json, kind: ServedKind) -> None:
     What the server adds of its own (`Strategy.before_create`) comes later: the user does not own that.
     """
     kind.validator.default(obj)
-    errors = kind.validator.validate(obj)
+    errors = kind.errors(obj)
     if not errors:
         kind.strategy.default(obj)
         errors = [*metadata.validate(obj), *kind.strategy.validate(obj)]

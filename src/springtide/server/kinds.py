@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from springtide.api.meta import Object
 from springtide.api.resources import Column
-from springtide.server.schema import Schema
+from springtide.server.schema import FieldError, Schema
+from springtide.server.schema_rules import REQUIRED
 from springtide.server.strategy import Strategy
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -46,6 +50,8 @@ class ServedKind:
     """Field-selector keys of a CRD: key -> dotted path."""
     scale: dict[str, str] = field(default_factory=dict)
     """JSON paths of the scale subresource (specReplicasPath …); empty: the kind has none."""
+    typed: type[Object] | None = None
+    """The class of a built-in kind."""
     warning: str = ""
     """Sent with every answer, for deprecated versions."""
 
@@ -62,6 +68,17 @@ class ServedKind:
     def has_spec(self) -> bool:
         """Whether objects count generations: every kind but the plain data ones (ConfigMap, Event …)."""
         return not self.builtin or "spec" in self.validator.properties
+
+    def errors(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
+        """What the schema finds wrong. With `old`, unchanged parts are let through.
+
+        A built-in kind's schema calls fields required that Kubernetes always writes, but fills with a zero
+        value when a client leaves them out; what nothing can stand in for, the class says.
+        """
+        found = self.validator.validate(obj, old)
+        if found and self.typed is not None and _decodes(obj, self.typed):
+            return [error for error in found if error.reason != REQUIRED]
+        return found
 
     @property
     def all_subresources(self) -> tuple[str, ...]:
@@ -82,6 +99,14 @@ class ServedKind:
     def qualified_plural(self) -> str:
         """How messages name it: `pods`, `trainjobs.trainer.kubeflow.org`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+def _decodes(obj: dict[str, Any], kind: type[Object]) -> bool:
+    try:
+        msgspec.convert(obj, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 class Kinds:

@@ -75,7 +75,7 @@ async def revise(
 def complete(new: Json, old: Json, kind: ServedKind) -> None:
     """Default and validate a changed object, in place. Raises Invalid naming every wrong field."""
     kind.validator.default(new)
-    errors = kind.validator.validate(new, old)
+    errors = kind.errors(new, old)
     if not errors:
         kind.strategy.default(new)
         kind.strategy.before_update(new, old)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from springtide.store.errors import DatabaseCorrupt, WriteFailed
+from springtide.store.errors import DatabaseCorrupt, FolderUnusable, WriteFailed
 from springtide.store.folder import DataFolder
 from springtide.store.revisions import FIRST_REVISION, Loaded, Record
 
@@ -182,6 +182,18 @@ class SqliteLog:
 
 
 def _open(file: Path) -> sqlite3.Connection:
+    try:
+        return _prepared(file)
+    except sqlite3.OperationalError as error:
+        raise FolderUnusable(
+            f"database {file} cannot be opened: {error}",
+            "free space on that disk, make the file writable, or choose another folder with --data-dir",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _corrupt(file, str(error)) from error
+
+
+def _prepared(file: Path) -> sqlite3.Connection:
     database = sqlite3.connect(file, isolation_level=None, check_same_thread=False, cached_statements=16)
     try:
         database.execute("PRAGMA journal_mode=WAL")
@@ -190,9 +202,6 @@ def _open(file: Path) -> sqlite3.Connection:
         if verdict != "ok":
             raise _corrupt(file, verdict)
         database.executescript(_SCHEMA)
-    except sqlite3.DatabaseError as error:
-        database.close()
-        raise _corrupt(file, str(error)) from error
     except BaseException:
         database.close()
         raise
