@@ -36,9 +36,10 @@ class Schema:
     """
 
     __slots__ = (
-        "_check",
+        "_checks",
         "_defaults",
         "_has_defaults",
+        "_own_rules",
         "_transitions",
         "_types",
         "additional",
@@ -80,15 +81,32 @@ class Schema:
         null_is_absent: bool = False,
     ) -> None:
         types = _Types(definitions or {}, null_is_absent)
-        self._fill(with_object_fields(types.resolve(source)), types)
+        self._take(with_object_fields(types.resolve(source)), types)
 
-    def _fill(self, source: Mapping[str, Any], types: _Types) -> None:
+    def _take(self, source: Mapping[str, Any], types: _Types) -> None:
         if source.get("x-kubernetes-embedded-resource"):
             source = with_object_fields(source)
         self.source, self._types = source, types
-        self._check: Check | None = None
-        self._transitions: Transition | None = None
         self._has_defaults: bool | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """A slot that is empty yet: nodes are read from their source when an object first reaches them,
+        as most fields of most kinds never occur."""
+        if name in _OF_RULES:
+            self._compile(self.source)
+        elif name in _OF_FIELDS:
+            self._read(self.source, self._types)
+        else:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, name)
+
+    def _compile(self, source: Mapping[str, Any]) -> None:
+        own = {key: source[key] for key in source.keys() - {"properties", "additionalProperties"}}
+        self._own_rules: Check = compile_rules(own, self._types.rules)
+        self._checks: dict[str, Check] = {}
+        self._transitions: Transition | None = compile_transitions(source)
+
+    def _read(self, source: Mapping[str, Any], types: _Types) -> None:
         self.properties = {key: types.node(child) for key, child in source.get("properties", {}).items()}
         self._defaults = [
             (key, _copier(child.source["default"]))
@@ -147,17 +165,28 @@ class Schema:
         """Every broken rule. With `old`, faults in parts that did not change are let through (ratcheting),
         so that a schema that became stricter does not freeze the objects it finds; and what the schema
         calls immutable must be as it was."""
-        if self._check is None:
-            self._check = compile_rules(self.source, self._types.rules)
-            self._transitions = compile_transitions(self.source)
         errors: list[FieldError] = []
-        self._check(obj, None, errors)
+        self._own_rules(obj, None, errors)
+        if not isinstance(obj, dict):
+            return errors
+        for key, value in obj.items():
+            if old is None or old.get(key, _MISSING) != value:
+                self._field_rules(key)(value, (None, key), errors)
         if old is None:
             return errors
         errors = [error for error in errors if not _unchanged(error, old, obj)]
         if self._transitions is not None:
             self._transitions(obj, old, None, errors)
         return errors
+
+    def _field_rules(self, key: str) -> Check:
+        """The check of one field and all below it, compiled when the field is first seen."""
+        declared = self.source.get("properties", {})
+        name = key if key in declared else ""
+        if name not in self._checks:
+            child = declared.get(name, self.source.get("additionalProperties"))
+            self._checks[name] = compile_rules(child if isinstance(child, Mapping) else {}, self._types.rules)
+        return self._checks[name]
 
     def _default(self, value: Any) -> None:
         if isinstance(value, dict):
@@ -208,6 +237,10 @@ class Schema:
         return bool(self.source.get("type", "object") == "object")
 
 
+_OF_RULES = frozenset({"_checks", "_own_rules", "_transitions"})
+_OF_FIELDS = frozenset(Schema.__slots__) - _OF_RULES - {"_has_defaults", "_types", "source"}
+
+
 class _Types:
     """The named definitions of one document, each built once, so that recursive types end."""
 
@@ -234,8 +267,7 @@ class _Types:
             return _fresh(source, self)
         identity = name + json.dumps(_beside(source), sort_keys=True)
         if identity not in self._nodes:
-            node = self._nodes[identity] = Schema.__new__(Schema)
-            node._fill(self.resolve(source), self)
+            self._nodes[identity] = _fresh(self.resolve(source), self)
         return self._nodes[identity]
 
     def rules(self, reference: str) -> Check:
@@ -254,7 +286,7 @@ class _Types:
 
 def _fresh(source: Mapping[str, Any], types: _Types) -> Schema:
     node = Schema.__new__(Schema)
-    node._fill(source, types)
+    node._take(source, types)
     return node
 
 
