@@ -19,6 +19,7 @@ from springtide.api.core import Pod
 from springtide.api.meta import find_condition, whole_second
 from springtide.api.nodes import Node, NodeAddress, NodeCondition, NodeSystemInfo
 from springtide.api.struct import encode, replace
+from springtide.api.version import GIT_VERSION
 from springtide.node.behaviour import BadBehaviour, Behaviour, behaviour_of
 from springtide.node.lifecycle import (
     NEVER_STARTED,
