@@ -119,15 +119,20 @@ class Logs:
 
     def __init__(self) -> None:
         self.asked: list[LogOptions] = []
+        self.open = 0
 
     async def logs(self, namespace: str, pod: str, uid: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)
         if options.previous:
             raise LookupError(f"container {options.container} of pod {pod} has not run before")
-        yield b"one\n"
-        if options.follow:
-            await asyncio.sleep(5)
-        yield b"two\n"
+        self.open += 1
+        try:
+            yield b"one\n"
+            if options.follow:
+                await asyncio.sleep(5)
+            yield b"two\n"
+        finally:
+            self.open -= 1
 
 
 async def test_logs_come_from_the_node() -> None:
@@ -140,6 +145,12 @@ async def test_logs_come_from_the_node() -> None:
         stream = await api.server.handle(Request("GET", f"{PODS}/a/log", {"follow": "true"}))
         assert isinstance(stream, Stream)
         assert [chunk async for chunk in stream.chunks] == [b"one\n", b"two\n"]
+        left_early = await api.server.handle(Request("GET", f"{PODS}/a/log", {"follow": "true"}))
+        assert isinstance(left_early, Stream)
+        assert await anext(left_early.chunks) == b"one\n"
+        assert source.open == 1
+        await left_early.chunks.aclose()
+        assert source.open == 0
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ async def _through(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
             yield chunk
     except LookupError as error:
         yield f"{error.args[0] if error.args else error}\n".encode()
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()  # the reader behind it stops with its client, not when memory is collected
 
 
 def _options(request: Request, pod: Json) -> LogOptions:
