@@ -21,8 +21,8 @@ from springtide.cli.target import Target, target_options
 from springtide.cli.verdict import evidence, verdict
 
 EVENTS_SHOWN = 8
-IMPOSSIBLE = re.compile(r"\bcan (n)?ever hold it\b")
-"""How the scheduler says that even an empty cluster is too small."""
+IMPOSSIBLE = re.compile(r"\bcan (ever|never) (hold it|start)\b")
+"""How the scheduler says that even an empty cluster or queue is too small."""
 RESUME = '{"spec":{"suspend":false}}'
 
 

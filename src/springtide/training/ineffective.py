@@ -26,7 +26,13 @@ class Ineffective:
 
 
 _UNKNOWN = "not a field of this API version"
-_JOBSET_WHY = {
+INITIALIZER_WHY = "not supported yet; load data and models in the program itself"
+POD_GROUP_WHY = "jobs are always admitted whole, by the built-in queue"
+ENV_INJECTION_WHY = "only the container `node` gets the PET_* variables; set env in the others"
+FAILURE_POLICY_WHY = "only maxRestarts is supported"
+OTHERWISE_WHY = "not supported"
+REPLICATED_WHY = "all pods of a job start together, as one gang"
+JOBSET_WHY = {
     "successPolicy": "a job is complete when all its pods have succeeded",
     "startupPolicy": "all pods of a job start together",
     "network": "pods always have host names of the form <job>-<replicatedJob>-0-<index>.<job>",
@@ -35,7 +41,7 @@ _JOBSET_WHY = {
     "managedBy": "use spec.managedBy of the TrainJob",
     "volumeClaimPolicies": "mount a PersistentVolumeClaim in the pod template",
 }
-_JOB_WHY = {
+JOB_WHY = {
     "backoffLimit": "use failurePolicy.maxRestarts of the JobSet template: a job restarts as a whole",
     "backoffLimitPerIndex": "a job restarts as a whole",
     "activeDeadlineSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
@@ -43,9 +49,9 @@ _JOB_WHY = {
     "podFailurePolicy": "failures are judged by the health of the platform; see `kubectl get diagnoses`",
     "suspend": "use spec.suspend of the TrainJob",
 }
-_EFFECTIVE_JOBSET = {"replicatedJobs", "failurePolicy", "ttlSecondsAfterFinished"}
-_EFFECTIVE_JOB = {"template", "parallelism", "completions", "completionMode"}
-_EFFECTIVE_REPLICATED = {"name", "replicas", "template"}
+EFFECTIVE_JOBSET = {"replicatedJobs", "failurePolicy", "ttlSecondsAfterFinished"}
+EFFECTIVE_JOB = {"template", "parallelism", "completions", "completionMode"}
+EFFECTIVE_REPLICATED = {"name", "replicas", "template"}
 
 
 def ineffective_fields(
@@ -54,20 +60,17 @@ def ineffective_fields(
     """All of them, in the order of the documents; `jobset` is the patched JobSet spec as JSON."""
     found = [Ineffective(path, _UNKNOWN) for path in unknown_paths(job.spec, "spec")]
     if job.spec.initializer is not None:
-        found.append(
-            Ineffective("spec.initializer", "not supported yet; load data and models in the program itself")
-        )
+        found.append(Ineffective("spec.initializer", INITIALIZER_WHY))
     found += [
         Ineffective(f"runtime: {path}", _UNKNOWN)
         for path in unknown_paths(runtime.spec, "spec")
         if not path.startswith("spec.mlPolicy")
     ]
     if runtime.spec.pod_group_policy is not None:
-        found.append(
-            Ineffective(
-                "runtime: spec.podGroupPolicy", "jobs are always admitted whole, by the built-in queue"
-            )
-        )
+        found.append(Ineffective("runtime: spec.podGroupPolicy", POD_GROUP_WHY))
+    policy = runtime.spec.ml_policy
+    if policy is not None and policy.torch is not None and policy.torch.env_injection is not None:
+        found.append(Ineffective("runtime: spec.mlPolicy.torch.envInjection", ENV_INJECTION_WHY))
     found += _of_jobset(jobset)
     return tuple(found)
 
@@ -75,10 +78,10 @@ def ineffective_fields(
 def _of_jobset(jobset: dict[str, Any]) -> list[Ineffective]:
     root = "runtime: spec.template.spec"
     found = [
-        Ineffective(f"{root}.{name}", why) for name, why in _JOBSET_WHY.items() if _is_set(jobset.get(name))
+        Ineffective(f"{root}.{name}", why) for name, why in JOBSET_WHY.items() if _is_set(jobset.get(name))
     ]
     found += [
-        Ineffective(f"{root}.failurePolicy.{name}", "only maxRestarts is supported")
+        Ineffective(f"{root}.failurePolicy.{name}", FAILURE_POLICY_WHY)
         for name in jobset.get("failurePolicy", {})
         if name != "maxRestarts"
     ]
@@ -89,14 +92,14 @@ def _of_jobset(jobset: dict[str, Any]) -> list[Ineffective]:
 
 def _of_replicated_job(path: str, replicated: dict[str, Any]) -> list[Ineffective]:
     found = [
-        Ineffective(f"{path}.{name}", "all pods of a job start together, as one gang")
-        for name in sorted(replicated.keys() - _EFFECTIVE_REPLICATED)
+        Ineffective(f"{path}.{name}", REPLICATED_WHY)
+        for name in sorted(replicated.keys() - EFFECTIVE_REPLICATED)
         if replicated[name] not in ("default", [])
     ]
     spec = replicated.get("template", {}).get("spec", {})
     found += [
-        Ineffective(f"{path}.template.spec.{name}", _JOB_WHY.get(name, "not supported"))
-        for name in sorted(spec.keys() - _EFFECTIVE_JOB)
+        Ineffective(f"{path}.template.spec.{name}", JOB_WHY.get(name, OTHERWISE_WHY))
+        for name in sorted(spec.keys() - EFFECTIVE_JOB)
     ]
     return found
 

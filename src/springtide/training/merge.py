@@ -23,6 +23,8 @@ TrainingTemplate = ClusterTrainingRuntime | TrainingRuntime
 
 TRAINER_CONTAINER = "node"
 """The container `spec.trainer` speaks of, as upstream fixes it."""
+SUPPORTED_ML_POLICIES = ("numNodes", "torch")
+"""Fields of a runtime's spec.mlPolicy; a job on a runtime with another waits and says so."""
 RESERVED_ENV = ("PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT")
 """Variables of torchrun that the torch policy sets and a job must not (pkg/constants upstream)."""
 HOSTNAME_CHARACTERS_MAX = 57
@@ -75,7 +77,7 @@ def resolve(job: TrainJob, runtime: TrainingTemplate, port: int) -> Resolved:
 def _check_policy(runtime: TrainingTemplate) -> None:
     policy = encode(runtime.spec.ml_policy) if runtime.spec.ml_policy is not None else {}
     for name in policy:
-        if name not in ("numNodes", "torch"):
+        if name not in SUPPORTED_ML_POLICIES:
             raise UnresolvableError(
                 "UnsupportedMLPolicy",
                 f"{runtime.kind} {runtime.metadata.name}: spec.mlPolicy.{name} is not supported yet; "
