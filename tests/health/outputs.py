@@ -131,6 +131,40 @@ INTERLEAVED = """\
 [rank3]: KeyError: 'three'
 [rank2]: KeyError: 'two'"""
 
+CANNOT_OPEN = "/venv/bin/python3: can't open file '/code/missing.py': [Errno 2] No such file or directory"
+
+NO_MODULE = "/venv/bin/python3: No module named no_such_module"
+
+LAUNCHER_FINDS_NO_PROGRAM = """\
+Traceback (most recent call last):
+  File "/venv/bin/torchrun", line 8, in <module>
+    sys.exit(main())
+             ^^^^^^
+  File "/venv/lib/python3.11/site-packages/torch/distributed/run.py", line 1028, in main
+    run(args)
+  File "/venv/lib/python3.11/site-packages/torch/distributed/launcher/api.py", line 373, in launch_agent
+    result = agent.run()
+  File "/usr/lib/python3.11/subprocess.py", line 1950, in _execute_child
+    raise child_exception_type(errno_num, err_msg, err_filename)
+FileNotFoundError: [Errno 2] No such file or directory: 'nosuchprog'"""
+
+TORCHRUN_USAGE = """\
+usage: torchrun [-h] [--nnodes NNODES] [--nproc-per-node NPROC_PER_NODE]
+                training_script ...
+torchrun: error: unrecognized arguments: --nope"""
+
+RENDEZVOUS_FAILS = """\
+[W1122 00:00:10.000000000 socket.cpp:767] [c10d] The client socket has failed to connect to [job-node-0-0]:29500 (errno: 111 - Connection refused).
+Traceback (most recent call last):
+  File "/venv/bin/torchrun", line 8, in <module>
+    sys.exit(main())
+             ^^^^^^
+  File "/venv/lib/python3.11/site-packages/torch/distributed/run.py", line 1028, in main
+    run(args)
+  File "/venv/lib/python3.11/site-packages/torch/distributed/elastic/rendezvous/c10d_rendezvous_backend.py", line 80, in _call_store
+    raise RendezvousConnectionError(
+torch.distributed.elastic.rendezvous.api.RendezvousConnectionError: The connection to the C10d store has failed. See inner exception for details."""
+
 ABORTED = """\
 terminate called after throwing an instance of 'std::runtime_error'
   what():  tokenizer table is corrupt"""

@@ -80,6 +80,8 @@ POD_REASONS: dict[str, Fault] = {
 }
 """`status.reason` of pods that failed without their program's doing (kubelet's words, and our node's)."""
 
+LAST_SIGNAL = 64
+"""Linux' highest signal (SIGRTMAX)."""
 _START_REASONS = {"StartError", "ContainerCannotRun", "CreateContainerError", "RunContainerError"}
 _NODE_FAULTS = {Fault.NODE_LOST, Fault.NODE_RESTARTED, Fault.DEVICE_ERROR, Fault.EVICTED}
 _CONFIDENCE = {Fault.PEER_LOST: 0.4, Fault.KILLED: 0.6, Fault.TERMINATED: 0.7}
@@ -126,6 +128,7 @@ def _lost(report: RankReport, now: datetime) -> list[Cause]:
 
 
 def _failed(report: RankReport, pod: Pod, *, alone: bool) -> list[Cause]:
+    alone = alone and not any(finding.primary for finding in report.log.findings)  # a pod may hold peers
     logged = [_from_finding(report, pod, finding, alone=alone) for finding in report.log.findings]
     reason = _pod_fault(pod)
     if reason is not None:
@@ -145,6 +148,8 @@ def _from_finding(report: RankReport, pod: Pod, finding: Finding, *, alone: bool
     code = ended.exit_code if ended is not None else None
     own = alone and not finding.primary and finding.fault is Fault.PEER_LOST
     exited = f"exited with code {code}: " if code is not None else "failed: "
+    if finding.fault is Fault.CANNOT_START:
+        exited = "could not be started: "
     return Cause(
         report=report,
         fault=Fault.PROGRAM_ERROR if own else finding.fault,
@@ -158,7 +163,7 @@ def _from_finding(report: RankReport, pod: Pod, finding: Finding, *, alone: bool
 
 
 def _from_exit(report: RankReport, ended: ContainerStateTerminated) -> Cause:
-    code, number = ended.exit_code, ended.signal or (ended.exit_code - 128 if ended.exit_code > 128 else 0)
+    code, number = ended.exit_code, ended.signal or _signal_in(ended.exit_code)
     if ended.reason == "OOMKilled":
         fault, happened = Fault.OUT_OF_MEMORY, "was killed: it used more memory than its limit"
     elif ended.reason in _START_REASONS or code in (126, 127):
@@ -171,6 +176,12 @@ def _from_exit(report: RankReport, ended: ContainerStateTerminated) -> Cause:
         happened += f"; its last words: {words}" if words else ""
     when = stamp(ended.finished_at and ended.finished_at + timedelta(seconds=1))
     return _cause(report, fault, happened, when=when, exit_code=code, signal=number or None)
+
+
+def _signal_in(exit_code: int) -> int:
+    """The signal a shell's exit code stands for (137 is 9), or 0: `sys.exit(-1)` makes 255, no signal."""
+    number = exit_code - 128
+    return number if 0 < number <= LAST_SIGNAL else 0
 
 
 def _deleted(report: RankReport, pod: Pod) -> Cause:

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 from springtide.health.faults import Fault
+from springtide.health.launching import child_exit, own_lines, refused_starts
 from springtide.health.signatures import match
 from springtide.health.tracebacks import LogLine, Raised, find_raised, without_prefix
 
@@ -38,6 +39,8 @@ class Finding:
     """Global rank, where the log names it."""
     signal: int | None = None
     """The signal that ended a process torchrun watched."""
+    by_launcher: bool = False
+    """Whether torchrun itself raised it, not the program it runs."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,7 @@ class LogEvidence:
     """The last lines of the program itself, without torchrun's own report."""
 
 
-_CHILD_ENDED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: \d+")
-_ELASTIC = re.compile(r"torch/distributed/elastic/|torch\.distributed\.elastic")
-_SUMMARY_RANK = re.compile(r"^\s+rank\s+: (\d+) \(local_rank: \d+\)")
+_SUMMARY_RANK = re.compile(r"^\s+rank\s+: (\d+) \(local_rank: (\d+)\)")
 _NATIVE_ABORT = re.compile(r"^\s*what\(\):\s+(?P<text>.+)")
 
 
@@ -60,7 +61,8 @@ def read_log(lines: Sequence[LogLine]) -> LogEvidence:
     findings = [_from_exception(raised) for raised in find_raised(lines)]
     findings = _without_groups(findings)
     findings += _from_native_lines(lines)
-    findings += _from_children(lines)
+    findings += _from_starts(lines)
+    findings += _from_children(lines, findings)
     return LogEvidence(tuple(sorted(findings, key=_when)), _tail(lines))
 
 
@@ -84,14 +86,18 @@ def signal_name(number: int) -> str:
 def _from_exception(raised: Raised) -> Finding:
     signature = match(raised.text, in_collective=raised.in_collective)
     text = f"{raised.kind}: {raised.message}" if raised.message else raised.kind
-    if raised.frame is not None and raised.frame.is_users:
+    if raised.frame is not None and raised.frame.is_users and not raised.by_launcher:
         text += f" at {PurePath(raised.frame.file).name}:{raised.frame.line}"
+    fault = signature.fault if signature else Fault.PROGRAM_ERROR
+    if raised.by_launcher and raised.kind in ("FileNotFoundError", "PermissionError", "NotADirectoryError"):
+        fault = Fault.CANNOT_START  # torchrun --no-python, and its program is not there or not executable
     return Finding(
-        fault=signature.fault if signature else Fault.PROGRAM_ERROR,
+        fault=fault,
         primary=signature is None or signature.primary,
         text=text,
         line=LogLine(raised.text, raised.time),
         rank=raised.rank,
+        by_launcher=raised.by_launcher,
     )
 
 
@@ -115,29 +121,47 @@ def _from_native_lines(lines: Sequence[LogLine]) -> list[Finding]:
     return found
 
 
-def _from_children(lines: Sequence[LogLine]) -> list[Finding]:
-    """Processes that torchrun saw die of a signal: they had no chance to say why."""
-    rank = next((int(shown[1]) for line in lines if (shown := _SUMMARY_RANK.match(line.text))), None)
+def _from_starts(lines: Sequence[LogLine]) -> list[Finding]:
+    """A wrong path, module or command: nothing of the program ran."""
+    return [Finding(Fault.CANNOT_START, True, line.text, line) for line in refused_starts(lines)]
+
+
+def _from_children(lines: Sequence[LogLine], said: Sequence[Finding]) -> list[Finding]:
+    """Processes that torchrun saw end badly and that did not say why themselves.
+
+    `said` is what else the log shows: an exception of the program explains the code its process exited
+    with, be it a cause or a complaint about a peer. torchrun's own exceptions explain nothing.
+    """
     found: list[Finding] = []
     for line in lines:
-        ended = _CHILD_ENDED.search(line.text)
-        if ended is None or int(ended[1]) >= 0:
+        ended = child_exit(line)
+        if ended is None:
             continue
-        number = -int(ended[1])
-        fault = signal_fault(number)
-        text = f"its process was ended by {signal_name(number)}"
-        found.append(Finding(fault, fault is not Fault.TERMINATED, text, line, rank, number))
+        rank = _global_rank(lines, ended.local_rank)
+        if ended.code < 0:
+            found.append(_killed(line, rank, -ended.code))
+        elif not any(one.rank in (None, rank) for one in said if not one.by_launcher):
+            own = own_lines(lines)
+            words = f"; its last words: {own[-1].text.strip()}" if own else ""
+            text = f"its process exited with code {ended.code}{words}"
+            found.append(Finding(Fault.PROGRAM_ERROR, True, text, line, rank))
     return found
 
 
+def _killed(line: LogLine, rank: int | None, number: int) -> Finding:
+    fault = signal_fault(number)
+    text = f"its process was ended by {signal_name(number)}"
+    return Finding(fault, fault is not Fault.TERMINATED, text, line, rank, number)
+
+
+def _global_rank(lines: Sequence[LogLine], local_rank: int) -> int | None:
+    """The global rank of a pod's process, as torchrun's summary names it."""
+    shown = (_SUMMARY_RANK.match(line.text) for line in lines)
+    return next((int(one[1]) for one in shown if one is not None and int(one[2]) == local_rank), None)
+
+
 def _tail(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
-    own: list[LogLine] = []
-    for line in lines:
-        if _ELASTIC.search(line.text) and _CHILD_ENDED.search(line.text):
-            break
-        if line.text.strip():
-            own.append(line)
-    kept = own or [line for line in lines if line.text.strip()]
+    kept = own_lines(lines) or [line for line in lines if line.text.strip()]
     return tuple(LogLine(line.text[:LINE_CHARACTERS], line.time) for line in kept[-TAIL_LINES:])
 
 

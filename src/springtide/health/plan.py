@@ -148,11 +148,12 @@ def _action(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings) 
     """What to do, and what to say about a budget that is spent.
 
     Two budgets: the program's own (`failurePolicy.maxRestarts`) and the platform's; an attempt is
-    charged to the one its Diagnosis blames.
+    charged to the one its Diagnosis blames. Attempts without a Diagnosis were ended by a person or a
+    queue (suspended, drained) and are charged to neither.
     """
-    earlier = [one for one in snapshot.diagnoses if one.spec.attempt < attempt]
-    by_program = sum(1 for one in earlier if not _is_platforms(one))
-    by_platform = max(attempt - by_program, 0)
+    restarted = [one for one in snapshot.diagnoses if one.spec.attempt < attempt and _restarts(one)]
+    by_platform = sum(1 for one in restarted if _is_platforms(one))
+    by_program = len(restarted) - by_platform
     if is_restartable(cause):
         allowed, used = settings.restarts_max, by_platform
     else:
@@ -161,6 +162,10 @@ def _action(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings) 
         return Action.RESTART_IN_PLACE, ""
     restarts = f"; not started again: all {allowed} restarts are used up" if allowed else ""
     return Action.FAIL_FAST, restarts
+
+
+def _restarts(diagnosis: Diagnosis) -> bool:
+    return diagnosis.spec.action in (Action.RESTART_IN_PLACE, Action.CORDON_EVICT)
 
 
 def _is_platforms(diagnosis: Diagnosis) -> bool:

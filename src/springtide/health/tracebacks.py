@@ -51,11 +51,14 @@ class Raised:
     """The innermost line of the user's own code, else the innermost of all."""
     in_collective: bool = False
     """Whether it went through `torch.distributed`: then a lost connection is a lost peer."""
+    by_launcher: bool = False
+    """Whether torchrun raised it, not the program."""
 
 
 _LIBRARY = re.compile(
     r"(site|dist)-packages/|/lib/python\d|/lib64/python\d|[/\\]Lib[/\\]|^/opt/conda/lib/python"
 )
+_LAUNCHER = re.compile(r"torch/distributed/(run\.py|launcher/)")
 _PREFIX = re.compile(r"^\[(?:rank|default)?(\d+)\]:\s?")
 _GROUP = re.compile(r"^\s*[|+]( |$)|^\s*\+-[+-]+( \d+ -+)?$")
 _HEADER = re.compile(r"^(Exception Group )?Traceback \(most recent call last\):$")
@@ -117,6 +120,7 @@ class _Reader:
             rank=int(self.prefix.removeprefix("rank")) if self.prefix.startswith("rank") else None,
             frame=self._innermost(),
             in_collective=any("torch/distributed/" in frame.file for frame in self._frames),
+            by_launcher=any(_LAUNCHER.search(frame.file) for frame in self._frames),
         )
         if self._chained and self.found:
             self.found.pop()
