@@ -7,7 +7,7 @@ process id is the container's. What goes wrong is written as text to the report 
 itself on success. Imports nothing of Springtide: it must start in milliseconds.
 """
 # Importing pathlib would be most of the start time.
-# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
+# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH113, PTH114, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
 
 from __future__ import annotations
 
@@ -70,16 +70,28 @@ def become(launch: dict[str, Any]) -> None:
 
 
 def execute(argv: list[str], env: dict[str, str]) -> None:
-    program = argv[0]
+    program = find(argv[0], env.get("PATH", os.defpath))
     try:
-        os.execvpe(program, argv, env)
+        os.execve(program, argv, env)
     except FileNotFoundError:
-        where = "" if "/" in program else f" in PATH ({env.get('PATH', '')})"
-        raise Failure(f'exec: "{program}": executable file not found{where}') from None
+        # the file is there or not: if it is, its `#!` line names an interpreter that is not
+        why = "its interpreter was not found" if os.path.exists(program) else "executable file not found"
+        raise Failure(f'exec: "{program}": {why}') from None
     except PermissionError:
         raise Failure(f'exec: "{program}": permission denied: is the file executable (chmod +x)?') from None
     except OSError as error:
         raise Failure(f'exec: "{program}": {error.strerror}') from None
+
+
+def find(program: str, path: str) -> str:
+    """The file to execute: as given when it has a slash, else the first executable in PATH."""
+    if "/" in program:
+        return program
+    for folder in path.split(os.pathsep):
+        candidate = os.path.join(folder or ".", program)
+        if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+            return candidate
+    raise Failure(f'exec: "{program}": executable file not found in PATH ({path})')
 
 
 def enter_directory(path: str) -> None:
