@@ -139,6 +139,8 @@ class _Reporter:
 
 def _serve(settings: UpSettings, reporter: _Reporter) -> None:
     """Run the platform until a signal ends it."""
+    import uvloop
+
     from springtide.up import serve
 
     async def main() -> None:
@@ -157,7 +159,7 @@ def _serve(settings: UpSettings, reporter: _Reporter) -> None:
             await serve(settings, ready)
 
     try:
-        asyncio.run(main())
+        uvloop.run(main())  # twice as quick as asyncio's own loop for HTTPS
     finally:
         platform.forget(settings.data_dir, os.getpid())
 
