@@ -20,6 +20,7 @@ $(VENV)/setup.stamp: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/torch.stamp: $(VENV)/setup.stamp
@@ -44,11 +45,13 @@ check: $(VENV)/setup.stamp ## lint, types, import contract, generated files, doc
 	@PYTHONPATH=src $(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m springtide.api.crds --check
 	@$(BIN)/python -m springtide.cli.reference --check
+	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python -m pytest -p no:cacheprovider tests/repository
 
 generate: $(VENV)/setup.stamp ## regenerate CRDs and reference pages
 	@$(BIN)/python -m springtide.api.crds --write
 	@$(BIN)/python -m springtide.cli.reference --write
+	@$(BIN)/python docs/generate.py --write
 
 bench: $(VENV)/torch.stamp ## all benchmarks, one JSON object a row
 	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done

@@ -293,6 +293,12 @@ IGNORED: list[tuple[str, TrainJob, ClusterTrainingRuntime, str]] = [
         "runtime: spec.podGroupPolicy",
     ),
     (
+        "variables for further containers",
+        job(),
+        runtime(more={"mlPolicy": {"torch": {"envInjection": {"targets": []}}}}),
+        "runtime: spec.mlPolicy.torch.envInjection",
+    ),
+    (
         "a success policy",
         job(),
         runtime(jobset={"successPolicy": {"operator": "Any"}}),

@@ -16,6 +16,7 @@ class UpSettings:
     data_dir: Path
     """Database, certificates, logs, volumes, checkpoints. Created if missing; one platform a folder."""
     port: int = DEFAULT_PORT
+    """Port of the API server on 127.0.0.1; 0 picks a free one."""
     kubeconfig: Path | None = None
     """A kubeconfig to merge the context into, beside `<data_dir>/kubeconfig`; None: only that one."""
     simulate: Path | None = None
@@ -23,6 +24,7 @@ class UpSettings:
     workdir: Path = field(default_factory=Path.cwd)
     """Working directory of containers that name none, as WORKDIR of an image would be."""
     log_level: str = "info"
+    """What the platform logs: debug, info, warning or error."""
 
 
 @dataclass(frozen=True)
