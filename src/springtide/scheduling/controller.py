@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from springtide.api import labels
 from springtide.api.commands import Bind, Command, Plan
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
@@ -30,6 +31,8 @@ log = logger(ROOM)
 class Settings:
     """How the scheduler works."""
 
+    scheduler_names: frozenset[str] = frozenset((labels.SCHEDULER_NAME,))
+    """Plain pods with one of these in `spec.schedulerName` are placed here; others are left alone."""
     policy: str = LEAST_WASTE.name
     """Name of the registered policy that chooses among feasible nodes."""
     cycle_interval_seconds: float = 0.01
@@ -64,7 +67,7 @@ class _Scheduler:
     """One cycle at a time, none when nothing has changed."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
-        self.state = ClusterState()
+        self.state = ClusterState(settings.scheduler_names)
         self._runtime = runtime
         self._settings = settings
         self._options = Options(policy_named(settings.policy), starts_max=settings.starts_per_cycle)

@@ -82,18 +82,8 @@ class PodFacts:
     cell: tuple[int, str, str]
     """(attempt, pod set, node) of a workload's pod."""
     order: tuple[int, datetime, str]
-
-    @property
-    def waits(self) -> bool:
-        """Whether this is a plain pod that this scheduler is to place."""
-        spec, metadata = self.obj.spec, self.obj.metadata
-        return (
-            not self.node
-            and not self.workload
-            and spec.scheduler_name == labels.SCHEDULER_NAME
-            and metadata.deletion_timestamp is None
-            and self.obj.status.phase not in TERMINAL_PHASES
-        )
+    waits: bool
+    """Whether this is a plain pod that this scheduler is to place."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -120,7 +110,9 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
     )
 
 
-def pod_facts(obj: Pod, previous: PodFacts | None, assumed_node: str) -> PodFacts:
+def pod_facts(
+    obj: Pod, previous: PodFacts | None, assumed_node: str, scheduler_names: frozenset[str]
+) -> PodFacts:
     """The facts of a pod. `assumed_node` stands in for a binding that was written but not yet seen."""
     pod_class, error = _pod_class(obj, previous)
     owner = controller_of(obj)
@@ -138,6 +130,11 @@ def pod_facts(obj: Pod, previous: PodFacts | None, assumed_node: str) -> PodFact
         workload=f"{obj.metadata.namespace}/{name}" if owned else "",
         cell=(int(attempt) if attempt.isdecimal() else 0, obj.metadata.labels.get(labels.PODSET, ""), node),
         order=(-(obj.spec.priority or 0), obj.metadata.creation_timestamp or EPOCH, obj.key),
+        waits=not node
+        and not owned
+        and obj.spec.scheduler_name in scheduler_names
+        and obj.metadata.deletion_timestamp is None
+        and obj.status.phase not in TERMINAL_PHASES,
     )
 
 

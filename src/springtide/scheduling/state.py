@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Object
@@ -43,8 +44,10 @@ Q = TypeVar("Q", ClusterQueue, LocalQueue)
 class ClusterState:
     """Applies changes; yields snapshots. `version` moves whenever a snapshot would differ."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheduler_names: frozenset[str] = frozenset((labels.SCHEDULER_NAME,))) -> None:
+        """`scheduler_names`: plain pods that name one of these in `spec.schedulerName` are placed here."""
         self.version = 0
+        self._scheduler_names = scheduler_names
         self._ledger = Ledger()
         self._nodes = Nodes()
         self._node_facts: dict[str, NodeFacts] = {}
@@ -93,7 +96,7 @@ class ClusterState:
         self._waiting_pods.pop(key, None)
         after = None
         if new is not None:
-            after = pod_facts(new, before, self._assumed_node(key, new))
+            after = pod_facts(new, before, self._assumed_node(key, new), self._scheduler_names)
             self._pods[key] = after
             if after.waits:
                 self._waiting_pods[key] = after
