@@ -324,6 +324,41 @@ def test_what_has_no_effect_is_named(what: str, of: TrainJob, on: ClusterTrainin
     assert [one.field for one in resolve(of, on, PORT).ineffective] == [field], what
 
 
+def test_defaults_the_api_server_writes_are_no_wishes() -> None:
+    defaulted = {
+        "failurePolicy": {"maxRestarts": 1, "restartStrategy": "Recreate"},
+        "network": {"enableDNSHostnames": True, "publishNotReadyAddresses": True},
+        "successPolicy": {"operator": "All"},
+        "startupPolicy": {"startupPolicyOrder": "AnyOrder"},
+    }
+    indexed = {"template": {"spec": {"completionMode": "Indexed", "parallelism": 2, "completions": 2}}}
+    assert resolved(job(), runtime(jobset=defaulted, replicated=indexed)).ineffective == ()
+
+
+def test_metadata_of_patches_is_merged_over_that_of_the_runtime() -> None:
+    patch = {
+        "metadata": {"labels": {"team": "ours"}, "annotations": {"note": "set"}},
+        "spec": {
+            "replicatedJobs": [
+                {
+                    "name": "node",
+                    "template": {"metadata": {"labels": {"job": "x"}, "annotations": {"a": "1"}}},
+                }
+            ]
+        },
+    }
+    base = encode(runtime())
+    base["spec"]["template"]["metadata"] = {"labels": {"team": "theirs", "kept": "yes"}}
+    entry = {"manager": "tests", "trainingRuntimeSpec": {"template": patch}}
+    made = resolved(job(runtimePatches=[entry]), decode(ClusterTrainingRuntime, base))
+    assert made.labels == {"team": "ours", "kept": "yes"}
+    assert made.annotations == {"note": "set"}
+    pods = made.pod_sets[0].template.metadata
+    assert pods.labels["job"] == "x"
+    assert pods.annotations["a"] == "1"
+    assert made.ineffective == ()
+
+
 @given(st.dictionaries(st.sampled_from(["x-one", "x-two"]), st.integers() | st.text(max_size=3), min_size=1))
 def test_fields_nobody_here_knows_survive_the_merge(extra: dict[str, Any]) -> None:
     pods = node_set(job(trainer={"image": "i"}), runtime(extra))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from springtide.api import labels
 from springtide.api.commands import Create, Delete
+from springtide.api.core import ContainerState, ContainerStateWaiting, ContainerStatus
 from springtide.api.kueue import Workload
 from springtide.api.meta import ObjectMeta
 from springtide.api.springtide import Diagnosis, DiagnosisSpec
@@ -250,6 +252,48 @@ def test_pods_that_start_are_counted_and_then_the_job_runs() -> None:
     world.step(11)
     assert world.states() == ["Running"]
     assert world.job.status.jobs_status[0].ready == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("CreateContainerConfigError", 'secret "token" not found'),
+        ("ErrImagePull", "no such image"),
+        ("CreateContainerError", "volume data: csi is not supported"),
+    ],
+)
+def test_a_pod_that_cannot_start_says_why_in_the_jobs_phase(reason: str, message: str) -> None:
+    world = made(nodes=2)
+    world.admit()
+    world.pods("Running", "Pending")
+    first, second = world.snapshot.pods
+    waiting = ContainerStatus(
+        name="node", state=ContainerState(waiting=ContainerStateWaiting(reason=reason, message=message))
+    )
+    stuck = replace(second, status=replace(second.status, container_statuses=[waiting]))
+    world.snapshot = dataclasses.replace(world.snapshot, pods=[first, stuck])
+    world.step(1)
+    phase = world.condition("Pending")
+    assert phase is not None
+    assert phase.reason == reason
+    assert phase.message == f"Admitted; 1 of 2 pods run; pod p1 waits: {reason}: {message}"
+
+
+def test_metadata_of_the_runtimes_job_set_reaches_the_workload() -> None:
+    labelled = replace(TORCH.spec.template, metadata=ObjectMeta(labels={"team": "vision"}))
+    world = World(train_job(), runtime=replace(TORCH, spec=replace(TORCH.spec, template=labelled)))
+    world.step()
+    assert world.workload.metadata.labels["team"] == "vision"
+
+
+def test_a_name_too_long_for_host_names_is_refused_before_there_are_pods() -> None:
+    world = World(train_job("j" * 53, nodes=2))
+    world.step()
+    assert world.snapshot.workload is None
+    phase = world.condition("Pending")
+    assert phase is not None
+    assert phase.reason == "InvalidSpec"
+    assert "at most 57 fit: make the job anew under a shorter name" in phase.message
 
 
 def test_a_failed_pod_is_said_until_the_verdict_is_there() -> None:

@@ -50,6 +50,10 @@ class Resolved:
     """How often the job may start again after a failure of its own program (`failurePolicy.maxRestarts`)."""
     ttl_seconds: int | None
     """`ttlSecondsAfterFinished` of the runtime's JobSet template."""
+    labels: dict[str, str]
+    """Of the JobSet template, for the Workload that stands in the JobSet's place."""
+    annotations: dict[str, str]
+    """As the labels."""
     ineffective: tuple[Ineffective, ...]
     """Fields that are set and change nothing here."""
 
@@ -58,7 +62,8 @@ def resolve(job: TrainJob, runtime: TrainingTemplate, port: int) -> Resolved:
     """The job's pod sets, with `port` for the rendezvous of its ranks. Raises UnresolvableError."""
     _check_policy(runtime)
     _check_trainer(job)
-    jobset = _patched(job, encode(runtime.spec.template).get("spec", {}))
+    template = _patched(job, encode(runtime.spec.template))
+    jobset, metadata = template.get("spec", {}), template.get("metadata", {})
     replicated_jobs = jobset.get("replicatedJobs", [])
     if not replicated_jobs:
         raise UnresolvableError(
@@ -70,7 +75,9 @@ def resolve(job: TrainJob, runtime: TrainingTemplate, port: int) -> Resolved:
         pod_sets=[_pod_set(job, runtime, replicated, port) for replicated in replicated_jobs],
         max_restarts=int(jobset.get("failurePolicy", {}).get("maxRestarts", 0)),
         ttl_seconds=jobset.get("ttlSecondsAfterFinished"),
-        ineffective=ineffective_fields(job, runtime, jobset),
+        labels=metadata.get("labels", {}),
+        annotations=metadata.get("annotations", {}),
+        ineffective=ineffective_fields(job, runtime, template),
     )
 
 
@@ -101,26 +108,27 @@ def _check_trainer(job: TrainJob) -> None:
         )
 
 
-def _patched(job: TrainJob, jobset: dict[str, Any]) -> dict[str, Any]:
-    """The JobSet template with `spec.runtimePatches` over it, in their order."""
-    known = {replicated["name"] for replicated in jobset.get("replicatedJobs", [])}
+def _patched(job: TrainJob, template: dict[str, Any]) -> dict[str, Any]:
+    """The JobSet template with `spec.runtimePatches` over it, in their order, metadata included."""
+    known = {replicated["name"] for replicated in template.get("spec", {}).get("replicatedJobs", [])}
     for place, entry in enumerate(job.spec.runtime_patches):
-        raw = encode(entry).get("trainingRuntimeSpec", {}).get("template", {}).get("spec", {})
-        for replicated in raw.get("replicatedJobs", []):
+        raw = encode(entry).get("trainingRuntimeSpec", {}).get("template", {})
+        for replicated in raw.get("spec", {}).get("replicatedJobs", []):
             if replicated["name"] not in known:
                 raise UnresolvableError(
                     "InvalidSpec",
                     f"spec.runtimePatches[{place}] ({entry.manager}) patches replicatedJob "
                     f"{replicated['name']!r}, which the runtime lacks; it has: {', '.join(sorted(known))}",
                 )
-        jobset = overlay(jobset, raw)
-    return jobset
+        template = overlay(template, raw)
+    return template
 
 
 def _pod_set(job: TrainJob, runtime: TrainingTemplate, replicated: dict[str, Any], port: int) -> PodSet:
     name = replicated["name"]
     job_template = replicated.get("template", {})
-    job_labels = job_template.get("metadata", {}).get("labels", {})
+    job_metadata = job_template.get("metadata", {})
+    job_labels = job_metadata.get("labels", {})
     template = job_template.get("spec", {}).get("template", {})
     pod = template.get("spec", {})
     if replicated.get("replicas", 1) != 1:
@@ -135,7 +143,10 @@ def _pod_set(job: TrainJob, runtime: TrainingTemplate, replicated: dict[str, Any
         pod = _trainer_pod(job, runtime, name, pod, count, port)
     _check_names(job, name, count)
     pod = _completed_pod(pod, count)
-    metadata: dict[str, Any] = overlay({"labels": job_labels}, template.get("metadata", {}))
+    metadata: dict[str, Any] = overlay(
+        {"labels": job_labels, "annotations": job_metadata.get("annotations", {})},
+        template.get("metadata", {}),
+    )
     decoded = decode(PodTemplateSpec, {"metadata": metadata, "spec": pod})
     return PodSet(
         name=name, count=count, template=decoded, topology_request=_topology(metadata.get("annotations", {}))

@@ -135,10 +135,18 @@ def _desired_workload(snapshot: Snapshot) -> tuple[Workload, Resolved]:
         active=not job.spec.suspend,
     )
     annotations = {
+        **resolved.annotations,
         labels.RENDEZVOUS_PORT: str(snapshot.port),
         labels.MAX_RESTARTS: str(resolved.max_restarts),
         labels.REQUEST_DIGEST: _request_digest(job),
-        labels.TEMPLATE_DIGEST: _digest([encode(replace(spec, active=True)), resolved.max_restarts]),
+        labels.TEMPLATE_DIGEST: _digest(
+            [
+                encode(replace(spec, active=True)),
+                resolved.max_restarts,
+                resolved.labels,
+                resolved.annotations,
+            ]
+        ),
     }
     if resolved.ttl_seconds is not None:
         annotations[labels.TTL_SECONDS] = str(resolved.ttl_seconds)
@@ -146,7 +154,10 @@ def _desired_workload(snapshot: Snapshot) -> tuple[Workload, Resolved]:
     metadata = ObjectMeta(
         name=workload_name(job.metadata.name),
         namespace=job.metadata.namespace,
-        labels={key: job.metadata.labels[key] for key in carried if key in job.metadata.labels},
+        labels={
+            **resolved.labels,
+            **{key: job.metadata.labels[key] for key in carried if key in job.metadata.labels},
+        },
         annotations=annotations,
         owner_references=[owner_reference(job)],
     )

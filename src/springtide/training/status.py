@@ -26,6 +26,8 @@ PENDING, RUNNING, RESTARTING = "Pending", "Running", "Restarting"
 UNSUPPORTED, IGNORED = "UnsupportedFields", "ChangeIgnored"
 METRICS_MAX, METRIC_CHARACTERS = 256, 64
 """The API's limits (TrainerStatus upstream); more is cut."""
+_STARTING_REASONS = ("", "ContainerCreating", "PodInitializing")
+"""What a container waits for in the ordinary course of a start."""
 PHASES = (PENDING, RUNNING, RESTARTING, COMPLETE, FAILED)
 
 
@@ -149,8 +151,26 @@ def _starting_or_running(workload: Workload, pods: Sequence[Pod]) -> Condition:
             RUNNING, "PodsFailed", f"{failed} of {total} pods failed{later}; looking for the cause."
         )
     if running < total:
-        return _condition(PENDING, "Starting", f"Admitted; {running} of {total} pods run{later}.")
+        so_far = f"Admitted; {running} of {total} pods run{later}"
+        stuck = next((held for pod in sorted(current, key=_rank) if (held := _held_up(pod))), None)
+        if stuck is not None:
+            return _condition(PENDING, stuck[0], f"{so_far}; {stuck[1]}")
+        return _condition(PENDING, "Starting", f"{so_far}.")
     return _condition(RUNNING, "PodsRunning", f"All {total} pods run{later}.")
+
+
+def _held_up(pod: Pod) -> tuple[str, str] | None:
+    """Why a pod does not get to run, as its node says: reason and sentence; None while it simply starts."""
+    if pod.status.phase not in ("", "Pending"):
+        return None
+    for container in [*pod.status.init_container_statuses, *pod.status.container_statuses]:
+        waiting = container.state.waiting
+        if waiting is not None and waiting.reason not in _STARTING_REASONS:
+            told = f": {waiting.message}" if waiting.message else ""
+            return waiting.reason, f"pod {pod.metadata.name} waits: {waiting.reason}{told}"
+    if pod.status.reason:
+        return pod.status.reason, f"pod {pod.metadata.name}: {pod.status.message or pod.status.reason}"
+    return None
 
 
 def _job_status(workload: Workload, name: str, count: int, pods: Sequence[Pod]) -> JobStatus:
