@@ -54,10 +54,10 @@ class Platform:
         return {**kept, "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1"}
 
     def springtide(self, *arguments: str, timeout: float = 90, stdin: str | None = None) -> Result:
-        return self._run([*SPRINGTIDE, *arguments], timeout, stdin)
+        return self.execute([*SPRINGTIDE, *arguments], timeout, stdin)
 
     def kubectl(self, *arguments: str, timeout: float = 60, stdin: str | None = None) -> Result:
-        return self._run([kubectl_path(), *arguments], timeout, stdin)
+        return self.execute([kubectl_path(), *arguments], timeout, stdin)
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get … -o json`, parsed."""
@@ -82,7 +82,8 @@ class Platform:
     def down(self) -> Result:
         return self.springtide("down", "--data-dir", str(self.data_dir))
 
-    def _run(self, command: list[str], timeout: float, stdin: str | None) -> Result:
+    def execute(self, command: list[str], timeout: float = 90, stdin: str | None = None) -> Result:
+        """Any command, in this platform's environment."""
         done = subprocess.run(
             command,
             cwd=self.workdir,
