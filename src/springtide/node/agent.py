@@ -12,8 +12,6 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator
 
-import structlog
-
 from springtide.api.commands import Command, Emit
 from springtide.api.core import Pod
 from springtide.client import ApiError
@@ -34,9 +32,9 @@ from springtide.node.registration import ROOM, Registration
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.volumes import remove
-from springtide.runtime import Clock, Controller, Runtime
+from springtide.runtime import Clock, Controller, Runtime, logger
 
-log = structlog.get_logger("node.agent")
+log = logger("node.agent")
 
 WORKERS = 16
 RETRY_SECONDS = 2.0

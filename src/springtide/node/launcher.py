@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from springtide.node import cgroups, process, processes
 from springtide.node.cgroups import Group
 from springtide.node.process import Launch, Outcome, Running, Sink
 from springtide.node.processes import NODE_ID, Mark
+from springtide.runtime import logger
 
-log = structlog.get_logger("node.launcher")
+log = logger("node.launcher")
 
 
 class Launcher(Protocol):

@@ -17,11 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-import structlog
+from springtide.runtime import Clock, logger
 
-from springtide.runtime import Clock
-
-log = structlog.get_logger("node.logs")
+log = logger("node.logs")
 
 LINE_BYTES = 16 * 1024
 """Longer lines are stored in several partial records, as container runtimes do."""

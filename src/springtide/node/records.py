@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from springtide.node import cgroups
 from springtide.node.capabilities import Capabilities
 from springtide.node.processes import NODE_ID, Mark, descendants, end_all, marked, start_time
+from springtide.runtime import logger
 
-log = structlog.get_logger("node.records")
+log = logger("node.records")
 
 
 @dataclass(frozen=True)
