@@ -235,7 +235,7 @@ WAITING = [
         "it asks more than the whole quota",
         workload("trainjob-job", pod_set(2, pod_spec(cpu=3))),
         "ExceedsMaxQuota",
-        ["can never start in ClusterQueue default", "asks cpu 6", "quota of flavor default is 4"],
+        ["can never start in ClusterQueue default", "asks 6 cpu", "quota of flavor default is 4"],
         quota={"cpu": 4},
     ),
     Waiting(
@@ -300,7 +300,7 @@ def test_a_gang_that_fits_only_in_part_waits_whole_and_hears_what_is_missing() -
     world.cycle()
     assert not world.is_admitted(W)
     assert world.condition(W).message == (
-        f"needs 4 × {{cpu: 1500m, {GPU}: 1}}; the node with most {GPU} has 2 free of 8; 2 of 4 pods fit now"
+        f"needs 4 × {{cpu: 1.5, {GPU}: 1}}; the node with most {GPU} has 2 free of 8; 2 of 4 pods fit now"
     )
 
 

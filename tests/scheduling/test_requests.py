@@ -9,7 +9,7 @@ import pytest
 from springtide.api.core import PodSpec
 from springtide.api.struct import decode
 from springtide.scheduling.classes import class_of, constraints_of, unsupported_fields
-from springtide.scheduling.requests import format_amount, pod_requests
+from springtide.scheduling.requests import format_amount, pod_requests, readable_amount, readable_pair
 from tests.builders import taint
 
 
@@ -141,3 +141,28 @@ def test_hard_demands_that_are_not_understood_are_named() -> None:
         "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
         "topologySpreadConstraints with whenUnsatisfiable: DoNotSchedule",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "text"),
+    [
+        ("cpu", 4_000_000, "4000"),
+        ("cpu", 1500, "1.5"),
+        ("cpu", 100, "0.1"),
+        ("cpu", 0, "0"),
+        ("memory", 4 * 2**30, "4Gi"),
+        ("memory", 1536 * 2**20, "1.5Gi"),
+        ("memory", 8_321_507_328, "7.75Gi"),
+        ("memory", 64 * 2**20, "64Mi"),
+        ("memory", 2000 * 2**30, "2000Gi"),
+        ("memory", 12, "12"),
+        ("nvidia.com/gpu", 4000, "4000"),
+    ],
+)
+def test_amounts_are_plain_numbers_to_people(name: str, amount: int, text: str) -> None:
+    assert readable_amount(name, amount) == text
+
+
+def test_amounts_that_differ_never_look_equal() -> None:
+    assert readable_pair("memory", 2**32, 2**32 - 1024) == ("4Gi", "4194303Ki")
+    assert readable_pair("memory", 2**32, 2**31) == ("4Gi", "2Gi")

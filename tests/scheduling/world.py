@@ -160,7 +160,7 @@ class World:
         """Server-side apply by the manager `scheduling`: what it owns and leaves out goes."""
         raw = encode(self.objects[(kind, key)])
         status = raw.setdefault("status", {})
-        owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active"}
+        owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active", "UnsupportedFields"}
         others = [c for c in status.get("conditions", []) if c["type"] not in owned]
         for field in ("admission", "requeueState", "flavorsReservation", "flavorsUsage"):
             status.pop(field, None)

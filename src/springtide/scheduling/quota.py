@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.queues import DEFAULT_FLAVOR, ClusterQueueFacts, FlavorQuota
-from springtide.scheduling.requests import PODS, Amounts, format_amount
+from springtide.scheduling.requests import PODS, Amounts, readable_amount, readable_pair
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def _group_of(queue: ClusterQueueFacts, resource: str) -> tuple[FlavorQuota, ...
 
 
 def _exceeds(queue: ClusterQueueFacts, flavor: FlavorQuota, name: str, amount: int) -> Refused:
-    nominal = format_amount(name, flavor.nominal.get(name, 0))
+    asked, nominal = readable_pair(name, amount, flavor.nominal.get(name, 0))
     return Refused(
         "ExceedsMaxQuota",
-        f"can never start in ClusterQueue {queue.name}: asks {name} {format_amount(name, amount)}, "
+        f"can never start in ClusterQueue {queue.name}: asks {asked} {name}, "
         f"the whole quota of flavor {flavor.name} is {nominal}; ask for less or raise nominalQuota",
     )
 
@@ -126,6 +126,6 @@ def _waits(queue: ClusterQueueFacts, flavor: FlavorQuota, name: str, amount: int
     nominal = flavor.nominal[name]
     return Refused(
         "WaitingForQuota",
-        f"needs {name} {format_amount(name, amount)} of ClusterQueue {queue.name}, flavor {flavor.name}; "
-        f"{format_amount(name, max(0, nominal - used))} of {format_amount(name, nominal)} is free",
+        f"needs {readable_amount(name, amount)} {name} of ClusterQueue {queue.name}, flavor {flavor.name}; "
+        f"{readable_amount(name, max(0, nominal - used))} of {readable_amount(name, nominal)} is free",
     )

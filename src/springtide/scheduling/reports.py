@@ -16,9 +16,11 @@ from springtide.api.commands import Apply
 from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode
+from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.queues import Closed, QueueTree
 from springtide.scheduling.requests import format_amount
 
+_OWNED = ("Active", UNSUPPORTED)
 Queue = ClusterQueue | LocalQueue
 Used = Mapping[tuple[str, str], int]
 """Amount by (flavor, resource)."""
@@ -73,8 +75,11 @@ class Report:
                 yield self._tallies.setdefault((kind, name), Tally())
 
     def _status(self, queue: Queue, tally: Tally, now: datetime) -> dict[str, Any]:
-        active = self._active(queue)
-        conditions = set_condition([c for c in queue.status.conditions if c.type == "Active"], active, now)
+        known = [c for c in queue.status.conditions if c.type in _OWNED]
+        conditions = [_stamped(known, self._active(queue), now)]
+        unsupported = unsupported_condition(queue)
+        if unsupported is not None:
+            conditions.append(_stamped(known, unsupported, now))
         used = _flavors(tally.used)
         status: dict[str, Any] = {
             "conditions": [encode(condition) for condition in conditions],
@@ -95,6 +100,11 @@ class Report:
         return Condition(type="Active", status="True", reason="Ready", message="Can admit new workloads")
 
 
+def _stamped(known: list[Condition], new: Condition, now: datetime) -> Condition:
+    """The condition with its time of transition."""
+    return next(one for one in set_condition(known, new, now) if one.type == new.type)
+
+
 def _flavors(used: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
     by_flavor: dict[str, list[dict[str, Any]]] = {}
     for (flavor, name), amount in sorted((+used).items()):
@@ -105,9 +115,9 @@ def _flavors(used: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
 
 def _said(queue: Queue) -> dict[str, Any]:
     """The status as it would be applied."""
-    found = find_condition(queue.status.conditions, "Active")
+    found = (find_condition(queue.status.conditions, type_) for type_ in _OWNED)
     said: dict[str, Any] = {
-        "conditions": [encode(found)] if found is not None else [],
+        "conditions": [encode(condition) for condition in found if condition is not None],
         "pendingWorkloads": queue.status.pending_workloads,
         "reservingWorkloads": queue.status.reserving_workloads,
         "admittedWorkloads": queue.status.admitted_workloads,

@@ -48,6 +48,32 @@ def format_amount(name: str, amount: int) -> str:
     return str(amount)
 
 
+@lru_cache(maxsize=4096)
+def readable_amount(name: str, amount: int) -> str:
+    """One amount for people to read: `1.5`, `4000`, `1.5Gi`; rounded to what tells it apart."""
+    if name == CPU:
+        return f"{amount / 1000:.3f}".rstrip("0").rstrip(".")
+    if name in (MEMORY, STORAGE) or name.startswith("hugepages-"):
+        return _readable_bytes(amount)
+    return str(amount)
+
+
+def readable_pair(name: str, left: int, right: int) -> tuple[str, str]:
+    """Two amounts that are compared: rounded for reading, exact where rounding would make them look equal."""
+    texts = readable_amount(name, left), readable_amount(name, right)
+    if left != right and texts[0] == texts[1]:
+        return format_amount(name, left), format_amount(name, right)
+    return texts
+
+
+def _readable_bytes(amount: int) -> str:
+    """In Gi with up to two decimals; what is smaller than a tenth of that in Mi, Ki or plain."""
+    for unit, size in (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if amount * 10 >= size:
+            return f"{amount / size:.2f}".rstrip("0").rstrip(".") + unit
+    return str(amount)
+
+
 def pod_requests(spec: PodSpec) -> dict[str, int]:
     """What one pod of this spec takes of a node, its place in the node's pod limit included.
 

@@ -14,7 +14,7 @@ from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.placement import Placement, View
-from springtide.scheduling.requests import PODS, format_amount
+from springtide.scheduling.requests import PODS, readable_amount, readable_pair
 
 
 def shortage(placement: Placement, nodes: Nodes, pod_sets: Sequence[PodSetFacts]) -> str:
@@ -31,7 +31,7 @@ def shortage(placement: Placement, nodes: Nodes, pod_sets: Sequence[PodSetFacts]
 
 def describe(pod_class: PodClass) -> str:
     """What one pod asks: `{cpu: 2, nvidia.com/gpu: 1}`."""
-    asked = [f"{n}: {format_amount(n, amount)}" for n, amount in pod_class.requests if amount and n != PODS]
+    asked = [f"{n}: {readable_amount(n, amount)}" for n, amount in pod_class.requests if amount and n != PODS]
     return "{" + ", ".join(asked) + "}"
 
 
@@ -70,10 +70,8 @@ def _never(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View)
     largest = placement.capacity(view)[view.mask].max(axis=0)
     for (name, amount), most in zip(asked, largest.tolist(), strict=True):
         if amount > most:
-            return (
-                f"no node can ever hold it: asks {format_amount(name, amount)} {name}, "
-                f"largest node has {format_amount(name, most)}"
-            )
+            asks, has = readable_pair(name, amount, most)
+            return f"no node can ever hold it: asks {asks} {name}, largest node has {has}"
     return f"no node can ever hold it: asks {describe(pod_class)}, and no node has all of that at once"
 
 
@@ -102,7 +100,7 @@ def _bottleneck(placement: Placement, pod_class: PodClass, view: View) -> str:
     name = [name for name, amount in pod_class.requests if amount > 0][column]
     row = int(free[:, column].argmax())
     most, of = int(free[row, column]), int(capacity[row, column])
-    return f"the node with most {name} has {format_amount(name, most)} free of {format_amount(name, of)}"
+    return f"the node with most {name} has {readable_amount(name, most)} free of {readable_amount(name, of)}"
 
 
 def _count(number: int, noun: str) -> str:

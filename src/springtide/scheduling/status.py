@@ -1,6 +1,6 @@
 """What the scheduler writes: the status fields of workloads and pods that it alone owns, as commands.
 
-A workload's admission, requeueState and the conditions QuotaReserved and Admitted are always applied
+A workload's admission, requeueState and the conditions of this room are always applied
 together, for server-side apply removes what its manager leaves out. Called by the plan.
 """
 
@@ -17,9 +17,10 @@ from springtide.api.kueue import Admission, PodSetAssignment, Workload, assign_n
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.requests import quantities
 
-OWNED = ("QuotaReserved", "Admitted")
+OWNED = ("QuotaReserved", "Admitted", UNSUPPORTED)
 _NODES_NAMED_MAX = 8
 
 
@@ -137,7 +138,9 @@ def _apply(
     admission: Admission | None = None,
 ) -> Apply:
     owned = [condition for condition in obj.status.conditions if condition.type in OWNED]
-    stamped = [_stamped(owned, condition, obj.metadata.generation, now) for condition in conditions]
+    unsupported = unsupported_condition(obj)
+    said = [*conditions, *([unsupported] if unsupported is not None else [])]
+    stamped = [_stamped(owned, condition, obj.metadata.generation, now) for condition in said]
     status: dict[str, Any] = {"conditions": [encode(condition) for condition in stamped]}
     if admission is not None:
         status["admission"] = encode(admission)

@@ -1,0 +1,113 @@
+"""Fields of queues and workloads that are accepted and change nothing here, each with what to know.
+
+Called by `reports` for queues and by `status` for workloads, which say it in the condition
+`UnsupportedFields`, so that nothing is ignored without a word.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.meta import Condition
+from springtide.api.struct import encode, unknown_paths
+from springtide.scheduling.queues import DEFAULT_FLAVOR
+
+UNSUPPORTED = "UnsupportedFields"
+_MESSAGE_CHARACTERS_MAX = 32768
+"""The API's limit for a condition's message."""
+
+CLUSTER_QUEUE_WHY = {
+    "cohortName": "queues do not borrow from each other yet: nominalQuota is the limit",
+    "flavorFungibility": "the first flavor with room is taken",
+    "preemption": "nothing is preempted yet: workloads wait for room",
+    "admissionChecksStrategy": "there are no admission checks: quota and room on nodes admit",
+    "fairSharing": "the order is priority, then age",
+    "admissionScope": "the order is priority, then age",
+    "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
+}
+QUOTA_WHY = {
+    "borrowingLimit": "queues do not borrow from each other yet",
+    "lendingLimit": "queues do not lend to each other yet",
+}
+FLAVOR_WHY = "ResourceFlavor is not served: the flavor has quota of its own but chooses no nodes"
+LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
+WORKLOAD_WHY = {
+    "priorityClassRef": "no class is looked up: spec.priority alone decides",
+    "maximumExecutionTimeSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
+    "preemptionGates": "nothing is preempted yet",
+}
+POD_SET_WHY = {"minCount": "all pods of a set are admitted or none"}
+TOPOLOGY_WHY = {
+    "podSetGroupName": "each pod set is placed by itself",
+    "podSetSliceRequiredTopology": "a pod set is placed as one",
+    "podSetSliceSize": "a pod set is placed as one",
+    "podsetSliceRequiredTopologyConstraints": "a pod set is placed as one",
+    "subGroupIndexLabel": "a pod set is placed as one",
+    "subGroupCount": "a pod set is placed as one",
+}
+_UNKNOWN_WHY = "not a field of this API version"
+_DEFAULTS = {
+    "whenCanBorrow": "MayStopSearch",
+    "whenCanPreempt": "TryNextFlavor",
+    "reclaimWithinCohort": "Never",
+    "withinClusterQueue": "Never",
+    "policy": "Never",
+    "admissionMode": "NoAdmissionFairSharing",
+}
+"""Values that ask for what is done anyway; the API server writes some of them by default."""
+
+
+def unsupported_condition(obj: ClusterQueue | LocalQueue | Workload) -> Condition | None:
+    """What the object has set in vain; None where everything takes effect."""
+    found = ineffective_fields(obj)
+    if not found:
+        return None
+    message = "No effect: " + "; ".join(found)
+    return Condition(
+        type=UNSUPPORTED, status="True", reason="NoEffect", message=message[:_MESSAGE_CHARACTERS_MAX]
+    )
+
+
+def ineffective_fields(obj: ClusterQueue | LocalQueue | Workload) -> list[str]:
+    """`path: what to know`, in the order of the document; unknown fields first."""
+    spec = encode(obj.spec)
+    unknown = [f"{path}: {_UNKNOWN_WHY}" for path in unknown_paths(obj.spec, "spec")]
+    if isinstance(obj, ClusterQueue):
+        return [*unknown, *_named("spec", spec, CLUSTER_QUEUE_WHY), *_of_groups(spec)]
+    if isinstance(obj, LocalQueue):
+        return [*unknown, *_named("spec", spec, LOCAL_QUEUE_WHY)]
+    unknown = [one for one in unknown if ".template." not in one]
+    return [*unknown, *_named("spec", spec, WORKLOAD_WHY), *_of_pod_sets(spec)]
+
+
+def _of_groups(spec: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+    for number, group in enumerate(spec.get("resourceGroups", [])):
+        for place, flavor in enumerate(group.get("flavors", [])):
+            path = f"spec.resourceGroups[{number}].flavors[{place}]"
+            if flavor["name"] != DEFAULT_FLAVOR:
+                found.append(f"{path}.name: {FLAVOR_WHY}")
+            for index, resource in enumerate(flavor.get("resources", [])):
+                found += _named(f"{path}.resources[{index}]", resource, QUOTA_WHY)
+    return found
+
+
+def _of_pod_sets(spec: dict[str, Any]) -> list[str]:
+    found: list[str] = []
+    for number, pod_set in enumerate(spec.get("podSets", [])):
+        path = f"spec.podSets[{number}]"
+        found += _named(path, pod_set, POD_SET_WHY)
+        found += _named(f"{path}.topologyRequest", pod_set.get("topologyRequest", {}), TOPOLOGY_WHY)
+    return found
+
+
+def _named(path: str, said: dict[str, Any], why: dict[str, str]) -> list[str]:
+    return [f"{path}.{name}: {why[name]}" for name in why if _asks(said.get(name))]
+
+
+def _asks(value: Any) -> bool:
+    """Whether a value asks for anything but the default."""
+    if isinstance(value, dict):
+        return any(_asks(child) and child != _DEFAULTS.get(name) for name, child in value.items())
+    return value not in (None, "", [])
