@@ -39,9 +39,10 @@ def schema_errors(schema: Any, field: str, depth: int = 0, *, partial: bool = Fa
 
 
 def _keyword_errors(schema: dict[str, Any], field: str) -> Iterator[FieldError]:
-    for keyword, (allows, rule) in _KEYWORDS.items():
-        if keyword in schema and not allows(schema[keyword]):
-            yield bad_value(f"{field}.{keyword}", schema[keyword], rule)
+    for keyword, value in schema.items():
+        allows, rule = _KEYWORDS.get(keyword, _ANYTHING)
+        if not allows(value):
+            yield bad_value(f"{field}.{keyword}", value, rule)
     if "type" in schema and schema["type"] not in _TYPES:
         yield unsupported(f"{field}.type", schema["type"], _TYPES)
 
@@ -106,6 +107,7 @@ def _is_texts(value: Any) -> bool:
 
 
 _Rule = tuple[Callable[[Any], bool], str]
+_ANYTHING: _Rule = (lambda _: True, "")
 _NUMBER: _Rule = (_is_number, "must be a number")
 _COUNT: _Rule = (_is_count, "must be a whole number, 0 or more")
 _FLAG: _Rule = (_is_flag, "must be true or false")

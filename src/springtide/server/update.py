@@ -52,8 +52,9 @@ async def revise(
     new = {**new, "metadata": {**new["metadata"]}}  # a patch shares what it did not touch with `old`
     metadata.keep_identity(new, old)
     new = _within_subresource(new, old, kind, route.subresource)
-    complete(new, old, kind)
-    metadata.bump_generation(new, old, kind)
+    if not _same(new, old, with_owners=managed):  # what is stored already needs no second look
+        complete(new, old, kind)
+        metadata.bump_generation(new, old, kind)
     if _same(new, old, with_owners=managed):
         return await _unchanged(context, record, old)
     if not managed:
