@@ -11,5 +11,5 @@ from typing import Final
 from springtide import __version__
 
 KUBERNETES_MAJOR: Final = "1"
-KUBERNETES_MINOR: Final = "34"
+KUBERNETES_MINOR: Final = "36"
 GIT_VERSION: Final = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0+springtide.{__version__}"

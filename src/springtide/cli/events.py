@@ -18,9 +18,10 @@ async def events_of(client: Client, uid: str, namespace: str) -> list[Event]:
     return sorted(listing.items, key=when)
 
 
-def when(event: Event) -> datetime:
-    """What events are sorted by."""
-    return last_seen(event) or _LONG_AGO
+def when(event: Event) -> tuple[datetime, int]:
+    """What events are sorted by: time, and within the same second the order in which they were written."""
+    version = event.metadata.resource_version
+    return last_seen(event) or _LONG_AGO, int(version) if version.isdecimal() else 0
 
 
 def last_seen(event: Event) -> datetime | None:
