@@ -8,6 +8,7 @@ the page of the commands is made by `springtide.cli.reference`.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import cycle
@@ -22,7 +23,9 @@ from springtide.api.meta import Object
 from springtide.api.resources import resource_of
 from springtide.api.struct import Struct, decode
 from springtide.health.faults import VERDICTS, Fault
+from springtide.node import behaviour
 from springtide.node.ignored import ignored_fields
+from springtide.scheduling import ineffective as queueing
 from springtide.scheduling.classes import unsupported_fields
 from springtide.training import ineffective
 from springtide.training.merge import SUPPORTED_ML_POLICIES
@@ -81,6 +84,7 @@ PROGRAM_ENVIRONMENT = {
 SETTINGS = {
     "Process node": ("node/settings.py", "ProcessNodeSettings"),
     "Platform (`springtide up`)": ("up/settings.py", "UpSettings"),
+    "Scheduling": ("scheduling/controller.py", "Settings"),
     "Health": ("health/plan.py", "Settings"),
     "Nodes, garbage and namespaces": ("builtin/controller.py", "Settings"),
 }
@@ -106,9 +110,10 @@ the program only within `failurePolicy.maxRestarts` of the runtime."""
 def without_effect(kind: type[Object]) -> dict[str, str]:
     """Paths of fields that are accepted and change nothing, with what to use instead."""
     if kind is trainer.TrainJob:
-        return {"spec.initializer": ineffective.INITIALIZER_WHY} | _of_jobset(
-            "spec.runtimePatches[].trainingRuntimeSpec.template.spec"
-        )
+        return {
+            "spec.initializer": ineffective.INITIALIZER_WHY,
+            "spec.runtimeRef.apiGroup": ineffective.API_GROUP_WHY,
+        }
     if kind in (trainer.ClusterTrainingRuntime, trainer.TrainingRuntime):
         policies = _names(trainer.MLPolicy) - set(SUPPORTED_ML_POLICIES)
         refused = "refused: jobs on such a runtime wait with reason UnsupportedMLPolicy"
@@ -118,7 +123,26 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
             **{f"spec.mlPolicy.{name}": refused for name in policies},
             **_of_jobset("spec.template.spec"),
         }
+    if kind is kueue.ClusterQueue:
+        flavors = "spec.resourceGroups[].flavors[]"
+        return {
+            **_below("spec", queueing.CLUSTER_QUEUE_WHY),
+            f"{flavors}.name": queueing.FLAVOR_WHY,
+            **_below(f"{flavors}.resources[]", queueing.QUOTA_WHY),
+        }
+    if kind is kueue.LocalQueue:
+        return _below("spec", queueing.LOCAL_QUEUE_WHY)
+    if kind is kueue.Workload:
+        return {
+            **_below("spec", queueing.WORKLOAD_WHY),
+            **_below("spec.podSets[]", queueing.POD_SET_WHY),
+            **_below("spec.podSets[].topologyRequest", queueing.TOPOLOGY_WHY),
+        }
     return {}
+
+
+def _below(path: str, why: Mapping[str, str]) -> dict[str, str]:
+    return {f"{path}.{name}": said for name, said in why.items()}
 
 
 def _of_jobset(root: str) -> dict[str, str]:
@@ -334,6 +358,8 @@ def settings_page() -> str:
     parts = [
         "## Labels, annotations, taints and finalizers",
         _table(["key", "meaning"], keys),
+        "## Annotations of pods on simulated nodes",
+        _table(["key", "meaning"], [[f"`{key}`", _cell(doc)] for key, doc in simulation_annotations()]),
         "## Environment of pods",
         "Besides what the pod template sets and what is passed on of the platform's (`inherit_environment`).",
         _table(["variable", "meaning"], [[f"`{name}`", _cell(doc)] for name, doc in POD_ENVIRONMENT.items()]),
@@ -347,6 +373,12 @@ def settings_page() -> str:
         ]
         parts += [f"## {title}", _table(["setting", "default", "meaning"], rows)]
     return _page("Settings", *parts)
+
+
+def simulation_annotations() -> list[tuple[str, str]]:
+    """From the text at the top of their module, where they stand with an example each."""
+    pattern = rf"^ +({re.escape(behaviour.PREFIX)}[a-z-]+: \S+) +(.+)$"
+    return re.findall(pattern, behaviour.__doc__ or "", re.MULTILINE)
 
 
 def documented(file: Path, class_: str = "") -> Iterator[tuple[str, str]]:

@@ -247,6 +247,12 @@ WORKLOAD: Final = (
 
 QUEUES: Final = (
     Group(
+        "ClusterQueue, LocalQueue, Workload",
+        "UnsupportedFields",
+        "Fields are set that have no effect.",
+        (Reason("NoEffect", "The message names each field and what to know.", "Remove or replace them."),),
+    ),
+    Group(
         "ClusterQueue, LocalQueue",
         "Active",
         "Whether the queue admits workloads.",
