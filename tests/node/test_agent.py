@@ -269,3 +269,23 @@ async def test_signals_of_the_machine_reach_the_status(tmp_path: Path) -> None:
         state = container(await scene.finished("victim")).state.terminated
         assert state is not None
         assert (state.exit_code, state.signal, state.reason) == (137, 9, "Error")
+
+
+async def test_the_programs_user_may_write_where_it_should(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        os.chmod(folder, 0o755)  # noqa: PTH101 - pytest's folders are closed to other users
+    user = 65534 if os.geteuid() == 0 else os.geteuid()
+    async with node_alone(tmp_path) as scene:
+        script = "id -u; touch $SPRINGTIDE_CHECKPOINT_DIR/x ${SPRINGTIDE_PROGRESS_FILE}.x && echo written"
+        await scene.create("pod", shell(script, securityContext={"runAsUser": user}))
+        await scene.finished("pod")
+        assert await scene.logs("pod") == f"{user}\nwritten\n"
+
+
+async def test_a_user_this_platform_cannot_become_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    async with node_alone(tmp_path, namespaces="never", cgroups="never") as scene:
+        await scene.create("pod", shell("id -u", securityContext={"runAsUser": 65534}))
+        assert "runAsUser 65534 needs a platform started by root" in (await scene.events("Failed"))[0]

@@ -36,7 +36,7 @@ from springtide.node.termination import message_file
 from springtide.node.volumes import mounts
 
 RESOLVER = Path(__file__).with_name("resolver")
-PROGRESS_FILE = "progress.json"
+PROGRESS_FILE = Path("report") / "progress.json"
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Kit:
 
     def _platform_environment(self, node_id: str) -> dict[str, str]:
         metadata = self.pod.metadata
-        checkpoints = checkpoint_dir(self.settings.data_dir, self.pod)
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        checkpoints = self._writable(checkpoint_dir(self.settings.data_dir, self.pod))
+        self._writable((self.folder / PROGRESS_FILE).parent)
         return {
             POD_UID: metadata.uid,
             CONTAINER: self.container.name,
@@ -132,6 +132,14 @@ class Kit:
                 )
             return -1, -1, []
         return -1 if user is None else user, -1 if group is None else group, groups
+
+    def _writable(self, folder: Path) -> Path:
+        """Make a folder in which the container's user may write."""
+        folder.mkdir(parents=True, exist_ok=True)
+        user, group, _ = self._user()
+        if user >= 0 and folder.stat().st_uid != user:
+            os.chown(folder, user, group)
+        return folder
 
     def _without_mounts(
         self,

@@ -29,7 +29,9 @@ from springtide.node.processes import CONTAINER, POD_UID, Mark
 from springtide.node.records import Records, Started
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.termination import ended_reason, termination_message
-from springtide.runtime import Clock
+from springtide.runtime import Clock, logger
+
+log = logger("node.pod")
 
 DRAIN_SECONDS = 2.0
 HOOK_SECONDS = 86_400.0
@@ -155,7 +157,7 @@ class PodRun:
         known = self.facts.get(name, NEVER_STARTED)
         instance = known.instance + 1
         group: Group | None = None
-        log = self._open_log(name, instance)
+        output = self._open_log(name, instance)
         started_at = self._place.clock.now()
         try:
             kit = containers.Kit(
@@ -163,19 +165,19 @@ class PodRun:
             )
             group = kit.make_group(instance)
             launch = kit.launch(sources, self._volumes, list(peers), self._place.node_id, group)
-            process = await self._place.launcher.start(launch, log.stdout.write, log.stderr.write)
+            process = await self._place.launcher.start(launch, output.stdout.write, output.stderr.write)
         except (Unresolvable, volumes.Unsupported) as error:
-            self._discard(log, group)
-            log.remove()
+            self._discard(output, group)
+            output.remove()
             if known.blocked != str(error):
                 self.facts[name] = replace(known, blocked=str(error))
                 self.event("Failed", f"Error: {error}", warning=True)
             return
         except (StartError, OSError) as error:
-            self._discard(log, group)
+            self._discard(output, group)
             self._record_failed_start(name, started_at, str(error))
             return
-        self._began(_Live(container, instance, process, launch, log, group, started_at))
+        self._began(_Live(container, instance, process, launch, output, group, started_at))
 
     def _open_log(self, name: str, instance: int) -> LogWriter:
         settings = self._place.settings
@@ -187,8 +189,8 @@ class PodRun:
             files=settings.log_files,
         )
 
-    def _discard(self, log: LogWriter, group: Group | None) -> None:
-        log.close()
+    def _discard(self, output: LogWriter, group: Group | None) -> None:
+        output.close()
         if group is not None:
             group.remove()
 
@@ -207,8 +209,8 @@ class PodRun:
             started=container.startup_probe is None,
             ready=container.readiness_probe is None and container.startup_probe is None,
         )
-        self._write_record()
         live.tasks.append(asyncio.create_task(self._await_end(live), name=f"container-{name}"))
+        self._write_record()
         if container.startup_probe or container.readiness_probe or container.liveness_probe:
             live.tasks.append(asyncio.create_task(probes.watch(self._target(live)), name=f"probes-{name}"))
         if container.lifecycle is not None and container.lifecycle.post_start is not None:
@@ -373,7 +375,10 @@ class PodRun:
             Started(name, live.instance, live.process.pid, launcher.start_time(live.process.pid))
             for name, live in self._live.items()
         ]
-        self._place.records.write(self.uid, started)
+        try:
+            self._place.records.write(self.uid, started)
+        except OSError as error:  # a full disk; after a crash the mark in their environment still finds them
+            log.warning("record of processes not written", pod=self.pod.key, error=str(error))
 
 
 def _stop_signal(container: Container) -> int:
