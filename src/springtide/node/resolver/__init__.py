@@ -1,1 +1,1 @@
-"""The folder put on PYTHONPATH of pods without an /etc/hosts of their own; a package so that wheels hold it."""
+"""The folder put on PYTHONPATH of pods without an /etc/hosts of their own; a package, so wheels hold it."""
