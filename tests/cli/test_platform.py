@@ -22,11 +22,14 @@ from springtide.cli.target import Target, choose_kubeconfig
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
-PARENT = (
-    f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', '''{SLEEP}'''], stdout=subprocess.DEVNULL);"
-    f"os.environ['SPRINGTIDE_POD_UID'] = 'x';"
-    f"child = subprocess.Popen([sys.executable, '-c', '''{SLEEP}''']); child.wait()"
-)
+PARENT = f"""
+import os, subprocess, sys
+own = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], stdout=subprocess.DEVNULL)
+os.environ["SPRINGTIDE_POD_UID"] = "uid"
+child = subprocess.Popen([sys.executable, "-c", {SLEEP!r}])
+child.wait()
+"""
+"""A platform with a process of its own and one of a job."""
 
 
 @pytest.fixture
