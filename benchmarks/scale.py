@@ -68,7 +68,7 @@ class Complete:
 
 
 def _is_complete(job: TrainJob) -> bool:
-    return job.status is not None and is_true(job.status.conditions, "Complete")
+    return is_true(job.status.conditions, "Complete")
 
 
 async def run(jobs: int, folder: Path, profile: cProfile.Profile | None) -> dict[str, object]:

@@ -60,7 +60,7 @@ def use_core(api_client: Any) -> list[tuple[str, str]]:
     return events
 
 
-def use_pages_and_apply(api_client: Any) -> None:
+def check_pages_and_apply(api_client: Any) -> None:
     core = oracle.client.CoreV1Api(api_client)
     for number in range(5):
         core.create_namespaced_config_map("default", configmap(f"c{number}"))
@@ -73,7 +73,7 @@ def use_pages_and_apply(api_client: Any) -> None:
     assert applied.metadata.managedFields[0].operation == "Apply"
 
 
-def use_custom_objects(api_client: Any) -> None:
+def check_custom_objects(api_client: Any) -> None:
     oracle.client.ApiextensionsV1Api(api_client).create_custom_resource_definition(gadget_crd())
     custom = oracle.client.CustomObjectsApi(api_client)
     where = ("example.dev", "v1", "default", "gadgets")
@@ -93,9 +93,9 @@ async def test_pods(tmp_path: Path) -> None:
 
 async def test_pages_and_server_side_apply(tmp_path: Path) -> None:
     async with serving_https(tmp_path) as served:
-        await asyncio.to_thread(use_pages_and_apply, official(served))
+        await asyncio.to_thread(check_pages_and_apply, official(served))
 
 
 async def test_custom_objects(tmp_path: Path) -> None:
     async with serving_https(tmp_path) as served:
-        await asyncio.to_thread(use_custom_objects, official(served))
+        await asyncio.to_thread(check_custom_objects, official(served))
