@@ -25,12 +25,19 @@ def main() -> int:
         if up.returncode == 0:
             manifest = "examples/digits/trainjob.yaml"
             kubeconfig = ["--kubeconfig", str(data_dir / "kubeconfig")]
-            code = subprocess.run([*SPRINGTIDE, *kubeconfig, "run", "-f", manifest], cwd=ROOT, check=False).returncode
+            code = subprocess.run(
+                [*SPRINGTIDE, *kubeconfig, "run", "-f", manifest], cwd=ROOT, check=False
+            ).returncode
     except KeyboardInterrupt:
         code = 130
     finally:
         down = subprocess.run(
-            [*SPRINGTIDE, "down", *place], cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*SPRINGTIDE, "down", *place],
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
     if down.returncode != 0:
         print(down.stdout, file=sys.stderr)

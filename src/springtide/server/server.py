@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import structlog
-
 from springtide.runtime.clock import Clock
+from springtide.runtime.log import logger
 from springtide.server import binding, documents, log, namespaces, scale
 from springtide.server.admission import builtin_kinds
 from springtide.server.context import Context, LogSource
@@ -32,7 +31,7 @@ from springtide.store import Store, WriteFailed
 
 Verb = Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]
 
-_log = structlog.get_logger("server")
+_log = logger("server")
 
 _ON_COLLECTION: dict[str, Verb] = {"GET": list_, "POST": create, "DELETE": deletecollection}
 _ON_OBJECT: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
@@ -70,7 +69,7 @@ class Server:
         except StatusError as error:
             return await self._failed(request, error)
         except Exception as error:  # noqa: BLE001 - the boundary of the server: a fault of ours is an answer too
-            _log.exception("request failed", method=request.method, path=request.path)
+            _log.error("request failed", exc_info=error, method=request.method, path=request.path)
             text = f"{type(error).__name__} while handling the request; the server's log has the details"
             return _answer(InternalError(text))
 
