@@ -401,6 +401,20 @@ def replace_diagnoses(snapshot: Snapshot, diagnoses: list[Diagnosis]) -> Snapsho
     return Snapshot(**{**snapshot.__dict__, "diagnoses": diagnoses})
 
 
+def test_a_resumed_job_waits_and_is_not_restarting() -> None:
+    """Its attempt ended with the suspension, but nothing failed."""
+    world = running()
+    world.spec(suspend=True)
+    world.step(20)
+    world.spec(suspend=False)
+    world.admit(since=10, attempt=1)
+    world.tell("Admitted", "False", reason="NoReservation")
+    world.tell("QuotaReserved", "False", reason="WaitingForQuota", message="no node has 2 free CPU")
+    world.step(30)
+    assert world.states()[-1] == "Pending"
+    assert "Restarting" not in world.states()
+
+
 def test_a_restart_says_why_and_what_it_waits_for() -> None:
     world = running()
     lost = "rank 0 (job-node-0-0 on a) is lost: its node is not ready since 00:00:15 UTC"

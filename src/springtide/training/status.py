@@ -60,8 +60,11 @@ def arrange(
     return [_stamped(job, condition, now) for condition in order]
 
 
-def phase_of(workload: Workload, pods: Sequence[Pod], diagnoses: Iterable[Diagnosis]) -> Condition | None:
-    """Where the workload stands; None while it is deactivated (the job is suspended)."""
+def phase_of(workload: Workload, pods: Sequence[Pod], diagnoses: Sequence[Diagnosis]) -> Condition | None:
+    """Where the workload stands; None while it is deactivated (the job is suspended).
+
+    An attempt also ends when the job is suspended or its queue is drained: only one that failed is restarted.
+    """
     conditions = workload.status.conditions
     finished = find_condition(conditions, "Finished")
     if finished is not None and finished.status == "True":
@@ -71,7 +74,8 @@ def phase_of(workload: Workload, pods: Sequence[Pod], diagnoses: Iterable[Diagno
     attempt = attempt_of(workload)
     reserved = find_condition(conditions, "QuotaReserved")
     waits = reserved is None or reserved.status != "True"
-    if is_true(conditions, "Evicted") or (waits and attempt > 0):
+    failed_before = any(diagnosis.spec.attempt == attempt - 1 for diagnosis in diagnoses)
+    if is_true(conditions, "Evicted") or (waits and failed_before):
         return _restarting(workload, attempt, reserved, diagnoses)
     if reserved is None or waits:
         return _condition(
