@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -115,13 +116,9 @@ class _StructReader:
         self._fields: dict[str, tuple[str, Read, bool]] = {}
         """By name on the wire: name, reader, and whether equal values are worth keeping once."""
         self._required: set[str] = set()
-        hints = get_type_hints(kind)
         alone = _ALONE.get(kind, frozenset())
         absent: dict[str, Any] = {}
-        for field in msgspec.structs.fields(kind):
-            if field.name == "unknown":
-                continue
-            annotation = hints[field.name]
+        for field, annotation in _declared(kind):
             shared = field.name not in alone and not (issubclass(kind, Object) and _is_struct(annotation))
             self._fields[field.encode_name] = field.name, _reader(annotation, pool), shared
             absent[field.name] = _absent(field)
@@ -143,6 +140,14 @@ class _StructReader:
         if not self._required <= values.keys():
             raise msgspec.ValidationError("a required field is missing")
         return replace(self._absent, **values)
+
+
+@cache
+def _declared(kind: type[Struct]) -> tuple[tuple[msgspec.structs.FieldInfo, Any], ...]:
+    """The fields of a struct with their types. Types written as text are evaluated once, not once a pool."""
+    hints = get_type_hints(kind)
+    fields = msgspec.structs.fields(kind)
+    return tuple((field, hints[field.name]) for field in fields if field.name != "unknown")
 
 
 def _absent(field: msgspec.structs.FieldInfo) -> Any:
