@@ -27,6 +27,18 @@ NAMESPACES = "/api/v1/namespaces"
 PRIORITIES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
+async def test_rules_that_are_not_evaluated_are_said() -> None:
+    definition = gadget_crd()
+    root = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    root["properties"]["spec"].setdefault("properties", {})["size"] = {
+        "type": "integer",
+        "x-kubernetes-validations": [{"rule": "self == oldSelf"}, {"rule": "self < 10"}],
+    }
+    async with serving() as api:
+        (warning,) = (await api.post(CRDS, definition)).warnings
+    assert "'self < 10' at spec.size is not evaluated" in warning
+
+
 async def test_a_pod_gets_the_defaults_kubernetes_gives_it() -> None:
     limits = {"resources": {"limits": {"cpu": "1"}}, "readinessProbe": {"exec": {"command": ["true"]}}}
     async with serving() as api:

@@ -41,7 +41,7 @@ async def create(context: Context, request: Request, route: Route, kind: ServedK
     _record_owner(obj, kind, key, request, context)
     kind.strategy.before_create(obj, context)
     body = await store_new(obj, kind, context, dry_run=bodies.is_dry_run(request))
-    return Response(201, body, warnings=tuple(warnings))
+    return Response(201, body, warnings=(*warnings, *kind.strategy.warn(obj)))
 
 
 def prepare(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None:

@@ -21,6 +21,7 @@ from springtide.server.schema_rules import FieldError
 from springtide.server.status import bad_value, duplicate, required, unsupported
 from springtide.server.strategy import Strategy
 from springtide.server.structural import schema_errors
+from springtide.server.transition_rules import unevaluated_rules
 
 Json = dict[str, Any]
 
@@ -61,6 +62,14 @@ class CustomResourceDefinitionStrategy(Strategy):
                 unsupported("spec.conversion.strategy", spec["conversion"].get("strategy"), ("None",))
             )
         return [*errors, *_names_errors(names), *_version_errors(spec["versions"])]
+
+    def warn(self, obj: Json) -> Sequence[str]:
+        return [
+            f"spec.versions[{number}].schema: the rule {rule!r} at {path or 'the root'} is not evaluated: "
+            "of x-kubernetes-validations this server knows `self == oldSelf`"
+            for number, version in enumerate(obj["spec"]["versions"])
+            for path, rule in unevaluated_rules((version.get("schema") or {}).get("openAPIV3Schema") or {})
+        ]
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         fixed = (("group",), ("scope",), ("names", "plural"), ("names", "kind"))

@@ -44,7 +44,7 @@ async def patch(context: Context, request: Request, route: Route, kind: ServedKi
     metadata.place(new, kind, route.namespace)
     warnings = bodies.prune_unknown(new, kind, request)
     body = await revise(context, request, route, kind, record, old, new)
-    return Response(200, body, warnings=tuple(warnings))
+    return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
 
 
 def _patched(old: Json, request: Request, kind: ServedKind) -> Any:
@@ -108,9 +108,9 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
     if record is None or old is None:
         prepare(new, kind, route.namespace, context)
         body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
-        return Response(201, body, warnings=tuple(warnings))
+        return Response(201, body, warnings=(*warnings, *kind.strategy.warn(new)))
     body = await revise(context, request, route, kind, record, old, new, managed=True)
-    return Response(200, body, warnings=tuple(warnings))
+    return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
 
 
 def _check_target(config: Json, old: Json | None, route: Route, kind: ServedKind) -> None:

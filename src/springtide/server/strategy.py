@@ -41,6 +41,10 @@ class Strategy:
         """Rules beyond the schema's."""
         return ()
 
+    def warn(self, obj: Json) -> Sequence[str]:
+        """What is accepted but has no effect here: sent as warnings with the answer to every write."""
+        return ()
+
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         """Rules about change: immutable fields."""
         return ()

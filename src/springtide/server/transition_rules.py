@@ -7,7 +7,7 @@ setting it for the first time and removing it are other rules' matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -40,13 +40,27 @@ def compile_transitions(source: Mapping[str, Any]) -> Transition | None:
     return check
 
 
+def unevaluated_rules(source: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """The rules of a schema that nothing here evaluates: (dotted path, rule)."""
+    for rule in source.get("x-kubernetes-validations") or ():
+        if not _is_immutability(rule):
+            yield path, str(rule.get("rule", ""))
+    for key, child in (source.get("properties") or {}).items():
+        yield from unevaluated_rules(child, f"{path}.{key}" if path else key)
+    for keyword, suffix in (("items", "[*]"), ("additionalProperties", ".*")):
+        child = source.get(keyword)
+        if isinstance(child, Mapping):
+            yield from unevaluated_rules(child, path + suffix)
+
+
+def _is_immutability(rule: Mapping[str, Any]) -> bool:
+    return str(rule.get("rule", "")).replace(" ", "") in ("self==oldSelf", "oldSelf==self")
+
+
 def _messages(source: Mapping[str, Any]) -> list[str]:
     rules = source.get("x-kubernetes-validations") or ()
-    immutable = ("self==oldSelf", "oldSelf==self")
     return [
-        str(rule.get("message") or f"failed rule: {rule['rule']}")
-        for rule in rules
-        if str(rule.get("rule", "")).replace(" ", "") in immutable
+        str(rule.get("message") or f"failed rule: {rule['rule']}") for rule in rules if _is_immutability(rule)
     ]
 
 

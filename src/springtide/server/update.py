@@ -30,7 +30,7 @@ async def update(context: Context, request: Request, route: Route, kind: ServedK
     metadata.place(new, kind, route.namespace)
     warnings = bodies.prune_unknown(new, kind, request)
     body = await revise(context, request, route, kind, record, old, new)
-    return Response(200, body, warnings=tuple(warnings))
+    return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
 
 
 async def revise(
