@@ -163,6 +163,9 @@ def test_killing_the_platform_mid_job_loses_nothing(fresh: Platform, tmp_path: P
     assert fresh.kubectl("apply", "-f", "-", stdin=JOB % ("phoenix", "plain", 2, command, "100m")).code == 0
     assert fresh.kubectl("create", "configmap", "kept", "--from-literal=a=1").code == 0
     wait_for("two ranks", lambda: marker.exists() and len(marker.read_text().split()) == 2)
+    running = "--for=jsonpath={.status.phase}=Running"
+    reported = fresh.kubectl("wait", running, "pod", "-l", "jobset.sigs.k8s.io/jobset-name=phoenix")
+    assert reported.code == 0, reported.text
     first_life = [int(pid) for pid in marker.read_text().split()]
     pid = int(json.loads((fresh.data_dir / "platform.json").read_text())["pid"])
     os.kill(pid, signal.SIGKILL)
