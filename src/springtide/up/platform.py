@@ -11,31 +11,18 @@ import os
 import platform
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import psutil
 
-from springtide.client import Client, Connection, write_context
+from springtide.client import Client, write_context
 from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
-from springtide.runtime import Clock, Runtime, SystemClock, configure_logging, logger
-from springtide.server import (
-    ADMIN,
-    Authenticator,
-    Credentials,
-    HttpsServer,
-    InProcessTransport,
-    LogSource,
-    Server,
-    ensure_credentials,
-)
-from springtide.store import SqliteLog, Store
+from springtide.runtime import Runtime, SystemClock, configure_logging, logger
+from springtide.server import InProcessTransport, LogSource
 from springtide.up.bootstrap import bootstrap
+from springtide.up.control_plane import admin_connection, open_https, open_server
 from springtide.up.rooms import register_controllers
 from springtide.up.settings import Ready, UpSettings
-
-CONTEXT = "springtide"
-"""Name of the cluster, user and context in kubeconfigs."""
 
 log = logger("up.platform")
 
@@ -64,9 +51,11 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
     began = clock.monotonic()
     configure_logging(level=settings.log_level)
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(_server(settings.data_dir, clock))
-        https, credentials = await stack.enter_async_context(_https(server, settings, clock))
-        connection = _connection(https.url, credentials)
+        server = await stack.enter_async_context(open_server(settings.data_dir, clock))
+        https, credentials = await stack.enter_async_context(
+            open_https(server, settings.data_dir, clock, port=settings.port)
+        )
+        connection = admin_connection(https.url, credentials)
         write_context(settings.data_dir / "kubeconfig", connection)
         if settings.kubeconfig is not None:
             write_context(settings.kubeconfig, connection)
@@ -81,32 +70,6 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
         count = await _first(nodes.ready(), running)
         ready(_ready(settings, https.url, clock.monotonic() - began, count))
         await running
-
-
-@asynccontextmanager
-async def _server(data_dir: Path, clock: Clock) -> AsyncIterator[Server]:
-    """The API over the durable store of the data folder."""
-    store = Store(SqliteLog(data_dir), monotonic=clock.monotonic)
-    try:
-        server = Server(store, clock=clock)
-        await server.start()
-        yield server
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def _https(
-    server: Server, settings: UpSettings, clock: Clock
-) -> AsyncIterator[tuple[HttpsServer, Credentials]]:
-    credentials = ensure_credentials(settings.data_dir / "pki", clock.now())
-    authenticator = Authenticator({credentials.admin_token: ADMIN})
-    https = HttpsServer(server, authenticator, credentials, port=settings.port)
-    await https.start()
-    try:
-        yield https, credentials
-    finally:
-        await https.stop()
 
 
 @asynccontextmanager
@@ -139,10 +102,6 @@ def _nodes(runtime: Runtime, settings: UpSettings) -> _Nodes:
         runtime,
         ProcessNodeSettings(name=name, data_dir=settings.data_dir / "node", working_dir=settings.workdir),
     )
-
-
-def _connection(url: str, credentials: Credentials) -> Connection:
-    return Connection(server=url, context=CONTEXT, ca_data=credentials.ca_data, token=credentials.admin_token)
 
 
 def _ready(settings: UpSettings, url: str, seconds: float, nodes: int) -> Ready:

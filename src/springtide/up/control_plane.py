@@ -1,0 +1,60 @@
+"""The embedded API as a process has it: the store of a data folder, the server over it, and its HTTPS door.
+
+`platform` (everything in one process) and `parts` (the API server alone) open these in turn; each closes in
+the reverse order, so that the store is the last to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from springtide.client import Connection
+from springtide.runtime import Clock
+from springtide.server import ADMIN, Authenticator, Credentials, HttpsServer, Server, ensure_credentials
+from springtide.store import SqliteLog, Store
+
+CONTEXT = "springtide"
+"""Name of the cluster, user and context in kubeconfigs."""
+
+
+@asynccontextmanager
+async def open_server(data_dir: Path, clock: Clock) -> AsyncIterator[Server]:
+    """The API over the durable store of the data folder. Raises StoreError for an unusable folder."""
+    store = Store(SqliteLog(data_dir), monotonic=clock.monotonic)
+    try:
+        server = Server(store, clock=clock)
+        await server.start()
+        yield server
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_https(
+    server: Server,
+    data_dir: Path,
+    clock: Clock,
+    *,
+    host: str = "127.0.0.1",
+    port: int,
+    names: Sequence[str] = (),
+) -> AsyncIterator[tuple[HttpsServer, Credentials]]:
+    """The door. `names` are further names and addresses it is reached by, for its certificate.
+
+    Raises OSError for an address that is taken.
+    """
+    credentials = ensure_credentials(data_dir / "pki", clock.now(), (host, *names))
+    authenticator = Authenticator({credentials.admin_token: ADMIN})
+    https = HttpsServer(server, authenticator, credentials, host=host, port=port)
+    await https.start()
+    try:
+        yield https, credentials
+    finally:
+        await https.stop()
+
+
+def admin_connection(url: str, credentials: Credentials) -> Connection:
+    """How the administrator gets in: what the kubeconfig of a data folder says."""
+    return Connection(server=url, context=CONTEXT, ca_data=credentials.ca_data, token=credentials.admin_token)
