@@ -7,6 +7,7 @@ Structs; CRDs (`springtide.api.crds`), OpenAPI documents (`springtide.api.schema
 
 from springtide.api import (
     apiextensions,
+    batch,
     coordination,
     core,
     kueue,
@@ -49,6 +50,7 @@ __all__ = [
     "Resource",
     "Struct",
     "apiextensions",
+    "batch",
     "controller_of",
     "coordination",
     "core",
