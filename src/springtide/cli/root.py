@@ -31,6 +31,10 @@ COMMANDS: dict[str, str] = {
     "delete": "Delete objects",
     "queue": "Show queues and who waits in which order",
     "explain": "Say why a job waits or failed, and what to do",
+    "server": "Run the embedded API server alone",
+    "scheduler": "Run the scheduler alone, against any cluster",
+    "controllers": "Run the controllers alone, against any cluster",
+    "node": "Run this machine as a node, or simulated nodes, of any cluster",
     "version": "Print the version",
     "completion": "Print the shell completion script",
 }

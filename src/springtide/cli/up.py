@@ -91,13 +91,13 @@ def command(
     """
     data_dir = data_dir.expanduser().absolute()
     if detach:
-        _refuse_second(data_dir)
+        refuse_second(data_dir)
         _detach(data_dir, _arguments(data_dir, port, simulate, kubeconfig, workdir, log_level))
         return
     reporter = _Reporter(ready_fd)
     try:
-        _refuse_second(data_dir)
-        _check_port(port)
+        refuse_second(data_dir)
+        check_port(port)
         from springtide.up import UpSettings
 
         settings = UpSettings(
@@ -225,7 +225,7 @@ def _arguments(
     return arguments
 
 
-def _refuse_second(data_dir: Path) -> None:
+def refuse_second(data_dir: Path) -> None:
     """One platform a data folder; the lock of the store decides races, this gives the better message."""
     pid = platform.holder(data_dir)
     if pid is not None and pid != os.getpid():
@@ -237,16 +237,16 @@ def _refuse_second(data_dir: Path) -> None:
         )
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int, host: str = "127.0.0.1") -> None:
     """Say which port is taken before anything is written. Port 0 is never taken."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
             raise CliError(
-                f"port {port} on 127.0.0.1 {reason}",
+                f"port {port} on {host} {reason}",
                 "choose another with --port, or let `--port 0` pick a free one",
             ) from None
 

@@ -6,12 +6,11 @@ first objects are there, the caches are warm, the node is Ready. Stopping goes t
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Protocol
 
 import psutil
 
@@ -22,12 +21,10 @@ from springtide.server import InProcessTransport, LogSource
 from springtide.up.bootstrap import bootstrap
 from springtide.up.control_plane import admin_connection, open_https, open_server
 from springtide.up.rooms import register_controllers
+from springtide.up.running import background, first
 from springtide.up.settings import Ready, UpSettings
 
 log = logger("up.platform")
-
-
-T = TypeVar("T")
 
 
 class _Nodes(LogSource, Protocol):
@@ -65,32 +62,11 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
         register_controllers(runtime)
         nodes = _nodes(runtime, settings)
         server.serve_logs_from(nodes)
-        running = await stack.enter_async_context(_background(runtime.run()))
+        running = await stack.enter_async_context(background(runtime.run()))
         stack.push_async_callback(nodes.stop)
-        count = await _first(nodes.ready(), running)
+        count = await first(nodes.ready(), running)
         ready(_ready(settings, https.url, clock.monotonic() - began, count))
         await running
-
-
-@asynccontextmanager
-async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that lives as long as the block and is waited for at its end."""
-    task = asyncio.create_task(work, name="controllers")
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _first(wanted: Coroutine[Any, Any, T], running: asyncio.Task[None]) -> T:
-    """The result of `wanted`, unless what it depends on dies first: then that error."""
-    task = asyncio.ensure_future(wanted)
-    await asyncio.wait([task, running], return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
-        task.cancel()
-        running.result()
-    return await task
 
 
 def _nodes(runtime: Runtime, settings: UpSettings) -> _Nodes:

@@ -1,4 +1,4 @@
-"""Which controllers a platform runs: one list, for the laptop and for the simulator alike."""
+"""Which controllers a platform runs: one list, for the laptop, for a cluster and for the simulator alike."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ EMBEDDED = OWN | {"default-scheduler"}
 
 
 def register_controllers(runtime: Runtime, *, embedded: bool = True) -> None:
-    """Add every domain's controllers. `embedded` adds those that a real cluster has of its own."""
-    training.register(runtime)
+    """Everything in one process. `embedded` adds what a real cluster has of its own."""
+    register_domains(runtime)
     scheduling.register(runtime, scheduling.Settings(scheduler_names=EMBEDDED if embedded else OWN))
+    if embedded:
+        register_embedded(runtime)
+
+
+def register_domains(runtime: Runtime) -> None:
+    """The controllers of every domain but scheduling, which may run as a process of its own."""
+    training.register(runtime)
     workloads.register(runtime)
     health.register(runtime)
-    if embedded:
-        builtin.register(runtime)
+
+
+def register_embedded(runtime: Runtime) -> None:
+    """The controllers that every cluster has of its own: on only for the embedded control plane."""
+    builtin.register(runtime)

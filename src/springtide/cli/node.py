@@ -1,0 +1,74 @@
+"""`springtide node`: this machine as a node, or the simulated nodes of a file, in a process of its own."""
+
+from __future__ import annotations
+
+import platform as machine
+from pathlib import Path
+
+import click
+
+from springtide.cli.errors import CliError
+from springtide.cli.part import part_options, part_settings, run_until_signal, say
+from springtide.cli.target import data_dir_option
+
+
+@click.command(name="node")
+@part_options
+@data_dir_option
+@click.option("--name", default="", show_default="this machine's name", help="Name of the Node.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the Node; may be repeated."
+)
+@click.option(
+    "--simulate",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="NODES.yaml",
+    help="Be the simulated nodes of this file instead.",
+)
+@click.option(
+    "--workdir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path.cwd,
+    show_default="the present folder",
+    help="Folder that processes of pods start in.",
+)
+def command(
+    kubeconfig: Path | None,
+    context: str,
+    metrics_port: int,
+    log_level: str,
+    data_dir: Path,
+    name: str,
+    labels: tuple[str, ...],
+    simulate: Path | None,
+    workdir: Path,
+) -> None:
+    """Run this machine as a node that runs pods as processes, until Ctrl-C.
+
+    Its pods end with it; they are reported as failed when it comes back.
+    """
+    settings = part_settings(
+        kubeconfig, context, leader_elect=False, metrics_port=metrics_port, log_level=log_level
+    )
+    from springtide.node import ProcessNodeSettings
+    from springtide.up import run_node
+
+    chosen = name or machine.node().lower() or "localhost"
+    process = ProcessNodeSettings(
+        name=chosen,
+        data_dir=data_dir.expanduser().absolute() / "nodes" / chosen,
+        working_dir=workdir.absolute(),
+        labels=_labels(labels),
+    )
+    run_until_signal(lambda: run_node(settings, say, process=process, simulate=simulate))
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    """Raises CliError for one that has no value."""
+    pairs = [one.partition("=") for one in given]
+    for key, equals, value in pairs:
+        if not equals or not key:
+            raise CliError(
+                f"--label: {key}{equals}{value} is not of the form KEY=VALUE", "for example --label zone=a"
+            )
+    return {key: value for key, _, value in pairs}
