@@ -81,7 +81,7 @@ async def evict(context: Context, request: Request, route: Route, kind: ServedKi
     eviction = bodies.typed(bodies.parse_object(request), _Eviction)
     options = checked(eviction.delete_options or DeleteOptions(), request)
     record = latest(context, kind, route.namespace, route.name)
-    await delete_record(context, kind, record, options)
+    await delete_record(context, kind, record, options, request.user)
     return Response(201, success())
 
 

@@ -13,13 +13,11 @@ from typing import Protocol
 import msgspec
 
 from springtide.runtime.clock import Clock
+from springtide.server.admit import Admission
 from springtide.server.kinds import Kinds
-from springtide.server.status import Forbidden
 from springtide.server.templates import Templates
 from springtide.store import Record, Store
 
-_PRIORITY_CLASSES = "scheduling.k8s.io/priorityclasses"
-_SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Without vowels and look-alikes, as Kubernetes' generated names."""
 
@@ -53,6 +51,7 @@ class Context:
     kinds: Kinds
     clock: Clock
     log_source: LogSource | None = None
+    admission: Admission = field(default_factory=Admission)
     templates: Templates = field(default_factory=Templates)
     documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
@@ -77,22 +76,6 @@ class Context:
             metadata = msgspec.json.decode(namespace.value)["metadata"]
             known = self._namespaces[namespace.key] = (namespace.revision, "deletionTimestamp" in metadata)
         return known[1]
-
-    def priority_of(self, class_name: str) -> int:
-        """What a PriorityClass is worth; without a name, the one that is the global default, or 0."""
-        if class_name:
-            record = self.store.latest(_PRIORITY_CLASSES, class_name)
-            if record is None and class_name in _SYSTEM_PRIORITIES:
-                return _SYSTEM_PRIORITIES[class_name]
-            if record is None:
-                raise Forbidden(f"no PriorityClass with name {class_name} was found")
-            return int(msgspec.json.decode(record.value).get("value", 0))
-        return self._default_priority() if self.store.count(_PRIORITY_CLASSES) else 0
-
-    def _default_priority(self) -> int:
-        classes = [msgspec.json.decode(one.value) for one in self.store.page(_PRIORITY_CLASSES).records]
-        defaults = [int(one.get("value", 0)) for one in classes if one.get("globalDefault")]
-        return max(defaults, default=0)
 
     def new_uid(self) -> str:
         """A random (version 4) UUID; written out here because `uuid.UUID` takes four times as long."""

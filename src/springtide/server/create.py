@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from springtide.server import bodies, metadata
+from springtide.server.admit import CREATE, Change
 from springtide.server.apply import track_update
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
@@ -39,16 +40,16 @@ async def create(context: Context, request: Request, route: Route, kind: ServedK
         if key is not None and not warnings:
             context.templates.remember(key, obj["spec"])
     _record_owner(obj, kind, key, request, context)
-    kind.strategy.before_create(obj, context)
+    admit(obj, kind, context, request)
     body = await store_new(obj, kind, context, dry_run=bodies.is_dry_run(request))
     return Response(201, body, warnings=(*warnings, *kind.strategy.warn(obj)))
 
 
-def prepare(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None:
+def prepare(obj: Json, kind: ServedKind, namespace: str, context: Context, request: Request) -> None:
     """Make an applied object a complete new one, in place. Raises Invalid naming each wrong field."""
     begin(obj, kind, namespace, context)
     complete(obj, kind)
-    kind.strategy.before_create(obj, context)
+    admit(obj, kind, context, request)
 
 
 def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None:
@@ -62,7 +63,7 @@ def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None
 def complete(obj: Json, kind: ServedKind) -> None:
     """Default and validate, in place.
 
-    What the server adds of its own (`Strategy.before_create`) comes later: the user does not own that.
+    What the server adds of its own (`admit`) comes later: the user does not own that.
     """
     kind.validator.default(obj)
     errors = kind.errors(obj)
@@ -70,6 +71,27 @@ def complete(obj: Json, kind: ServedKind) -> None:
         kind.strategy.default(obj)
         errors = [*metadata.validate(obj), *kind.strategy.validate(obj)]
     _check(obj, kind, errors)
+
+
+def admit(obj: Json, kind: ServedKind, context: Context, request: Request) -> None:
+    """Let plug-ins and the kind add what the user does not own, in place; then let plug-ins refuse."""
+    meta = obj["metadata"]
+    change = Change(
+        operation=CREATE,
+        kind=kind,
+        subresource="",
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        obj=obj,
+        old=None,
+        user=request.user,
+        dry_run=bodies.is_dry_run(request),
+    )
+    context.admission.mutate(change, context)
+    kind.strategy.before_create(obj, context)
+    if change.recheck:
+        _check(obj, kind, [*kind.errors(obj), *kind.strategy.validate(obj)])
+    context.admission.validate(change, context)
 
 
 def _check(obj: Json, kind: ServedKind, errors: list[FieldError]) -> None:

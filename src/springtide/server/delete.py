@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from springtide.server import bodies, metadata
+from springtide.server.admit import DELETE, Change
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
 from springtide.server.persist import decode, latest, persist
-from springtide.server.request import Request, Response
+from springtide.server.request import Request, Response, User
 from springtide.server.routes import Route
 from springtide.server.status import BadRequest, success
 from springtide.store import Record
@@ -50,7 +51,7 @@ async def delete(context: Context, request: Request, route: Route, kind: ServedK
     """Answers 200: with the object while it waits, with a Status once it is gone (for most kinds)."""
     options = parse_options(request)
     record = latest(context, kind, route.namespace, route.name)
-    gone, body = await delete_record(context, kind, record, options)
+    gone, body = await delete_record(context, kind, record, options, request.user)
     if not gone or kind.resource in _ANSWERED_WITH_OBJECT:
         return Response(200, body)
     uid = msgspec.json.decode(record.value)["metadata"]["uid"]
@@ -58,11 +59,12 @@ async def delete(context: Context, request: Request, route: Route, kind: ServedK
 
 
 async def delete_record(
-    context: Context, kind: ServedKind, record: Record, options: DeleteOptions
+    context: Context, kind: ServedKind, record: Record, options: DeleteOptions, user: User
 ) -> tuple[bool, bytes]:
     """Delete one object; says whether it is gone, and its last JSON."""
     old = decode(record, kind)
     _check(old, options, kind)
+    _admit(old, kind, context, user, dry_run=bool(options.dry_run))
     new: Json = {**old, "metadata": {**old["metadata"]}}
     _record_policy(new["metadata"], options.propagation_policy or "")
     _begin(new, old, kind, options, context)
@@ -120,6 +122,13 @@ def _check(old: Json, options: DeleteOptions, kind: ServedKind) -> None:
             f"Precondition failed: ResourceVersion in precondition: {wanted.resource_version}, "
             f"ResourceVersion in object meta: {meta['resourceVersion']}",
         )
+
+
+def _admit(old: Json, kind: ServedKind, context: Context, user: User, *, dry_run: bool) -> None:
+    meta = old["metadata"]
+    namespace = meta.get("namespace", "")
+    change = Change(DELETE, kind, "", namespace, meta["name"], None, old, user, dry_run)
+    context.admission.validate(change, context)
 
 
 def _record_policy(meta: Json, policy: str) -> None:

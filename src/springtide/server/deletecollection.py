@@ -12,7 +12,7 @@ import msgspec
 from springtide.server.context import Context
 from springtide.server.delete import DeleteOptions, delete_record, parse_options
 from springtide.server.kinds import ServedKind
-from springtide.server.request import Request, Response
+from springtide.server.request import Request, Response, User
 from springtide.server.routes import Route
 from springtide.server.selection import Selection
 from springtide.store import Record
@@ -22,7 +22,9 @@ async def deletecollection(context: Context, request: Request, route: Route, kin
     """Answers 200 with a list of what was deleted or is on its way."""
     options, selection = parse_options(request), Selection(kind, route, request)
     chosen = [r for r in context.store.page(kind.resource, selection.prefix).records if selection.matches(r)]
-    bodies = await asyncio.gather(*(_delete(context, kind, record, options) for record in chosen))
+    bodies = await asyncio.gather(
+        *(_delete(context, kind, record, options, request.user) for record in chosen)
+    )
     head = {
         "kind": kind.list_kind,
         "apiVersion": kind.api_version,
@@ -32,9 +34,11 @@ async def deletecollection(context: Context, request: Request, route: Route, kin
     return Response(200, msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}")
 
 
-async def _delete(context: Context, kind: ServedKind, record: Record, options: DeleteOptions) -> bytes:
+async def _delete(
+    context: Context, kind: ServedKind, record: Record, options: DeleteOptions, user: User
+) -> bytes:
     latest = context.store.latest(kind.resource, record.key)
     if latest is None:
         return b""
-    _, body = await delete_record(context, kind, latest, options)
+    _, body = await delete_record(context, kind, latest, options, user)
     return body

@@ -12,7 +12,6 @@ import msgspec
 
 from springtide.server import bodies, metadata
 from springtide.server.context import Context
-from springtide.server.create import prepare, store_new
 from springtide.server.kinds import ServedKind
 from springtide.server.persist import decode, latest, persist
 from springtide.server.request import Request, Response
@@ -21,7 +20,6 @@ from springtide.server.strategy import Strategy
 
 Json = dict[str, Any]
 
-INITIAL = ("default", "kube-system", "kube-public", "kube-node-lease")
 _FINALIZER = "kubernetes"
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
@@ -64,15 +62,3 @@ async def finalize(context: Context, request: Request, route: Route, kind: Serve
     if bodies.is_dry_run(request):
         return Response(200, msgspec.json.encode(new))
     return Response(200, await persist(context, kind, new, expected=record.revision, deleted=gone))
-
-
-async def create_initial(context: Context) -> None:
-    """Make the namespaces every cluster has, where they are missing."""
-    kind = context.kinds.find("", "v1", "namespaces")
-    if kind is None:
-        return
-    for name in INITIAL:
-        if context.store.latest(kind.resource, name) is None:
-            obj: Json = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            prepare(obj, kind, "", context)
-            await store_new(obj, kind, context, dry_run=False)

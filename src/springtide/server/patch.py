@@ -106,7 +106,7 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
     except PatchError as error:
         raise _refused(error, config, kind) from error
     if record is None or old is None:
-        prepare(new, kind, route.namespace, context)
+        prepare(new, kind, route.namespace, context, request)
         body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
         return Response(201, body, warnings=(*warnings, *kind.strategy.warn(new)))
     body = await revise(context, request, route, kind, record, old, new, managed=True)

@@ -61,9 +61,11 @@ async def persist(
         obj = {**obj, "apiVersion": kind.stored_api_version}
     key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
     try:
-        record = await store.write(
+        written = store.write(
             kind.resource, key, msgspec.json.encode(obj), expected=expected, deleted=deleted
         )
+        context.admission.accepted(kind, obj, context, deleted=deleted)
+        record = await written
     except WriteFailed as error:
         raise unavailable(error) from error
     kind.strategy.after_write(obj, context, deleted=deleted)

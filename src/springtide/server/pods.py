@@ -75,9 +75,6 @@ class PodStrategy(Strategy):
     def before_create(self, obj: Json, context: Context) -> None:
         spec = obj["spec"]
         _tolerate_short_outages(spec)
-        class_name = spec.get("priorityClassName", "")
-        if "priority" not in spec:
-            spec["priority"] = context.priority_of(class_name)
         obj["status"] = {"phase": "Pending", "qosClass": quality_of_service(spec)}
 
     def before_update(self, new: Json, old: Json) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
-from springtide.server import binding, documents, log, namespaces, scale
+from springtide.server import binding, documents, initial, log, namespaces, scale
 from springtide.server.admission import builtin_kinds
+from springtide.server.admit_chain import admission
 from springtide.server.context import Context, LogSource
 from springtide.server.create import create
 from springtide.server.customresources import serve_stored
@@ -49,14 +50,16 @@ class Server:
     """The API over `store`. Call `start` once before the first request."""
 
     def __init__(self, store: Store, *, clock: Clock, log_source: LogSource | None = None) -> None:
-        self.context = Context(store=store, kinds=Kinds(), clock=clock, log_source=log_source)
+        self.context = Context(
+            store=store, kinds=Kinds(), clock=clock, log_source=log_source, admission=admission()
+        )
         for kind in builtin_kinds():
             self.context.kinds.add(kind)
 
     async def start(self) -> None:
-        """Serve the CRDs the store holds, and make the namespaces every cluster has."""
+        """Serve the CRDs the store holds, and make the objects every cluster has."""
         serve_stored(self.context)
-        await namespaces.create_initial(self.context)
+        await initial.create(self.context)
 
     def serve_logs_from(self, source: LogSource) -> None:
         """From now on `pods/log` asks `source` (the node room starts after the server)."""

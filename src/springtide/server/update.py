@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from springtide.server import bodies, metadata
+from springtide.server.admit import UPDATE, Change
 from springtide.server.apply import track_update
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
@@ -54,6 +55,7 @@ async def revise(
     new = _within_subresource(new, old, kind, route.subresource)
     if not _same(new, old, with_owners=managed):  # what is stored already needs no second look
         complete(new, old, kind)
+        _admit(new, old, kind, context, request, route)
         metadata.bump_generation(new, old, kind)
     if _same(new, old, with_owners=managed):
         return await _unchanged(context, record, old)
@@ -87,6 +89,25 @@ def complete(new: Json, old: Json, kind: ServedKind) -> None:
         ]
     if errors:
         raise invalid(kind.group, kind.kind, old["metadata"]["name"], errors)
+
+
+def _admit(new: Json, old: Json, kind: ServedKind, context: Context, request: Request, route: Route) -> None:
+    """Let plug-ins fill in the changed object, in place, or refuse it."""
+    change = Change(
+        operation=UPDATE,
+        kind=kind,
+        subresource=route.subresource,
+        namespace=route.namespace,
+        name=route.name,
+        obj=new,
+        old=old,
+        user=request.user,
+        dry_run=bodies.is_dry_run(request),
+    )
+    context.admission.mutate(change, context)
+    if change.recheck:
+        complete(new, old, kind)
+    context.admission.validate(change, context)
 
 
 def _within_subresource(new: Json, old: Json, kind: ServedKind, subresource: str) -> Json:
