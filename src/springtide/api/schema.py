@@ -54,6 +54,7 @@ _WIDE = frozenset(
         "gracePeriodSeconds",
         "observedGeneration",
         "remainingItemCount",
+        "revision",
         "runAsGroup",
         "runAsUser",
         "seconds",
