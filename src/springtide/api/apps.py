@@ -1,4 +1,4 @@
-"""apps/v1: sets of pods that are kept running: Deployment, ReplicaSet, StatefulSet, DaemonSet and their history.
+"""apps/v1: pods that are kept running: Deployment, ReplicaSet, StatefulSet, DaemonSet, and their history.
 
 Served by the embedded API and kept by the controllers of `builtin`; a real cluster has its own. Source of
 names and meaning: the Kubernetes API reference.

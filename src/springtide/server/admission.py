@@ -10,6 +10,14 @@ from collections.abc import Iterator
 import springtide.api as api
 from springtide.api.resources import resource_of
 from springtide.api.schema import builtin_definitions, definition_name
+from springtide.server.apps_rules import (
+    SCALE,
+    ControllerRevisionStrategy,
+    DaemonSetStrategy,
+    DeploymentStrategy,
+    ReplicaSetStrategy,
+    StatefulSetStrategy,
+)
 from springtide.server.builtin_rules import (
     ConfigMapStrategy,
     LeaseStrategy,
@@ -34,10 +42,17 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("v1", "ConfigMap"): ConfigMapStrategy,
     ("v1", "Service"): ServiceStrategy,
     ("v1", "Event"): EventStrategy,
+    ("apps/v1", "Deployment"): DeploymentStrategy,
+    ("apps/v1", "ReplicaSet"): ReplicaSetStrategy,
+    ("apps/v1", "StatefulSet"): StatefulSetStrategy,
+    ("apps/v1", "DaemonSet"): DaemonSetStrategy,
+    ("apps/v1", "ControllerRevision"): ControllerRevisionStrategy,
     ("coordination.k8s.io/v1", "Lease"): LeaseStrategy,
     ("scheduling.k8s.io/v1", "PriorityClass"): PriorityClassStrategy,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): CustomResourceDefinitionStrategy,
 }
+
+_SCALE = {("apps/v1", kind): SCALE for kind in ("Deployment", "ReplicaSet", "StatefulSet")}
 
 _SUBRESOURCES = {
     ("v1", "Pod"): ("binding", "eviction", "log"),
@@ -72,4 +87,5 @@ def builtin_kinds() -> Iterator[ServedKind]:
             typed=kind,
             definitions=named,
             strategy=STRATEGIES.get(identity, Strategy)(),
+            scale=_SCALE.get(identity, {}),
         )

@@ -131,13 +131,17 @@ def keep_identity(new: Json, old: Json) -> None:
     new_meta["resourceVersion"] = old_meta["resourceVersion"]
 
 
-def bump_generation(new: Json, old: Json, kind: ServedKind) -> None:
+def bump_generation(new: Json, old: Json, kind: ServedKind, subresource: str = "") -> None:
     """One more for a change of what the user wants: not of metadata, nor of status where that is separate."""
     if not kind.has_spec:
         return
     aside = ("metadata", "status") if kind.status else ("metadata",)
     keys = (new.keys() | old.keys()).difference(aside)
-    if any(new.get(key) != old.get(key) for key in keys):
+    changed = any(new.get(key) != old.get(key) for key in keys)
+    if kind.strategy.generation_counts_annotations and not subresource:
+        before, after = (one["metadata"].get("annotations") or {} for one in (old, new))
+        changed = changed or before != after
+    if changed:
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 

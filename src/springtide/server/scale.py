@@ -1,6 +1,7 @@
-"""The scale subresource: one number of replicas, wherever a CRD keeps it (`autoscaling/v1` Scale).
+"""The scale subresource: one number of replicas, wherever a kind keeps it (`autoscaling/v1` Scale).
 
-Served for CRDs that declare `subresources.scale`; `kubectl scale` and autoscalers speak it.
+Served for built-in kinds with replicas and for CRDs that declare `subresources.scale`; `kubectl scale` and
+autoscalers speak it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from springtide.server.persist import decode, latest
 from springtide.server.request import Answer, Request, Response
 from springtide.server.routes import Route
 from springtide.server.status import BadRequest, bad_value, invalid
+from springtide.server.table_apps import format_selector
 from springtide.server.update import revise
 
 Json = dict[str, Any]
@@ -74,7 +76,7 @@ def _scale_of(obj: Json, kind: ServedKind) -> Json:
     meta, paths = obj["metadata"], kind.scale
     status: Json = {"replicas": _at(obj, paths.get("statusReplicasPath", "")) or 0}
     if selector := _at(obj, paths.get("labelSelectorPath", "")):
-        status["selector"] = selector
+        status["selector"] = selector if isinstance(selector, str) else format_selector(selector)
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
         "kind": "Scale",

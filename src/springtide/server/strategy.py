@@ -24,6 +24,9 @@ class Strategy:
     selectable_fields: dict[str, str] = {}
     """Field-selector keys beyond metadata.name and metadata.namespace: key -> dotted path in the object."""
 
+    generation_counts_annotations: bool = False
+    """Whether a change of annotations through the main resource counts as one more generation."""
+
     individual_fields: tuple[str, ...] | None = None
     """Fields of spec in which the copies of one template differ, all free text. Naming them (or none of them)
     promises that `default` and `validate` look at nothing but the spec, and not at these; see `templates`."""

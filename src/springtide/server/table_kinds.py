@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from springtide.api.resources import Column
-from springtide.server import table_pod
+from springtide.server import table_apps, table_pod
 from springtide.server.table_time import UNKNOWN, age, created, since
 
 Json = dict[str, Any]
@@ -212,6 +212,13 @@ BUILT_IN: dict[tuple[str, str], Printer] = {
             _text("VolumeMode", "Filesystem or Block", 1),
         ),
         _claim,
+    ),
+    ("apps", "Deployment"): Printer(table_apps.DEPLOYMENT_COLUMNS, table_apps.deployment),
+    ("apps", "ReplicaSet"): Printer(table_apps.REPLICA_SET_COLUMNS, table_apps.replica_set),
+    ("apps", "StatefulSet"): Printer(table_apps.STATEFUL_SET_COLUMNS, table_apps.stateful_set),
+    ("apps", "DaemonSet"): Printer(table_apps.DAEMON_SET_COLUMNS, table_apps.daemon_set),
+    ("apps", "ControllerRevision"): Printer(
+        table_apps.CONTROLLER_REVISION_COLUMNS, table_apps.controller_revision
     ),
     ("coordination.k8s.io", "Lease"): Printer(
         (_text("Holder", "Who holds the lease"), _AGE),

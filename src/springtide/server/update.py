@@ -56,7 +56,7 @@ async def revise(
     if not _same(new, old, with_owners=managed):  # what is stored already needs no second look
         complete(new, old, kind)
         _admit(new, old, kind, context, request, route)
-        metadata.bump_generation(new, old, kind)
+        metadata.bump_generation(new, old, kind, route.subresource)
     if _same(new, old, with_owners=managed):
         return await _unchanged(context, record, old)
     if not managed:
