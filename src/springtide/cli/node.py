@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform as machine
+import re
+import zlib
 from pathlib import Path
 
 import click
@@ -18,6 +20,13 @@ from springtide.cli.target import data_dir_option
 @click.option("--name", default="", show_default="this machine's name", help="Name of the Node.")
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the Node; may be repeated."
+)
+@click.option(
+    "--address-prefix",
+    default="",
+    show_default="made from the name",
+    metavar="127.N",
+    help="First two numbers of its pods' loopback addresses; nodes of one machine need different ones.",
 )
 @click.option(
     "--simulate",
@@ -40,6 +49,7 @@ def command(
     data_dir: Path,
     name: str,
     labels: tuple[str, ...],
+    address_prefix: str,
     simulate: Path | None,
     workdir: Path,
 ) -> None:
@@ -59,6 +69,7 @@ def command(
         data_dir=data_dir.expanduser().absolute() / "nodes" / chosen,
         working_dir=workdir.absolute(),
         labels=_labels(labels),
+        address_prefix=_prefix(address_prefix, chosen),
     )
     run_until_signal(lambda: run_node(settings, say, process=process, simulate=simulate))
 
@@ -72,3 +83,14 @@ def _labels(given: tuple[str, ...]) -> dict[str, str]:
                 f"--label: {key}{equals}{value} is not of the form KEY=VALUE", "for example --label zone=a"
             )
     return {key: value for key, _, value in pairs}
+
+
+def _prefix(given: str, name: str) -> str:
+    """One of 128 prefixes by the node's name, unless one is given. Raises CliError for one off loopback."""
+    if not given:
+        return f"127.{64 + zlib.crc32(name.encode()) % 128}"
+    if not re.fullmatch(r"127\.\d{1,3}", given) or int(given[4:]) > 255:
+        raise CliError(
+            f"--address-prefix: {given} is not the beginning of a loopback address", "for example 127.78"
+        )
+    return given
