@@ -107,8 +107,8 @@ def _interval(text: str, limit: int) -> tuple[int, int]:
     ends = text.split("-")
     if len(ends) > 2:
         raise BadIndexes(
-            f'the fragment "{text}" violates the requirement that an index interval can have at most two parts '
-            "separated by '-'"
+            f'the fragment "{text}" violates the requirement that an index interval can have at most two '
+            "parts separated by '-'"
         )
     numbers = [_index(end, limit) for end in ends]
     if len(numbers) == 2 and numbers[0] >= numbers[1]:

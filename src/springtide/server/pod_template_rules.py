@@ -91,28 +91,36 @@ def template_errors(
 ) -> list[FieldError]:
     """Faults of `spec.template` of a kind whose pods are kept running; `provided`: volumes made for them."""
     template, errors = spec["template"], []
-    labels = template["metadata"].get("labels") or {}
+    pod_spec, labels = template["spec"], template["metadata"].get("labels") or {}
     selector = parsed_selector(spec)
     if selector is not None and not selector.matches(labels):
         rule = "`selector` does not match template `labels`"
         errors.append(bad_value(f"{field}.template.metadata.labels", labels, rule))
-    errors += label_errors(labels, f"{field}.template.labels")
-    errors += [
-        bad_value(f"{field}.template.annotations", key, fault)
-        for key in template["metadata"].get("annotations") or {}
-        if (fault := qualified_fault(key.lower()))
-    ]
-    pod_spec = template["spec"]
-    errors += validate_pod_spec(_with_volumes(pod_spec, provided), f"{field}.template.spec")
-    if pod_spec.get("ephemeralContainers"):
-        rule = "ephemeral containers not allowed in pod template"
-        errors.append(forbidden_field(f"{field}.template.spec.ephemeralContainers", rule))
+    errors += pod_template_errors(template, f"{field}.template", provided=provided)
     if pod_spec["restartPolicy"] in ("OnFailure", "Never"):
         place = f"{field}.template.spec.restartPolicy"
         errors.append(unsupported(place, pod_spec["restartPolicy"], ("Always",)))
     if pod_spec.get("activeDeadlineSeconds") is not None:
         rule = f"activeDeadlineSeconds in {kind} is not Supported"
         errors.append(forbidden_field(f"{field}.template.spec.activeDeadlineSeconds", rule))
+    return errors
+
+
+def pod_template_errors(
+    template: Json, field: str, *, provided: frozenset[str] = frozenset()
+) -> list[FieldError]:
+    """Faults of a template on its own, whatever its pods are for."""
+    metadata, pod_spec = template["metadata"], template["spec"]
+    errors = label_errors(metadata.get("labels") or {}, f"{field}.labels")
+    errors += [
+        bad_value(f"{field}.annotations", key, fault)
+        for key in metadata.get("annotations") or {}
+        if (fault := qualified_fault(key.lower()))
+    ]
+    errors += validate_pod_spec(_with_volumes(pod_spec, provided), f"{field}.spec")
+    if pod_spec.get("ephemeralContainers"):
+        rule = "ephemeral containers not allowed in pod template"
+        errors.append(forbidden_field(f"{field}.spec.ephemeralContainers", rule))
     return errors
 
 
