@@ -93,7 +93,7 @@ class Step:
     message: str | Sequence[str] = ()
     """Fragments of the Status' message."""
     causes: Sequence[str] | None = None
-    """The fields that the Status' causes name, in any order."""
+    """The fields that the Status' causes name, in any order; upstream names some of them twice."""
     warnings: Sequence[str] | None = None
     """A fragment of each `Warning` header, in order; () means that there must be none."""
     answer_headers: Mapping[str, Any] = field(default_factory=dict)
@@ -220,7 +220,7 @@ def crd(
         "spec": {
             "group": group,
             "scope": scope,
-            "names": {"plural": plural, "kind": kind},
+            "names": {"plural": plural, "singular": kind.lower(), "kind": kind},
             "versions": [first],
             **spec,
         },
