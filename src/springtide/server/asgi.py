@@ -23,9 +23,8 @@ from springtide.server.authn import Authenticator
 from springtide.server.ca import Credentials
 from springtide.server.documents import OPEN_PATHS
 from springtide.server.inprocess import warning_header
-from springtide.server.request import Request, Response, Stream, User
-from springtide.server.server import Server
-from springtide.server.status import BadRequest, StatusError, TooLarge
+from springtide.server.request import Request, Response, Service, Stream, Upgrade, User
+from springtide.server.status import BadRequest, InternalError, StatusError, TooLarge, TooManyRequests
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,20 +37,25 @@ _DRAINED_BYTES = 64 * 1024 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
 _ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
-_PEER_CERTIFICATE = "springtide.peer_certificate"
+PEER_CERTIFICATE = "springtide.peer_certificate"
+"""ASGI extension: the verified client certificate a connection was opened with."""
+MAX_WEBSOCKETS = 500
+"""Open exec, attach and port-forward connections of one server; each holds a process or sockets of a node."""
 
 
 class Application:
     """The ASGI application."""
 
-    def __init__(self, server: Server, authenticator: Authenticator) -> None:
-        self._server = server
+    def __init__(self, service: Service, authenticator: Authenticator) -> None:
+        self._service = service
         self._authenticator = authenticator
         self._streams: set[asyncio.Task[None]] = set()
+        self._websockets = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError(f"{scope['type']} connections are not supported")
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             user = self._identify(scope, headers)
@@ -59,14 +63,55 @@ class Application:
         except StatusError as error:
             await _respond(send, Response(error.code, error.encode()), headers)
             return
-        query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
-        answer = await self._server.handle(
-            Request(scope["method"], scope["path"], query, headers, body, user)
-        )
+        answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
         if isinstance(answer, Response):
             await _respond(send, answer, headers)
-        else:
+        elif isinstance(answer, Stream):
             await self._stream(send, receive, answer)
+        else:
+            error = InternalError("the answer is a WebSocket, which this request did not ask for")
+            await _respond(send, Response(error.code, error.encode()), headers)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket passes the same way as any request; it is opened only when the answer is one."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        await receive()  # says `websocket.connect`
+        try:
+            user = self._identify(scope, headers)
+            if self._websockets >= MAX_WEBSOCKETS:
+                raise TooManyRequests(
+                    f"{MAX_WEBSOCKETS} WebSockets are open; close some, or try again", retry_after_seconds=1
+                )
+        except StatusError as error:
+            await _refuse(send, Response(error.code, error.encode()))
+            return
+        answer = await self._service.handle(_request(scope, "GET", headers, b"", user))
+        if isinstance(answer, Response):
+            await _refuse(send, answer)
+        else:
+            await self._carry(send, receive, answer)
+
+    async def _carry(self, send: Send, receive: Receive, answer: Upgrade | Stream) -> None:
+        from springtide.server import websocket
+
+        serve = answer.serve if isinstance(answer, Upgrade) else websocket.lines_of(answer.chunks)
+        subprotocol = answer.subprotocol if isinstance(answer, Upgrade) else ""
+        listed: list[tuple[bytes, bytes]] = []
+        _add_extra(listed, answer)
+        await send({"type": "websocket.accept", "subprotocol": subprotocol or None, "headers": listed})
+        carrying = asyncio.create_task(websocket.carry(websocket.AsgiWebSocket(receive, send), serve))
+        self._streams.add(carrying)
+        self._websockets += 1
+        try:
+            await asyncio.wait((carrying,))
+        finally:
+            self._websockets -= 1
+            self._streams.discard(carrying)
+            if not carrying.done():
+                carrying.cancel()
+                await asyncio.wait((carrying,))
+        if not carrying.cancelled() and (error := carrying.exception()) is not None:
+            raise error
 
     def end_streams(self) -> None:
         """End every watch and followed log now, as if each had come to its end."""
@@ -105,14 +150,14 @@ class HttpsServer:
 
     def __init__(
         self,
-        server: Server,
+        service: Service,
         authenticator: Authenticator,
         credentials: Credentials,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self._application = Application(server, authenticator)
+        self._application = Application(service, authenticator)
         config = uvicorn.Config(
             self._application,
             http=_Protocol,
@@ -190,7 +235,16 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_begin()
         certificate = self.transport.get_extra_info("peercert")
         if certificate:
-            self.scope["extensions"] = {_PEER_CERTIFICATE: certificate}
+            self.scope["extensions"] = {PEER_CERTIFICATE: certificate}
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        from springtide.server import websocket  # not before somebody needs it: see there
+
+        self.ws_protocol_class = websocket.Protocol
+        super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
         """An idle client is told that the connection ends, and not waited for if it does not answer."""
@@ -216,7 +270,25 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
     extensions = scope.get("extensions")
-    return extensions.get(_PEER_CERTIFICATE) if extensions else None
+    return extensions.get(PEER_CERTIFICATE) if extensions else None
+
+
+def _request(scope: Scope, method: str, headers: dict[str, str], body: bytes, user: User) -> Request:
+    raw_query = scope["query_string"].decode()
+    query = dict(parse_qsl(raw_query, keep_blank_values=True))
+    if scope["type"] != "websocket":
+        return Request(method, scope["path"], query, headers, body, user, raw_query)
+    return Request(
+        method,
+        scope["path"],
+        query,
+        headers,
+        body,
+        user,
+        raw_query,
+        websocket=True,
+        subprotocols=tuple(scope["subprotocols"]),
+    )
 
 
 async def _body(receive: Receive) -> bytes:
@@ -262,7 +334,15 @@ async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-def _add_extra(listed: list[tuple[bytes, bytes]], answer: Response | Stream) -> None:
+async def _refuse(send: Send, answer: Response) -> None:
+    """The answer to a request for a WebSocket that is not to be."""
+    listed = [(b"content-type", answer.content_type.encode())]
+    _add_extra(listed, answer)
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": listed})
+    await send({"type": "websocket.http.response.body", "body": answer.body})
+
+
+def _add_extra(listed: list[tuple[bytes, bytes]], answer: Response | Stream | Upgrade) -> None:
     for name, value in answer.headers:
         listed.append((name.lower().encode(), value.encode("latin-1", "replace")))
     listed += [(b"warning", warning_header(text).encode("latin-1", "replace")) for text in answer.warnings]
