@@ -185,6 +185,18 @@ from springtide.api.nodes import (
 from springtide.api.nodes import (
     Taint as Taint,
 )
+from springtide.api.persistentvolumes import (
+    PersistentVolume as PersistentVolume,
+)
+from springtide.api.persistentvolumes import (
+    PersistentVolumeClaim as PersistentVolumeClaim,
+)
+from springtide.api.persistentvolumes import (
+    PersistentVolumeClaimCondition as PersistentVolumeClaimCondition,
+)
+from springtide.api.persistentvolumes import (
+    PersistentVolumeClaimStatus as PersistentVolumeClaimStatus,
+)
 from springtide.api.pods import (
     HostAlias as HostAlias,
 )
@@ -266,8 +278,20 @@ from springtide.api.podstatus import (
 from springtide.api.podstatus import (
     VolumeMountStatus as VolumeMountStatus,
 )
+from springtide.api.quotas import (
+    LimitRange as LimitRange,
+)
+from springtide.api.quotas import (
+    ResourceQuota as ResourceQuota,
+)
 from springtide.api.references import (
     ObjectReference as ObjectReference,
+)
+from springtide.api.replication import (
+    PodTemplate as PodTemplate,
+)
+from springtide.api.replication import (
+    ReplicationController as ReplicationController,
 )
 from springtide.api.resources import Column, resource
 from springtide.api.services import (
@@ -520,51 +544,3 @@ class ServiceAccount(Object):
     """Credentials for registries, given to pods with this identity."""
     automount_service_account_token: bool | None = None
     """Whether pods get a token of this identity."""
-
-
-class PersistentVolumeClaimCondition(Condition):
-    """One observation of a claim's state."""
-
-    reason: str = ""
-    """Cause of the last change of status, one CamelCase word."""
-    message: str = ""
-    """What it means, for people."""
-    last_transition_time: datetime | None = None
-    """When `status` last changed."""
-    last_probe_time: datetime | None = None
-    """When it was last looked at."""
-
-
-class PersistentVolumeClaimStatus(Struct):
-    """What is known of a claim."""
-
-    phase: str = ""
-    """`Pending`, `Bound` or `Lost`."""
-    access_modes: list[str] = []
-    """How the volume may be mounted."""
-    capacity: ResourceList = {}
-    """How large the volume is."""
-    conditions: Annotated[list[PersistentVolumeClaimCondition], ListMap("type")] = []
-    """Observations, such as a resize."""
-
-
-@resource(
-    plural="persistentvolumeclaims",
-    short_names=("pvc",),
-    builtin=True,
-    columns=(
-        Column("Status", "string", ".status.phase"),
-        Column("Volume", "string", ".spec.volumeName"),
-        Column("Capacity", "string", ".status.capacity.storage"),
-        AGE,
-    ),
-)
-class PersistentVolumeClaim(Object):
-    """A request for storage that outlives pods."""
-
-    api_version: str = "v1"
-    kind: str = "PersistentVolumeClaim"
-    spec: PersistentVolumeClaimSpec = PersistentVolumeClaimSpec()
-    """The storage that is asked for."""
-    status: PersistentVolumeClaimStatus = PersistentVolumeClaimStatus()
-    """What is known of it."""

@@ -18,6 +18,7 @@ from springtide.server.apps_rules import (
     ReplicaSetStrategy,
     StatefulSetStrategy,
 )
+from springtide.server.batch_rules import CronJobStrategy, JobStrategy
 from springtide.server.builtin_rules import (
     ConfigMapStrategy,
     LeaseStrategy,
@@ -26,6 +27,7 @@ from springtide.server.builtin_rules import (
     SecretStrategy,
     ServiceStrategy,
 )
+from springtide.server.conversion import CONVERSIONS
 from springtide.server.customresources import CustomResourceDefinitionStrategy
 from springtide.server.events import EventStrategy
 from springtide.server.kinds import ServedKind
@@ -47,6 +49,8 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("apps/v1", "StatefulSet"): StatefulSetStrategy,
     ("apps/v1", "DaemonSet"): DaemonSetStrategy,
     ("apps/v1", "ControllerRevision"): ControllerRevisionStrategy,
+    ("batch/v1", "Job"): JobStrategy,
+    ("batch/v1", "CronJob"): CronJobStrategy,
     ("coordination.k8s.io/v1", "Lease"): LeaseStrategy,
     ("scheduling.k8s.io/v1", "PriorityClass"): PriorityClassStrategy,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): CustomResourceDefinitionStrategy,
@@ -84,6 +88,7 @@ def builtin_kinds() -> Iterator[ServedKind]:
             subresources=_SUBRESOURCES.get(identity, ()),
             builtin=True,
             storage_version=found.version,
+            conversion=CONVERSIONS.get(identity),
             typed=kind,
             definitions=named,
             strategy=STRATEGIES.get(identity, Strategy)(),

@@ -14,6 +14,7 @@ import msgspec
 
 from springtide.api.meta import Object
 from springtide.api.resources import Column
+from springtide.server.conversion import Conversion
 from springtide.server.schema import FieldError, Schema
 from springtide.server.schema_rules import REQUIRED
 from springtide.server.strategy import Strategy
@@ -50,6 +51,8 @@ class ServedKind:
     """Field-selector keys of a CRD: key -> dotted path."""
     scale: dict[str, str] = field(default_factory=dict)
     """JSON paths of the scale subresource (specReplicasPath …); empty: the kind has none."""
+    conversion: Conversion | None = None
+    """For a kind that is stored as another one."""
     typed: type[Object] | None = None
     """The class of a built-in kind."""
     warning: str = ""
@@ -61,6 +64,8 @@ class ServedKind:
 
     @property
     def stored_api_version(self) -> str:
+        if self.conversion is not None:
+            return self.conversion.api_version
         version = self.storage_version or self.version
         return f"{self.group}/{version}" if self.group else version
 
@@ -93,6 +98,8 @@ class ServedKind:
     @property
     def resource(self) -> str:
         """The collection in the store; the same for all versions."""
+        if self.conversion is not None:
+            return self.conversion.resource
         return f"{self.group}/{self.plural}" if self.group else self.plural
 
     @property

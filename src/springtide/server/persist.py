@@ -13,8 +13,8 @@ import msgspec
 
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
-from springtide.server.status import NotFound, ServiceUnavailable
-from springtide.store import Record, WriteFailed
+from springtide.server.status import InsufficientStorage, NotFound, ServiceUnavailable, TooLarge
+from springtide.store import ObjectTooLarge, Record, SpaceExceeded, WriteFailed
 
 Json = dict[str, Any]
 
@@ -40,6 +40,8 @@ def not_found(kind: ServedKind, name: str) -> NotFound:
 def decode(record: Record, kind: ServedKind) -> Json:
     """The object of a record, in the version of `kind`."""
     obj: Json = msgspec.json.decode(record.value)
+    if kind.conversion is not None:
+        obj = kind.conversion.from_stored(obj)
     obj["apiVersion"] = kind.api_version
     return obj
 
@@ -48,7 +50,10 @@ def in_version(value: bytes, kind: ServedKind) -> bytes:
     """Stored bytes as served in the version of `kind`; the bytes themselves for the stored version."""
     if kind.api_version == kind.stored_api_version:
         return value
-    return msgspec.json.encode({**msgspec.json.decode(value), "apiVersion": kind.api_version})
+    obj: Json = msgspec.json.decode(value)
+    if kind.conversion is not None:
+        obj = kind.conversion.from_stored(obj)
+    return msgspec.json.encode({**obj, "apiVersion": kind.api_version})
 
 
 async def persist(
@@ -58,14 +63,24 @@ async def persist(
     store, metadata = context.store, obj["metadata"]
     metadata["resourceVersion"] = str(store.next_revision)
     if obj["apiVersion"] != kind.stored_api_version:
+        obj = kind.conversion.to_stored(obj) if kind.conversion is not None else obj
         obj = {**obj, "apiVersion": kind.stored_api_version}
     key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
     try:
         written = store.write(
-            kind.resource, key, msgspec.json.encode(obj), expected=expected, deleted=deleted
+            kind.resource,
+            key,
+            msgspec.json.encode(obj),
+            expected=expected,
+            deleted=deleted,
+            frees="deletionTimestamp" in metadata,
         )
         context.admission.accepted(kind, obj, context, deleted=deleted)
         record = await written
+    except ObjectTooLarge as error:
+        raise TooLarge(f"Request entity too large: {error}") from error
+    except SpaceExceeded as error:
+        raise InsufficientStorage(str(error)) from error
     except WriteFailed as error:
         raise unavailable(error) from error
     kind.strategy.after_write(obj, context, deleted=deleted)

@@ -23,6 +23,7 @@ _COMMON_FIELDS = {"metadata.name": "metadata.name", "metadata.namespace": "metad
 class _Attributes(msgspec.Struct, frozen=True):
     labels: dict[str, str]
     fields: dict[str, str]
+    """By path in the stored object, so that two kinds with the same objects can share it."""
 
 
 class Selection:
@@ -50,7 +51,7 @@ class Selection:
             record.memo = self._attributes(record)
         attributes: _Attributes = record.memo
         return self._labels.matches(attributes.labels) and self._fields.matches(
-            lambda path: attributes.fields.get(path, "")
+            lambda name: attributes.fields.get(self._paths[name], "")
         )
 
     def _key_prefix(self, kind: ServedKind, route: Route) -> str:
@@ -62,7 +63,7 @@ class Selection:
 
     def _attributes(self, record: Record) -> _Attributes:
         obj = msgspec.json.decode(record.value)
-        fields = {key: _text_at(obj, path) for key, path in self._paths.items()}
+        fields = {path: _text_at(obj, path) for path in self._paths.values()}
         return _Attributes(obj["metadata"].get("labels") or {}, fields)
 
 
