@@ -17,7 +17,6 @@ from springtide.store import (
     DatabaseCorrupt,
     FolderInUse,
     FolderUnusable,
-    FormatUnknown,
     History,
     SqliteLog,
     Store,
@@ -153,16 +152,6 @@ def test_a_database_that_cannot_be_opened_is_not_called_corrupt(tmp_path: Path) 
     (tmp_path / "state.db").unlink()
     (tmp_path / "state.db").mkdir()
     with pytest.raises(FolderUnusable, match="unable to open database file"):
-        SqliteLog(tmp_path)
-
-
-def test_a_folder_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> None:
-    SqliteLog(tmp_path).close()
-    (tmp_path / "format").write_text("2\n")
-    with pytest.raises(FormatUnknown, match="format '2'"):
-        SqliteLog(tmp_path)
-    (tmp_path / "format").unlink()
-    with pytest.raises(FormatUnknown, match="no file `format`"):
         SqliteLog(tmp_path)
 
 

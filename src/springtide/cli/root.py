@@ -35,6 +35,8 @@ COMMANDS: dict[str, str] = {
     "scheduler": "Run the scheduler alone, against any cluster",
     "controllers": "Run the controllers alone, against any cluster",
     "node": "Run this machine as a node, or simulated nodes, of any cluster",
+    "backup": "Write a backup of the platform, also while it runs",
+    "restore": "Make a data folder of a backup",
     "version": "Print the version",
     "completion": "Print the shell completion script",
 }

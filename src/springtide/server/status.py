@@ -4,7 +4,8 @@
     ├── BadRequest 400      Unauthorized 401    Forbidden 403       NotFound 404
     ├── MethodNotAllowed 405    NotAcceptable 406   AlreadyExists 409   Conflict 409
     ├── Expired 410         TooLarge 413        UnsupportedMediaType 415
-    └── Invalid 422 (causes name each field)    InternalError 500   ServiceUnavailable 503
+    ├── Invalid 422 (causes name each field)    InternalError 500   ServiceUnavailable 503
+    └── InsufficientStorage 507 (the database is full; Kubernetes has no reason for that)
 
 Raised by every verb and admission step; `Server.handle` turns them into answers.
 Source of codes, reasons and the shape of details: Kubernetes API conventions, `metav1.Status`.
@@ -133,6 +134,10 @@ class InternalError(StatusError):
 
 class ServiceUnavailable(StatusError):
     code, reason = 503, "ServiceUnavailable"
+
+
+class InsufficientStorage(StatusError):
+    code, reason = 507, "InsufficientStorage"
 
 
 def success(*, name: str = "", group: str = "", kind: str = "", uid: str = "") -> bytes:

@@ -22,11 +22,32 @@ class Collection:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.watchers: dict[Watcher, None] = {}  # in the order they came, so that a run can be replayed
+        self.revision = 0
+        """Of the newest change of any object here."""
         self._keys: list[str] = []
         self._events: list[Event] = []
 
+    def restore(self, record: Record) -> list[int]:
+        """Take a record from before history begins; returns the revisions that no state needs any more.
+
+        Records come in ascending revision; `restored` must follow the last one.
+        """
+        self.revision = record.revision
+        previous = self.records.pop(record.key, None)
+        superfluous = [previous.revision] if previous is not None else []
+        if record.deleted:
+            superfluous.append(record.revision)
+        else:
+            self.records[record.key] = record
+        return superfluous
+
+    def restored(self) -> None:
+        """From here on records are changes that watches may resume from."""
+        self._keys = sorted(self.records)
+
     def apply(self, record: Record) -> Event:
         """Take a committed record; tells the watchers and returns the event."""
+        self.revision = record.revision
         previous = self.records.get(record.key)
         if record.deleted:
             if self.records.pop(record.key, None) is not None:

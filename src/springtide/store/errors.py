@@ -5,12 +5,15 @@ StoreError
 ├── Compacted            the revision asked for is no longer kept (HTTP 410)
 ├── FutureRevision       the revision asked for was never written
 ├── WatcherTooSlow       a watcher did not take its events in time and was cut off
+├── ObjectTooLarge       one object is bigger than any may be (HTTP 413)
+├── SpaceExceeded        the database is at its size limit; only deleting goes on (HTTP 507)
 └── StorageError         the disk: what was wrong, where, and what to do
     ├── WriteFailed      this write is not durable and was undone (disk full, I/O error)
     ├── FolderInUse      another process holds the data folder
     ├── FolderUnusable   the data folder cannot be read, written or locked
     ├── FormatUnknown    the data folder was written by another version
-    └── DatabaseCorrupt  the database file failed its check
+    ├── DatabaseCorrupt  the database file failed its check
+    └── BackupUnusable   a backup cannot be made, is damaged, or has nowhere to go
 """
 
 from __future__ import annotations
@@ -51,6 +54,26 @@ class WatcherTooSlow(StoreError):
     """The watcher's queue overflowed; it must resume from the last revision it saw."""
 
 
+class ObjectTooLarge(StoreError):
+    """One object, as JSON, is larger than `limit` bytes."""
+
+    def __init__(self, resource: str, key: str, size: int, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"{resource} {key} has {size} bytes as JSON; the limit is {limit}")
+
+
+class SpaceExceeded(StoreError):
+    """The database holds as much as it may; objects can be deleted, which makes room."""
+
+    def __init__(self, in_use: int, limit: int) -> None:
+        self.in_use = in_use
+        self.limit = limit
+        super().__init__(
+            f"database space exceeded: {in_use} bytes are in use, the limit is {limit}; "
+            "delete objects, or raise the limit"
+        )
+
+
 class StorageError(StoreError):
     """The disk or the data folder; `hint` says what a person can do."""
 
@@ -77,3 +100,7 @@ class FormatUnknown(StorageError):
 
 class DatabaseCorrupt(StorageError):
     """The database file failed its integrity check."""
+
+
+class BackupUnusable(StorageError):
+    """A backup that cannot be written, read or restored."""

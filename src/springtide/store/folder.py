@@ -2,7 +2,7 @@
 
     <folder>/lock      held (flock) by the process that serves the folder; its text is the process id
     <folder>/format    one line: the version of everything else in the folder
-    <folder>/state.db  the revisions (see sqlite_log)
+    <folder>/state.db  the revisions (see `database`)
 
 Called by `SqliteLog`; the lock falls with the process, so a `kill -9` never leaves a folder locked.
 """
@@ -13,9 +13,11 @@ import fcntl
 import os
 from pathlib import Path
 
+from springtide.store.database import FORMAT, sync_folder
 from springtide.store.errors import FolderInUse, FolderUnusable, FormatUnknown
 
-FORMAT = 1
+FORMAT_FILE = "format"
+DATABASE_FILE = "state.db"
 
 
 class DataFolder:
@@ -30,14 +32,22 @@ class DataFolder:
             raise _unusable(path, error) from error
         try:
             self._acquire()
-            self._check_format()
+            self.format = self._found_format()
         except BaseException:
             os.close(self._lock)
             raise
 
     @property
     def database(self) -> Path:
-        return self.path / "state.db"
+        return self.path / DATABASE_FILE
+
+    def write_format(self, version: int) -> None:
+        """Say from now on that the folder has this format. Raises FolderUnusable."""
+        try:
+            write_durably(self.path / FORMAT_FILE, f"{version}\n")
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        self.format = version
 
     def close(self) -> None:
         """Release the lock."""
@@ -57,24 +67,44 @@ class DataFolder:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
-    def _check_format(self) -> None:
-        file = self.path / "format"
+    def _found_format(self) -> int:
+        """The folder's format; a new folder gets the present one."""
         try:
-            if not file.exists():
-                if self.database.exists():
-                    raise FormatUnknown(
-                        f"data folder {self.path} has a database but no file `format`",
-                        "restore the file from a backup, or choose an empty folder with --data-dir",
-                    )
-                _write_durably(file, f"{FORMAT}\n")
-            found = file.read_text().strip()
+            if not (self.path / FORMAT_FILE).exists() and not self.database.exists():
+                write_durably(self.path / FORMAT_FILE, f"{FORMAT}\n")
+            return read_format(self.path)
         except OSError as error:
             raise _unusable(self.path, error) from error
-        if found != str(FORMAT):
-            raise FormatUnknown(
-                f"data folder {self.path} has format {found!r}; this version reads format {FORMAT}",
-                "use the version of springtide that wrote it, or choose another folder with --data-dir",
-            )
+
+
+def read_format(folder: Path) -> int:
+    """The format of a data folder, if this program can read it. Raises FormatUnknown, OSError."""
+    try:
+        text = (folder / FORMAT_FILE).read_text().strip()
+    except FileNotFoundError:
+        raise FormatUnknown(
+            f"data folder {folder} has no file `{FORMAT_FILE}`",
+            "restore a backup into an empty folder with `springtide restore`, or choose one with --data-dir",
+        ) from None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= FORMAT:
+        newer = text.isascii() and text.isdigit() and int(text) > FORMAT
+        raise FormatUnknown(
+            f"data folder {folder} has format {text!r}; this version reads formats up to {FORMAT}",
+            ("a newer springtide wrote it: use that one" if newer else "restore a backup into another folder")
+            + ", or choose another folder with --data-dir",
+        )
+    return int(text)
+
+
+def write_durably(file: Path, text: str) -> None:
+    """Write a small file in one step: after a crash it has the old text or the new one."""
+    draft = file.with_suffix(".new")
+    with draft.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+    sync_folder(file.parent)
 
 
 def _unusable(path: Path, error: OSError) -> FolderUnusable:
@@ -82,17 +112,3 @@ def _unusable(path: Path, error: OSError) -> FolderUnusable:
         f"data folder {path} cannot be used: {error.strerror or error}",
         "make it readable and writable for this user, or choose another folder with --data-dir",
     )
-
-
-def _write_durably(file: Path, text: str) -> None:
-    draft = file.with_suffix(".new")
-    with draft.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

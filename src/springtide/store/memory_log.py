@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from springtide.store.database import Usage
+from springtide.store.durations import Durations
 from springtide.store.errors import WriteFailed
 from springtide.store.revisions import FIRST_REVISION, Loaded, Record
 
@@ -18,13 +20,19 @@ class MemoryLog:
 
     def __init__(self, *, commit_after_seconds: float = 0.0) -> None:
         self.commit_after_seconds = commit_after_seconds
+        self.commits = Durations()
         self._durable: dict[int, Record] = {}
+        self._bytes = 0
         self._compacted = FIRST_REVISION
         self._pending: list[Record] = []
         self._timer: asyncio.TimerHandle | None = None
         self._failure: WriteFailed | None = None
         self._committed: Callable[[int], None] = lambda _revision: None
         self._failed: Callable[[WriteFailed], None] = lambda _error: None
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self._bytes, self._bytes)
 
     def load(self) -> Loaded:
         return Loaded([self._durable[revision] for revision in sorted(self._durable)], self._compacted)
@@ -50,7 +58,8 @@ class MemoryLog:
     def compact(self, revision: int, superseded: Sequence[int]) -> None:
         self._compacted = revision
         for gone in superseded:
-            self._durable.pop(gone, None)
+            record = self._durable.pop(gone, None)
+            self._bytes -= len(record.value) if record is not None else 0
 
     def close(self) -> None:
         """Commit what is pending. Dropping the log instead is a crash."""
@@ -69,6 +78,7 @@ class MemoryLog:
             return
         for record in self._pending:
             self._durable[record.revision] = record
+            self._bytes += len(record.value)
         newest = self._pending[-1].revision
         self._pending.clear()
         self._committed(newest)

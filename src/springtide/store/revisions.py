@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from springtide.store.database import Usage
+from springtide.store.durations import Durations
 from springtide.store.errors import WriteFailed
 
 FIRST_REVISION = 1
@@ -60,6 +62,14 @@ class Log(Protocol):
     durable, or `failed(error)` when a write could not be made so: then every append not yet reported
     committed is void, and the log accepts appends again after the caller has called `reset`.
     """
+
+    commits: Durations
+    """How long commits took."""
+
+    @property
+    def usage(self) -> Usage:
+        """How big the log is, as of the last commit."""
+        ...
 
     def load(self) -> Loaded: ...
 

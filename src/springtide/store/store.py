@@ -15,8 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from springtide.store.collection import Collection
-from springtide.store.errors import Compacted, FutureRevision, RevisionConflict, WriteFailed
-from springtide.store.revisions import FIRST_REVISION, Event, Log, Record
+from springtide.store.database import Usage
+from springtide.store.durations import Durations
+from springtide.store.errors import (
+    Compacted,
+    FutureRevision,
+    ObjectTooLarge,
+    RevisionConflict,
+    SpaceExceeded,
+    WriteFailed,
+)
+from springtide.store.revisions import FIRST_REVISION, Event, Loaded, Log, Record
 from springtide.store.watch import Watcher
 
 
@@ -29,6 +38,16 @@ class History:
     superseded_bytes: int = 32 * 1024 * 1024
     watcher_events: int = 100_000
     """Events one watcher may leave waiting before it is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused for its size. Both defaults are etcd's."""
+
+    database_bytes: int = 2 * 1024 * 1024 * 1024
+    """Bytes in use from which on only deleting is accepted; 0: no limit."""
+    object_bytes: int = 1536 * 1024
+    """Bytes of one object as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +69,30 @@ class _Past:
 class Store:
     """Opens what `log` holds. `monotonic` gives seconds, for the age of history. Needs a running loop."""
 
-    def __init__(self, log: Log, *, monotonic: Callable[[], float], history: History | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        monotonic: Callable[[], float],
+        history: History | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self._log = log
         self._monotonic = monotonic
         self._history = history or History()
+        self.limits = limits or Limits()
         self._collections: dict[str, Collection] = {}
         self._pending: deque[tuple[Record, asyncio.Future[Record]]] = deque()
         self._pending_by_key: dict[tuple[str, str], Record] = {}
         self._past: deque[_Past] = deque()
         self._past_bytes = 0
         self._closed = False
-        loaded = log.load()
-        self._compacted = loaded.compacted
-        self._committed = max(FIRST_REVISION, loaded.compacted)
-        for record in loaded.records:
-            self._take(record)
+        self._compacted = self._committed = FIRST_REVISION
+        superfluous = self._load(log.load())
         self._next = self._committed + 1
         log.start(self._on_committed, self._on_failed)
+        if superfluous:
+            log.compact(self._compacted, superfluous)
 
     @property
     def revision(self) -> int:
@@ -88,11 +114,32 @@ class Store:
         """How many watches are open."""
         return sum(len(collection.watchers) for collection in self._collections.values())
 
+    @property
+    def usage(self) -> Usage:
+        """How big the database is."""
+        return self._log.usage
+
+    @property
+    def commits(self) -> Durations:
+        """How long commits took."""
+        return self._log.commits
+
+    @property
+    def full(self) -> bool:
+        """Whether the database is at its limit, so that only deleting is accepted."""
+        limit = self.limits.database_bytes
+        return bool(limit) and self._log.usage.in_use > limit
+
     def resources(self) -> list[str]:
         return sorted(self._collections)
 
     def count(self, resource: str) -> int:
         return len(self._collection(resource).records)
+
+    def revision_of(self, resource: str) -> int:
+        """The revision of the newest committed change of any object of a resource; 0 if there was none."""
+        found = self._collections.get(resource)
+        return found.revision if found is not None else 0
 
     def get(self, resource: str, key: str) -> Record | None:
         """The committed state of an object."""
@@ -107,17 +154,29 @@ class Store:
         return self.get(resource, key)
 
     def write(
-        self, resource: str, key: str, value: bytes, *, expected: int, deleted: bool = False, memo: Any = None
+        self,
+        resource: str,
+        key: str,
+        value: bytes,
+        *,
+        expected: int,
+        deleted: bool = False,
+        frees: bool = False,
+        memo: Any = None,
     ) -> asyncio.Future[Record]:
         """Accept the next revision of an object; the future resolves once it is durable.
 
         `expected` is the revision of `latest`, 0 if there must be none; raises `RevisionConflict` otherwise.
-        The future raises `WriteFailed` when the log could not write.
+        `frees` says that this is a step towards deleting the object. What neither deletes nor frees may be
+        refused for its size: raises `ObjectTooLarge` or `SpaceExceeded`. The future raises `WriteFailed` when
+        the log could not write.
         """
         latest = self.latest(resource, key)
         found = latest.revision if latest is not None else 0
         if found != expected:
             raise RevisionConflict(resource, key, expected, found)
+        if not deleted and not frees:
+            self._check_size(resource, key, value)
         record = Record(self._next, resource, key, value, deleted, memo)
         future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
         if self._closed:
@@ -159,9 +218,9 @@ class Store:
         return watcher
 
     def compact(self, revision: int | None = None) -> None:
-        """Forget history beyond the limits, or up to `revision` (at most the newest but one)."""
+        """Forget history beyond the limits, or up to `revision` (at most the newest)."""
         target = self._beyond_limits() if revision is None else revision
-        target = min(target, self._committed - 1)
+        target = min(target, self._committed)
         if target <= self._compacted:
             return
         self._compacted = target
@@ -187,6 +246,32 @@ class Store:
         if found is None:
             found = self._collections[resource] = Collection()
         return found
+
+    def _check_size(self, resource: str, key: str, value: bytes) -> None:
+        if len(value) > self.limits.object_bytes:
+            raise ObjectTooLarge(resource, key, len(value), self.limits.object_bytes)
+        if self.full:
+            self.compact(self._committed)  # history is the first thing to go; it is deleted soon after
+            raise SpaceExceeded(self._log.usage.in_use, self.limits.database_bytes)
+
+    def _load(self, loaded: Loaded) -> list[int]:
+        """Take what the log holds; returns revisions that it need not hold any more."""
+        self._compacted = self._committed = max(FIRST_REVISION, loaded.compacted)
+        superfluous: list[int] = []
+        for record in loaded.records:
+            if record.revision <= self._compacted:
+                superfluous += self._collection(record.resource).restore(record)
+                continue
+            if not self._past:
+                self._restored()
+            self._take(record)
+        if not self._past:
+            self._restored()
+        return superfluous
+
+    def _restored(self) -> None:
+        for collection in self._collections.values():
+            collection.restored()
 
     def _check_readable(self, revision: int) -> None:
         if revision < self._compacted:
