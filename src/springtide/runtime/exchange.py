@@ -20,6 +20,8 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What else the authenticator knows, by key."""
 
 
 ADMIN = User("system:admin", ("system:masters", "system:authenticated"))
@@ -42,6 +44,10 @@ class Request:
     """Whether the client asks for a WebSocket: an `Upgrade` may be the answer."""
     subprotocols: tuple[str, ...] = ()
     """What the client would speak over it, best first."""
+    remote: str = ""
+    """Address of the client; empty within this process."""
+    impersonate: tuple[tuple[str, str], ...] = ()
+    """The `impersonate-*` headers as they came, each value on its own."""
 
     @property
     def media_type(self) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from springtide.runtime.clock import Clock
 from springtide.server.admit import Admission
+from springtide.server.authorize import Authorizer
 from springtide.server.kinds import Kinds
 from springtide.server.templates import Templates
 from springtide.store import Record, Store
@@ -52,11 +53,15 @@ class Context:
     clock: Clock
     log_source: LogSource | None = None
     admission: Admission = field(default_factory=Admission)
+    authorizer: Authorizer = field(init=False)
     templates: Templates = field(default_factory=Templates)
     documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
     _stamp: tuple[int, str] = (0, "")
     _namespaces: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.authorizer = Authorizer(self.store)
 
     def now(self) -> datetime:
         return self.clock.now()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
-from springtide.server import binding, documents, initial, log, namespaces, scale
+from springtide.server import binding, documents, initial, log, namespaces, rbac_bootstrap, scale
 from springtide.server.admission import builtin_kinds
 from springtide.server.admit_chain import admission
 from springtide.server.context import Context, LogSource
@@ -60,6 +60,7 @@ class Server:
         """Serve the CRDs the store holds, and make the objects every cluster has."""
         serve_stored(self.context)
         await initial.create(self.context)
+        await rbac_bootstrap.reconcile(self.context)
 
     def serve_logs_from(self, source: LogSource) -> None:
         """From now on `pods/log` asks `source` (the node room starts after the server)."""
@@ -78,6 +79,7 @@ class Server:
 
     async def _dispatch(self, request: Request) -> Answer:
         route = parse(request.path)
+        self.context.authorizer.require_request(request, route)
         if route is None:
             return await documents.serve(self.context, request)
         kind = self.context.kinds.find(route.group, route.version, route.plural)
