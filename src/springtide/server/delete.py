@@ -66,7 +66,7 @@ async def delete_record(
     _check(old, options, kind)
     _admit(old, kind, context, user, dry_run=bool(options.dry_run))
     new: Json = {**old, "metadata": {**old["metadata"]}}
-    _record_policy(new["metadata"], options.propagation_policy or "")
+    _record_policy(new["metadata"], options.propagation_policy or "", kind.strategy.default_propagation)
     _begin(new, old, kind, options, context)
     gone = metadata.goes_away(new, kind)
     if options.dry_run or (not gone and new == old):
@@ -131,10 +131,12 @@ def _admit(old: Json, kind: ServedKind, context: Context, user: User, *, dry_run
     context.admission.validate(change, context)
 
 
-def _record_policy(meta: Json, policy: str) -> None:
-    finalizers = [
-        one for one in meta.get("finalizers") or [] if one not in (metadata.FOREGROUND, metadata.ORPHAN)
-    ]
+def _record_policy(meta: Json, policy: str, default: str) -> None:
+    """Note what becomes of dependents. A finalizer that says it already outweighs the kind's default."""
+    present = meta.get("finalizers") or []
+    finalizers = [one for one in present if one not in (metadata.FOREGROUND, metadata.ORPHAN)]
+    if not policy and finalizers == present:
+        policy = default
     if not policy:
         return
     if policy == "Foreground":

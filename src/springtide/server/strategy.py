@@ -27,6 +27,9 @@ class Strategy:
     generation_counts_annotations: bool = False
     """Whether a change of annotations through the main resource counts as one more generation."""
 
+    default_propagation: str = ""
+    """What becomes of dependents when a deletion does not say; "" lets the garbage collector have them."""
+
     individual_fields: tuple[str, ...] | None = None
     """Fields of spec in which the copies of one template differ, all free text. Naming them (or none of them)
     promises that `default` and `validate` look at nothing but the spec, and not at these; see `templates`."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from springtide.api.resources import Column
-from springtide.server import table_apps, table_pod
+from springtide.server import table_apps, table_batch, table_pod
 from springtide.server.table_time import UNKNOWN, age, created, since
 
 Json = dict[str, Any]
@@ -220,6 +220,8 @@ BUILT_IN: dict[tuple[str, str], Printer] = {
     ("apps", "ControllerRevision"): Printer(
         table_apps.CONTROLLER_REVISION_COLUMNS, table_apps.controller_revision
     ),
+    ("batch", "Job"): Printer(table_batch.JOB_COLUMNS, table_batch.job),
+    ("batch", "CronJob"): Printer(table_batch.CRON_JOB_COLUMNS, table_batch.cron_job),
     ("coordination.k8s.io", "Lease"): Printer(
         (_text("Holder", "Who holds the lease"), _AGE),
         lambda obj, now: [obj.get("spec", {}).get("holderIdentity", ""), created(obj, now)],
