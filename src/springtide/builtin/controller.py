@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from springtide.api.coordination import Lease
 from springtide.api.core import Namespace
 from springtide.api.nodes import Node
+from springtide.builtin.apps import register_apps
 from springtide.builtin.garbage import GarbageCollector
 from springtide.builtin.inventory import Inventory
 from springtide.builtin.namespaces import NamespaceLifecycle
@@ -39,6 +40,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     _register_garbage(runtime, inventory, chosen)
     _register_namespaces(runtime, inventory, chosen)
     _register_nodes(runtime)
+    register_apps(runtime)
 
 
 def _register_garbage(runtime: Runtime, inventory: Inventory, chosen: Settings) -> None:
