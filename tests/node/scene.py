@@ -139,7 +139,7 @@ async def node_on(
     client = Client(InProcessTransport(server))
     runtime = Runtime(client, clock)
     node = ProcessNode(runtime, settings, launcher)
-    server.serve_logs_from(node)
+    server.reach_nodes_through(node)
     running = asyncio.create_task(runtime.run())
     try:
         ready = asyncio.create_task(node.ready())

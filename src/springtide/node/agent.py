@@ -20,6 +20,7 @@ from springtide.node.capabilities import Capabilities, detect
 from springtide.node.container import PROGRESS_FILE
 from springtide.node.environment import Sources
 from springtide.node.ignored import ignored_fields, ignored_images
+from springtide.node.kubelet import Kubelet
 from springtide.node.launcher import Launcher, MachineLauncher
 from springtide.node.lifecycle import TERMINAL, Decision, Release, Situation, Start, Stop, decide
 from springtide.node.logs import LogFolder, remove_pod_logs
@@ -33,6 +34,7 @@ from springtide.node.report import progress_command, release, same_status, statu
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.volumes import remove
 from springtide.runtime import Clock, Controller, Runtime, logger
+from springtide.runtime.exchange import Answer, Request
 
 log = logger("node.agent")
 
@@ -74,6 +76,8 @@ class ProcessNode:
         for name, reconcile in (("registration", self._register), ("progress", self._report_progress)):
             runtime.controller(f"{ROOM}.{name}", reconcile, []).queue.add(settings.name)
         self._begun = asyncio.Event()
+        self.kubelet = Kubelet(self)
+        """The node's own API."""
         self._place: Place
         self._book: names.AddressBook
         self._peers: peers.Peers
@@ -331,6 +335,12 @@ class ProcessNode:
         if events:
             await self._runtime.apply(ROOM, events)
 
+    # -- what the API server asks for -----------------------------------------------------------------
+
+    async def ask(self, _node: str, request: Request) -> Answer:
+        """The answer of the node's own API (`server.NodeAccess`, in the same process)."""
+        return await self.kubelet.handle(request)
+
     async def logs(
         self, namespace: str, pod: str, uid: str, options: logsource.LogOptions
     ) -> AsyncIterator[bytes]:
@@ -339,6 +349,18 @@ class ProcessNode:
         run = self._runs.get(f"{namespace}/{pod}")
         async for chunk in logsource.serve(folder, pod, options, run, self._runtime.clock.now()):
             yield chunk
+
+    def run_of(self, namespace: str, name: str) -> PodRun | None:
+        """The pod, if it is here."""
+        return self._runs.get(f"{namespace}/{name}")
+
+    def uid_of(self, namespace: str, name: str) -> str:
+        """Of a pod that is here, finished ones too. Raises LookupError."""
+        key = f"{namespace}/{name}"
+        run, finished = self._runs.get(key), self._finished.get(key)
+        if run is None and finished is None:
+            raise LookupError(f'pod "{name}" cannot be found - no logs available')
+        return run.uid if run is not None else finished.metadata.uid if finished is not None else ""
 
 
 def _node_id(settings: ProcessNodeSettings, clock: Clock) -> str:

@@ -27,6 +27,7 @@ from springtide.node.environment import (
     argv,
     base_environment,
     container_environment,
+    with_terminal,
 )
 from springtide.node.limits import limits_of
 from springtide.node.process import Launch, Mount
@@ -63,6 +64,8 @@ class Kit:
         asked = container_environment(self.pod, self.container, sources)
         environment |= asked
         environment |= {name: platform[name] for name in (POD_UID, CONTAINER, NODE_ID)}
+        if self.container.tty:
+            environment = with_terminal(environment)
         words = argv(self.container, asked | {name: platform[name] for name in platform if name not in asked})
         cwd = self.container.working_dir or str(self.settings.working_dir)
         binds = mounts(self.container, volumes, asked)
@@ -82,6 +85,8 @@ class Kit:
             user=user,
             group=group_id,
             groups=groups,
+            stdin=self.container.stdin,
+            tty=self.container.tty,
         )
 
     def make_group(self, instance: int) -> Group | None:

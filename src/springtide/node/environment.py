@@ -104,6 +104,11 @@ def base_environment(patterns: Sequence[str]) -> dict[str, str]:
     }
 
 
+def with_terminal(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program on a terminal, which says of what kind it is."""
+    return {"TERM": "xterm", **environment}
+
+
 # -- values -----------------------------------------------------------------------------------------
 
 

@@ -66,7 +66,7 @@ def _of_containers(pod: Pod, private_mounts: bool) -> Iterator[str]:
 
 
 def _of_container(container: Container, private_mounts: bool) -> Iterator[str]:
-    for flag in ("stdin", "tty", "volume_devices", "restart_policy_rules"):
+    for flag in ("volume_devices", "restart_policy_rules"):
         if getattr(container, flag):
             yield _camel(flag)
     for name in _SECURITY:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from springtide.node import cgroups, process, processes
+from springtide.node import cgroups, process, processes, session
 from springtide.node.cgroups import Group
 from springtide.node.process import Launch, Outcome, Running, Sink
 from springtide.node.processes import NODE_ID, Mark
+from springtide.node.session import Session
 from springtide.runtime import logger
 
 log = logger("node.launcher")
@@ -27,6 +28,9 @@ class Launcher(Protocol):
 
     async def run(self, launch: Launch, timeout_seconds: float) -> Outcome:
         """Run a command to its end. Raises StartError."""
+
+    async def open(self, launch: Launch) -> Session:
+        """Run a command whose streams somebody holds. Raises StartError."""
 
     async def end(self, mark: Mark, group: Group | None, pid: int) -> None:
         """Kill what carries the mark, is in the group, or descends from the process; wait until gone."""
@@ -54,6 +58,9 @@ class MachineLauncher:
 
     async def run(self, launch: Launch, timeout_seconds: float) -> Outcome:
         return await process.run(launch, timeout_seconds)
+
+    async def open(self, launch: Launch) -> Session:
+        return await session.open_session(launch)
 
     async def end(self, mark: Mark, group: Group | None, pid: int) -> None:
         tree: set[int] = set()

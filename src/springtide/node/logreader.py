@@ -26,6 +26,8 @@ class LogQuery:
     since: datetime | None = None
     timestamps: bool = False
     limit_bytes: int | None = None
+    stream: str = ""
+    """`stdout` or `stderr`; empty for both."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,14 @@ class _Renderer:
     def __init__(self, query: LogQuery) -> None:
         self._timestamps = query.timestamps
         self._since = stamp(query.since) if query.since is not None else b""
+        self._stream = query.stream.encode()
         self._line_open = False
 
     def text(self, raw: bytes) -> bytes:
         out: list[bytes] = []
         for record in raw.split(b"\n"):
             parts = record.split(b" ", 3)
-            if len(parts) < 4 or parts[0] < self._since:
+            if len(parts) < 4 or parts[0] < self._since or (self._stream and parts[1] != self._stream):
                 continue
             if self._timestamps and not self._line_open:
                 out += [parts[0], b" "]

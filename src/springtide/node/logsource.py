@@ -34,7 +34,13 @@ class LogOptions(Protocol):
     @property
     def since_seconds(self) -> int | None: ...
     @property
+    def since_time(self) -> datetime | None: ...
+    @property
     def limit_bytes(self) -> int | None: ...
+    @property
+    def stream(self) -> str:
+        """`stdout` or `stderr`; empty for both."""
+        ...
 
 
 async def serve(
@@ -58,7 +64,8 @@ def query_of(options: LogOptions, now: datetime) -> LogQuery:
     return LogQuery(
         follow=options.follow,
         tail_lines=options.tail_lines,
-        since=now - timedelta(seconds=ago) if ago is not None else None,
+        since=now - timedelta(seconds=ago) if ago is not None else options.since_time,
         timestamps=options.timestamps,
         limit_bytes=options.limit_bytes,
+        stream=options.stream,
     )

@@ -17,16 +17,18 @@ from springtide.api.commands import Emit
 from springtide.api.containers import Container, LifecycleHandler
 from springtide.api.core import Pod
 from springtide.node import container as containers
-from springtide.node import names, probes, volumes
+from springtide.node import dial, names, probes, processes, volumes
+from springtide.node.attach import Attachment, Attachments
 from springtide.node.capabilities import Capabilities
 from springtide.node.cgroups import Group
-from springtide.node.environment import Sources, Unresolvable
+from springtide.node.environment import Sources, Unresolvable, with_terminal
 from springtide.node.launcher import Launcher
 from springtide.node.lifecycle import NEVER_STARTED, Ended, Facts, Situation, with_end, with_start
 from springtide.node.logs import LogFolder, LogWriter
 from springtide.node.process import Launch, Outcome, Running, StartError
 from springtide.node.processes import CONTAINER, POD_UID, Mark
 from springtide.node.records import Records, Started
+from springtide.node.session import Session
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.termination import ended_reason, termination_message
 from springtide.runtime import Clock, logger
@@ -66,6 +68,7 @@ class _Live:
     process: Running
     launch: Launch
     log: LogWriter
+    attachments: Attachments
     group: Group | None
     since: datetime
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -158,6 +161,7 @@ class PodRun:
         instance = known.instance + 1
         group: Group | None = None
         output = self._open_log(name, instance)
+        attachments = Attachments(output.stdout.write, output.stderr.write)
         started_at = self._place.clock.now()
         try:
             kit = containers.Kit(
@@ -165,7 +169,7 @@ class PodRun:
             )
             group = kit.make_group(instance)
             launch = kit.launch(sources, self._volumes, list(peers), self._place.node_id, group)
-            process = await self._place.launcher.start(launch, output.stdout.write, output.stderr.write)
+            process = await self._place.launcher.start(launch, attachments.stdout, attachments.stderr)
         except (Unresolvable, volumes.Unsupported) as error:
             self._discard(output, group)
             output.remove()
@@ -177,7 +181,8 @@ class PodRun:
             self._discard(output, group)
             self._record_failed_start(name, started_at, str(error))
             return
-        self._began(_Live(container, instance, process, launch, output, group, started_at))
+        attachments.console = process.console
+        self._began(_Live(container, instance, process, launch, output, attachments, group, started_at))
 
     def _open_log(self, name: str, instance: int) -> LogWriter:
         settings = self._place.settings
@@ -224,7 +229,9 @@ class PodRun:
         name = live.container.name
         await _cancel(live.tasks[1:])
         await self._place.launcher.end(self._mark(name), live.group, live.process.pid)
+        live.attachments.finish()
         await live.process.drain(DRAIN_SECONDS)
+        live.attachments.close()
         live.log.close()
         ooms = live.group.oom_kills() if live.group is not None else 0
         if live.group is not None:
@@ -344,8 +351,42 @@ class PodRun:
 
     async def _execute(self, live: _Live, command: list[str], timeout: float) -> Outcome:
         """Run a command beside the container's program: same environment, mounts and limits."""
+        return await self._place.launcher.run(self._beside(live, command), timeout)
+
+    def _beside(self, live: _Live, command: list[str], *, stdin: bool = False, tty: bool = False) -> Launch:
         join = live.process.pid if live.launch.namespaces else 0
-        return await self._place.launcher.run(replace(live.launch, argv=command, join=join), timeout)
+        env = with_terminal(live.launch.env) if tty else live.launch.env
+        return replace(live.launch, argv=command, env=env, join=join, stdin=stdin, tty=tty)
+
+    # -- people -------------------------------------------------------------------------------------
+
+    async def open_session(self, container: str, command: list[str], *, stdin: bool, tty: bool) -> Session:
+        """Run a command beside the container's program. Raises LookupError, StartError."""
+        launch = self._beside(self._running(container), command, stdin=stdin, tty=tty)
+        return await self._place.launcher.open(launch)
+
+    def attach(self, container: str) -> Attachment:
+        """Listen to the container and type into it. Raises LookupError."""
+        live = self._running(container)
+        return live.attachments.add(live.ended, stdin_once=live.container.stdin_once)
+
+    async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port of the pod. Raises OSError, worded for the user."""
+        return await dial.dial(self.address, port, self.pids)
+
+    def pids(self) -> set[int]:
+        """All its processes."""
+        return processes.marked(Mark({POD_UID: self.uid}))
+
+    def runs(self, container: str) -> bool:
+        """Whether an instance of the container is running."""
+        return container in self._live
+
+    def _running(self, container: str) -> _Live:
+        live = self._live.get(container)
+        if live is None:
+            raise LookupError(f'container not found ("{container}")')
+        return live
 
     # -- small things -------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import marshal
 import os
 import signal
@@ -20,6 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from springtide.node import terminal
+from springtide.node.console import Console
 
 SHIM = Path(__file__).with_name("shim.py")
 WATCHDOG = Path(__file__).with_name("watchdog.py")
@@ -61,6 +65,10 @@ class Launch:
     user: int = -1
     group: int = -1
     groups: Sequence[int] = ()
+    stdin: bool = False
+    """Whether something may be written to its standard input; else it reads the end at once."""
+    tty: bool = False
+    """Whether its standard streams are a terminal."""
 
     def to_bytes(self, report: int) -> bytes:
         """What the shim reads; `report` is the descriptor it writes errors to."""
@@ -92,13 +100,20 @@ class Running(Protocol):
     async def drain(self, seconds: float) -> None:
         """Wait until all output was read, at most this long: a survivor may hold the pipes open."""
 
+    @property
+    def console(self) -> Console | None:
+        """How to type into it and hold its output; None for one that has neither input nor terminal."""
+
 
 class Process:
     """A real process and its two output pipes, read by the event loop as fast as the sinks take it."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], outputs: Mapping[int, Sink]) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], outputs: Mapping[int, Sink], console: Console | None = None
+    ) -> None:
         """`outputs` are the reading ends of its pipes, which this object closes, and who takes what comes."""
         self._popen = popen
+        self._console = console
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._open: dict[int, Sink] = {}
@@ -110,6 +125,18 @@ class Process:
     @property
     def pid(self) -> int:
         return self._popen.pid
+
+    @property
+    def console(self) -> Console | None:
+        return self._console
+
+    def hold(self, *, held: bool) -> None:
+        """Stop or go on reading its output; the program waits once its pipe is full."""
+        for descriptor in self._open:
+            if held:
+                self._loop.remove_reader(descriptor)
+            else:
+                self._loop.add_reader(descriptor, self._readable, descriptor)
 
     def signal(self, number: int) -> None:
         try:
@@ -139,6 +166,10 @@ class Process:
             data = os.read(descriptor, READ_BYTES)
         except BlockingIOError:
             return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # nobody holds the terminal's other side any more
         if data:
             self._open[descriptor](data)
         else:
@@ -173,20 +204,67 @@ class Process:
 
 
 async def start(launch: Launch, out: Sink, err: Sink) -> Process:
-    """Start the program in a session of its own. Returns once it was executed; raises StartError."""
-    pipes: list[int] = []
+    """Start the program in a session of its own. Returns once it was executed; raises StartError.
+
+    A terminal has one output, which goes to `out`.
+    """
+    ours: list[int] = []
+    theirs: list[int] = []
     try:
-        for _ in ("report", "stdout", "stderr"):
-            pipes += os.pipe()
-        report, report_end, stdout, stdout_end, stderr, stderr_end = pipes
-        popen = _spawn(launch, report_end, stdout_end, stderr_end)
+        if launch.tty:
+            own, its = terminal.open_pair()
+            ours, theirs = [own], [its, its, its]
+        else:
+            add_pipes(ours, theirs, stdin=launch.stdin)
+        popen, report = spawn(launch, *theirs)
+        outputs = {ours[0]: out} if launch.tty else {ours[0]: out, ours[1]: err}
+        console = _console(launch, ours)
     except OSError as error:
-        for descriptor in pipes:
-            os.close(descriptor)
+        close(ours)
         raise StartError(f"start process: {error}") from None
-    for descriptor in (report_end, stdout_end, stderr_end):
+    finally:
+        close(theirs)
+    process = Process(popen, outputs, console)
+    if console is not None:
+        console.holds = process.hold
+    try:
+        await executed(process, report)
+    except BaseException:
+        if console is not None:
+            console.close()
+        raise
+    return process
+
+
+def add_pipes(ours: list[int], theirs: list[int], *, stdin: bool) -> None:
+    """Ours: stdout, stderr and, if wanted, stdin. Theirs: stdin, stdout, stderr, as a program counts."""
+    if stdin:
+        reading, writing = os.pipe()
+        theirs.append(reading)
+    else:
+        theirs.append(os.open(os.devnull, os.O_RDONLY))
+    for _ in ("stdout", "stderr"):
+        out, end = os.pipe()
+        ours.append(out)
+        theirs.append(end)
+    if stdin:
+        ours.append(writing)
+
+
+def _console(launch: Launch, ours: Sequence[int]) -> Console | None:
+    if launch.tty:
+        return Console(os.dup(ours[0]), tty=True, writable=launch.stdin)
+    return Console(ours[2], tty=False, writable=True) if launch.stdin else None
+
+
+def close(descriptors: Sequence[int]) -> None:
+    """Close each once."""
+    for descriptor in set(descriptors):
         os.close(descriptor)
-    process = Process(popen, {stdout: out, stderr: err})
+
+
+async def executed(process: Process, report: int) -> None:
+    """Wait until the program was executed; `report` is what `spawn` gave. Raises StartError."""
     try:
         failure = await _read_report(report)
     except asyncio.CancelledError:
@@ -198,23 +276,35 @@ async def start(launch: Launch, out: Sink, err: Sink) -> Process:
         await process.wait()
         await process.drain(1.0)
         raise StartError(failure)
-    return process
 
 
-def _spawn(launch: Launch, report: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-    """In the calling thread on purpose: the kernel ends the child when the thread that made it ends."""
-    with tempfile.TemporaryFile() as description:
-        description.write(launch.to_bytes(report))
-        description.seek(0)
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SHIM), str(description.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=(description.fileno(), report),
-            env={},
-            start_new_session=True,
-        )
+def spawn(
+    launch: Launch, stdin: int, stdout: int, stderr: int
+) -> tuple[subprocess.Popen[bytes], int]:
+    """The new process, and the descriptor on which `executed` hears how its start went. Raises OSError.
+
+    In the calling thread on purpose: the kernel ends the child when the thread that made it ends.
+    """
+    report, report_end = os.pipe()
+    try:
+        with tempfile.TemporaryFile() as description:
+            description.write(launch.to_bytes(report_end))
+            description.seek(0)
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(SHIM), str(description.fileno())],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=(description.fileno(), report_end),
+                env={},
+                start_new_session=True,
+            )
+    except OSError:
+        os.close(report)
+        raise
+    finally:
+        os.close(report_end)
+    return popen, report
 
 
 async def _read_report(descriptor: int) -> str:

@@ -60,6 +60,9 @@ def become(launch: dict[str, Any]) -> None:
         launch["step"] = "set host name"
         name = launch["hostname"].encode()
         check(libc().sethostname(name, len(name)), "sethostname")
+    if launch["tty"]:
+        launch["step"] = "terminal"
+        own_terminal(launch["user"])
     launch["step"] = "set user"
     set_user(launch["user"], launch["group"], launch["groups"])
     die_with(launch["parent"])
@@ -99,6 +102,16 @@ def enter_directory(path: str) -> None:
         os.chdir(path)
     except OSError as error:
         raise Failure(f'workingDir "{path}": {error.strerror} on this machine') from None
+
+
+def own_terminal(user: int) -> None:
+    """Make the terminal on our standard streams the session's, so that Ctrl-C and hang-ups reach it."""
+    import fcntl  # only these containers pay for it
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if user >= 0:
+        os.fchown(0, user, -1)
 
 
 def set_user(user: int, group: int, groups: list[int]) -> None:

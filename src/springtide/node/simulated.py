@@ -41,6 +41,7 @@ from springtide.node.registration import ROOM, lease
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.restart import facts_after_restart
 from springtide.runtime import Runtime
+from springtide.runtime.exchange import Answer, Request, Response
 
 STEPS = 20
 
@@ -312,6 +313,13 @@ class SimulatedNodes:
         node = self._nodes.cache.get(pod.spec.node_name)
         host = node.status.addresses[0].address if node is not None and node.status.addresses else ""
         return Addresses(playing.address, host)
+
+    async def ask(self, node: str, request: Request) -> Answer:
+        """A node's own API: it is healthy; nothing runs that somebody could talk to."""
+        if request.path == "/healthz":
+            return Response(200, b"ok", content_type="text/plain")
+        text = f"node {node} is simulated: no program runs there"
+        return Response(400, text.encode(), content_type="text/plain")
 
     async def logs(self, namespace: str, pod: str, uid: str, _options: object) -> AsyncIterator[bytes]:
         """What a simulated pod has to say."""

@@ -69,8 +69,8 @@ class Application:
         elif isinstance(answer, Stream):
             await self._stream(send, receive, answer)
         else:
-            error = InternalError("the answer is a WebSocket, which this request did not ask for")
-            await _respond(send, Response(error.code, error.encode()), headers)
+            fault = InternalError("the answer is a WebSocket, which this request did not ask for")
+            await _respond(send, Response(fault.code, fault.encode()), headers)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket passes the same way as any request; it is opened only when the answer is one."""

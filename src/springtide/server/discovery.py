@@ -25,11 +25,18 @@ _SUBRESOURCE_VERBS = {
     "eviction": ("create",),
     "finalize": ("update",),
     "log": ("get",),
+    "attach": ("create", "get"),
+    "exec": ("create", "get"),
+    "portforward": ("create", "get"),
+    "proxy": ("create", "delete", "get", "patch", "update"),
 }
 _SUBRESOURCE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale"),
     "binding": ("", "v1", "Binding"),
     "eviction": ("policy", "v1", "Eviction"),
+    "attach": ("", "v1", "PodAttachOptions"),
+    "exec": ("", "v1", "PodExecOptions"),
+    "portforward": ("", "v1", "PodPortForwardOptions"),
 }
 
 
@@ -124,6 +131,8 @@ def _resource_list(api_version: str, found: Iterable[ServedKind]) -> Json:
 
 def _answered(kind: ServedKind, subresource: str) -> tuple[str, str, str]:
     """Group, version and kind that a subresource speaks."""
+    if subresource == "proxy":
+        return ("", "v1", f"{kind.kind}ProxyOptions")
     return _SUBRESOURCE_KINDS.get(subresource, (kind.group, kind.version, kind.kind))
 
 

@@ -26,6 +26,9 @@ _SUBRESOURCE_METHODS = {
     "log": ("get",),
     "binding": ("post",),
     "eviction": ("post",),
+    "attach": ("get", "post"),
+    "exec": ("get", "post"),
+    "portforward": ("get", "post"),
     "finalize": ("put",),
 }
 _LIST_PARAMETERS = (

@@ -31,7 +31,7 @@ class Protocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         certificate = self.transport.get_extra_info("peercert")
         if certificate:
-            self.scope["extensions"][PEER_CERTIFICATE] = certificate  # type: ignore[typeddict-unknown-key, index]
+            self.scope["extensions"][PEER_CERTIFICATE] = certificate
         await super().run_asgi()
 
 

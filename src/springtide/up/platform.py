@@ -17,7 +17,7 @@ import psutil
 from springtide.client import Client, write_context
 from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
 from springtide.runtime import Runtime, SystemClock, configure_logging, logger
-from springtide.server import InProcessTransport, LogSource
+from springtide.server import InProcessTransport, NodeAccess
 from springtide.up.bootstrap import bootstrap
 from springtide.up.control_plane import admin_connection, open_https, open_server
 from springtide.up.rooms import register_controllers
@@ -27,8 +27,8 @@ from springtide.up.settings import Ready, UpSettings
 log = logger("up.platform")
 
 
-class _Nodes(LogSource, Protocol):
-    """What both kinds of node give: readiness, an orderly end, and logs."""
+class _Nodes(NodeAccess, Protocol):
+    """What both kinds of node give: readiness, an orderly end, and an API of their own."""
 
     async def ready(self) -> int:
         """Wait until all nodes are Ready; returns how many there are."""
@@ -61,7 +61,7 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
         runtime = Runtime(client, clock)
         register_controllers(runtime)
         nodes = _nodes(runtime, settings)
-        server.serve_logs_from(nodes)
+        server.reach_nodes_through(nodes)
         running = await stack.enter_async_context(background(runtime.run()))
         stack.push_async_callback(nodes.stop)
         count = await first(nodes.ready(), running)
