@@ -10,6 +10,7 @@ from springtide.server.ca import Credentials
 from springtide.server.ca import ensure as ensure_credentials
 from springtide.server.context import LogOptions, LogSource
 from springtide.server.inprocess import InProcessTransport
+from springtide.server.nodes import NodeAccess, NodeUnreachable
 from springtide.server.request import ADMIN, Answer, Request, Response, Stream, User
 from springtide.server.server import Server
 
@@ -22,6 +23,8 @@ __all__ = [
     "InProcessTransport",
     "LogOptions",
     "LogSource",
+    "NodeAccess",
+    "NodeUnreachable",
     "Request",
     "Response",
     "Server",

@@ -59,7 +59,7 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
 _SCALE = {("apps/v1", kind): SCALE for kind in ("Deployment", "ReplicaSet", "StatefulSet")}
 
 _SUBRESOURCES = {
-    ("v1", "Pod"): ("binding", "eviction", "log"),
+    ("v1", "Pod"): ("attach", "binding", "eviction", "exec", "log", "portforward"),
     ("v1", "Namespace"): ("finalize",),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -18,6 +18,9 @@ from springtide.server.authorize import Authorizer
 from springtide.server.kinds import Kinds
 from springtide.server.templates import Templates
 from springtide.store import Record, Store
+
+if TYPE_CHECKING:
+    from springtide.server.nodes import NodeAccess
 
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Without vowels and look-alikes, as Kubernetes' generated names."""
@@ -33,7 +36,10 @@ class LogOptions:
     timestamps: bool = False
     tail_lines: int | None = None
     since_seconds: int | None = None
+    since_time: datetime | None = None
     limit_bytes: int | None = None
+    stream: str = ""
+    """`stdout` or `stderr`; empty for both."""
 
 
 class LogSource(Protocol):
@@ -52,6 +58,8 @@ class Context:
     kinds: Kinds
     clock: Clock
     log_source: LogSource | None = None
+    nodes: NodeAccess | None = None
+    """How nodes are reached; None while there are none."""
     admission: Admission = field(default_factory=Admission)
     authorizer: Authorizer = field(init=False)
     templates: Templates = field(default_factory=Templates)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
-from springtide.server import binding, documents, initial, log, namespaces, rbac_bootstrap, scale
+from springtide.server import binding, documents, initial, log, namespaces, rbac_bootstrap, scale, streams
 from springtide.server.admission import builtin_kinds
 from springtide.server.admit_chain import admission
 from springtide.server.context import Context, LogSource
@@ -21,6 +21,7 @@ from springtide.server.deletecollection import deletecollection
 from springtide.server.get import get
 from springtide.server.kinds import Kinds, ServedKind
 from springtide.server.list import list_
+from springtide.server.nodes import NodeAccess
 from springtide.server.patch import patch
 from springtide.server.persist import unavailable
 from springtide.server.request import Answer, Request, Response
@@ -41,6 +42,9 @@ _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
     ("pods", "binding"): {"POST": binding.bind},
     ("pods", "eviction"): {"POST": binding.evict},
     ("pods", "log"): {"GET": log.read},
+    ("pods", "exec"): {"GET": streams.exec_, "POST": streams.exec_},
+    ("pods", "attach"): {"GET": streams.attach, "POST": streams.attach},
+    ("pods", "portforward"): {"GET": streams.port_forward, "POST": streams.port_forward},
     ("namespaces", "finalize"): {"PUT": namespaces.finalize},
 }
 _READS = ("GET", "HEAD")
@@ -65,6 +69,10 @@ class Server:
     def serve_logs_from(self, source: LogSource) -> None:
         """From now on `pods/log` asks `source` (the node room starts after the server)."""
         self.context.log_source = source
+
+    def reach_nodes_through(self, nodes: NodeAccess) -> None:
+        """From now on requests about running pods are answered by their nodes, which `nodes` asks."""
+        self.context.log_source = self.context.nodes = nodes
 
     async def handle(self, request: Request) -> Answer:
         """Answer one authenticated request. Never raises but for cancellation."""
