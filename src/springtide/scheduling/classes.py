@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import msgspec
 
 from springtide.api.core import (
-    NodeSelectorRequirement,
     NodeSelectorTerm,
     PodSpec,
     PreferredSchedulingTerm,
     Taint,
     Toleration,
 )
+from springtide.api.nodematch import term_holds
 from springtide.scheduling.requests import Amounts, pod_requests
 
 BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
@@ -50,7 +50,7 @@ class Constraints:
         """Whether node selector and required node affinity choose the node."""
         if any(labels.get(key) != value for key, value in self.selector):
             return False
-        return self.affinity is None or any(_term_holds(term, node, labels) for term in self.affinity)
+        return self.affinity is None or any(term_holds(term, node, labels) for term in self.affinity)
 
     def untolerated(self, taints: Sequence[Taint]) -> Taint | None:
         """The first taint that keeps such pods away."""
@@ -65,7 +65,7 @@ class Constraints:
         A taint counts 1 and a preference its weight of at most 100 in hundredths.
         """
         shunned = sum(taint.effect == "PreferNoSchedule" and not self._tolerates(taint) for taint in taints)
-        unmet = sum(p.weight for p in self.preferred if not _term_holds(p.preference, node, labels))
+        unmet = sum(p.weight for p in self.preferred if not term_holds(p.preference, node, labels))
         return shunned + unmet / 100
 
     def _tolerates(self, taint: Taint) -> bool:
@@ -123,38 +123,3 @@ def unsupported_fields(spec: PodSpec) -> tuple[str, ...]:
     if any(spread.when_unsatisfiable == "DoNotSchedule" for spread in spec.topology_spread_constraints):
         found.append("topologySpreadConstraints with whenUnsatisfiable: DoNotSchedule")
     return tuple(found)
-
-
-def _term_holds(term: NodeSelectorTerm, node: str, labels: Mapping[str, str]) -> bool:
-    """All requirements of a term hold; a term without any matches no node (as in Kubernetes)."""
-    if not term.match_expressions and not term.match_fields:
-        return False
-    return all(_requirement_holds(r, labels) for r in term.match_expressions) and all(
-        _requirement_holds(r, {"metadata.name": node}) for r in term.match_fields
-    )
-
-
-def _requirement_holds(requirement: NodeSelectorRequirement, labels: Mapping[str, str]) -> bool:
-    value = labels.get(requirement.key)
-    match requirement.operator:
-        case "In":
-            return value is not None and value in requirement.values
-        case "NotIn":
-            return value is None or value not in requirement.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            return _in_order(value, requirement)
-    return False
-
-
-def _in_order(value: str | None, requirement: NodeSelectorRequirement) -> bool:
-    if value is None or len(requirement.values) != 1:
-        return False
-    try:
-        left, right = int(value), int(requirement.values[0])
-    except ValueError:
-        return False
-    return left > right if requirement.operator == "Gt" else left < right
