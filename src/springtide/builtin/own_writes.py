@@ -55,10 +55,17 @@ class NameTaken(ApiError):
 class OwnWrites:
     """The writes of one controller to the pods, and other objects, of its owners."""
 
-    def __init__(self, runtime: Runtime, manager: str, component: str) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        manager: str,
+        component: str,
+        pod_names: Callable[[str, str], PodNames] = PodNames,
+    ) -> None:
         self._runtime = runtime
         self._client = runtime.client.with_manager(manager)
         self._component = component
+        self._pod_names = pod_names
         self._memories: dict[str, _Memory] = {}
 
     # -- reading -----------------------------------------------------------------------------------
@@ -185,6 +192,26 @@ class OwnWrites:
         self._runtime.observe(written)
         return written
 
+    async def finish(self, owner: Object, pod: Pod, finalizer: str) -> None:
+        """Take a finalizer off this very pod, whatever else changed in it; one that is gone is fine."""
+        memory, metadata = self._memory(owner), pod.metadata
+        body = {"metadata": {"uid": metadata.uid, "$deleteFromPrimitiveList/finalizers": [finalizer]}}
+        try:
+            written = await self._client.patch(
+                Pod, metadata.name, metadata.namespace, body, patch_type="strategic"
+            )
+        except (NotFound, Conflict):
+            memory.gone.add(metadata.uid)
+        except UNKNOWN_OUTCOME:
+            memory.doubts.add((Pod, metadata.namespace, metadata.name, metadata.uid))
+            raise
+        else:
+            self._runtime.observe(written)
+            left = written.metadata
+            waits = left.finalizers or left.deletion_grace_period_seconds
+            if left.deletion_timestamp is not None and not waits:
+                memory.gone.add(left.uid)  # this was the last thing it waited for
+
     async def status(self, owner: T, before: dict[str, Any], after: dict[str, Any]) -> T:
         """Make the owner's status `after`; writes only what differs, and nothing if nothing does."""
         changed = {key: value for key, value in after.items() if before.get(key) != value}
@@ -201,7 +228,7 @@ class OwnWrites:
     def _memory(self, owner: Object) -> _Memory:
         found = self._memories.get(owner.key)
         if found is None or found.uid != owner.metadata.uid:
-            names = PodNames(owner.metadata.name, owner.metadata.uid)
+            names = self._pod_names(owner.metadata.name, owner.metadata.uid)
             found = self._memories[owner.key] = _Memory(owner.metadata.uid, names)
         return found
 

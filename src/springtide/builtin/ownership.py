@@ -54,15 +54,18 @@ def owners_of(obj: Object) -> Iterable[str]:
     return (controller.uid,) if controller is not None else (ORPHANS + obj.metadata.namespace,)
 
 
-async def settle_claim(runtime: Runtime, manager: str, owner: Object, found: Claim[T]) -> list[T] | None:
-    """Write what was decided; returns what belongs to the owner now.
+async def settle_claim(
+    runtime: Runtime, manager: str, owner: Object, found: Claim[T], finalizer: str = ""
+) -> list[T] | None:
+    """Write what was decided; returns what belongs to the owner now, each with `finalizer` if one is given.
 
     Before the first adoption the owner is asked for anew: one that is going takes nothing, and None says that
     the cache is behind and nothing may be decided from it.
     """
     for obj in found.release:
         references = [one for one in obj.metadata.owner_references if one.uid != owner.metadata.uid]
-        await _write(runtime, manager, obj, references)
+        left = [one for one in obj.metadata.finalizers if one != finalizer]
+        await _write(runtime, manager, obj, references, left)
     if not found.adopt:
         return found.mine
     if not await _may_adopt(runtime, owner):
@@ -70,7 +73,8 @@ async def settle_claim(runtime: Runtime, manager: str, owner: Object, found: Cla
     mine = list(found.mine)
     for obj in found.adopt:
         references = [*obj.metadata.owner_references, owner_reference(owner)]
-        adopted = await _write(runtime, manager, obj, references)
+        finalizers = list(dict.fromkeys([*obj.metadata.finalizers, *([finalizer] if finalizer else [])]))
+        adopted = await _write(runtime, manager, obj, references, finalizers)
         if adopted is not None:
             mine.append(adopted)
     return mine
@@ -84,16 +88,20 @@ async def _may_adopt(runtime: Runtime, owner: Object) -> bool:
     return fresh.metadata.uid == owner.metadata.uid and fresh.metadata.deletion_timestamp is None
 
 
-async def _write(runtime: Runtime, manager: str, obj: T, references: list[Any]) -> T | None:
-    """Replace the owner references of this very version; None if the object is gone or changed since."""
+async def _write(
+    runtime: Runtime, manager: str, obj: T, references: list[Any], finalizers: list[str]
+) -> T | None:
+    """Replace owner references and finalizers of this very version; None if it is gone or changed since."""
     metadata = obj.metadata
-    body = {
+    body: dict[str, Any] = {
         "metadata": {
             "uid": metadata.uid,
             "resourceVersion": metadata.resource_version,
             "ownerReferences": [encode(one) for one in references],
         }
     }
+    if finalizers != metadata.finalizers:
+        body["metadata"]["finalizers"] = finalizers
     client = runtime.client.with_manager(manager)
     try:
         written = await client.patch(type(obj), metadata.name, metadata.namespace, body)
