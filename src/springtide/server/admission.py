@@ -30,9 +30,10 @@ from springtide.server.builtin_rules import (
 from springtide.server.conversion import CONVERSIONS
 from springtide.server.customresources import CustomResourceDefinitionStrategy
 from springtide.server.events import EventStrategy
-from springtide.server.kinds import ServedKind
+from springtide.server.kinds import VERBS, ServedKind
 from springtide.server.namespaces import NamespaceStrategy
 from springtide.server.pods import PodStrategy
+from springtide.server.reviews import ON_COLLECTION
 from springtide.server.schema import Schema
 from springtide.server.strategy import Strategy
 
@@ -61,6 +62,7 @@ _SCALE = {("apps/v1", kind): SCALE for kind in ("Deployment", "ReplicaSet", "Sta
 _SUBRESOURCES = {
     ("v1", "Pod"): ("attach", "binding", "eviction", "exec", "log", "portforward"),
     ("v1", "Namespace"): ("finalize",),
+    ("v1", "ServiceAccount"): ("token",),
 }
 
 
@@ -71,6 +73,7 @@ def builtin_kinds() -> Iterator[ServedKind]:
     for kind in types:
         found = resource_of(kind)
         identity = (found.api_version, found.kind)
+        review = f"{found.group}/{found.plural}" in ON_COLLECTION
         yield ServedKind(
             group=found.group,
             version=found.version,
@@ -84,7 +87,8 @@ def builtin_kinds() -> Iterator[ServedKind]:
             short_names=found.short_names,
             categories=found.categories,
             columns=found.columns,
-            status=found.status,
+            status=found.status and not review,
+            verbs=("create",) if review else VERBS,
             subresources=_SUBRESOURCES.get(identity, ()),
             builtin=True,
             storage_version=found.version,

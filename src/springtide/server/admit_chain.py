@@ -7,9 +7,16 @@ before those that count.
 from __future__ import annotations
 
 from springtide.server.admit import Admission
+from springtide.server.admit_node import NodeRestriction
 from springtide.server.admit_priority import PriorityPlugin
+from springtide.server.admit_rbac import EscalationPlugin
+from springtide.server.admit_serviceaccount import ServiceAccountPlugin
 
 
-def admission() -> Admission:
-    """The chain of a server; plug-ins may keep state, so every server has its own."""
-    return Admission((PriorityPlugin(),))
+def admission(*, mount_tokens: bool = False) -> Admission:
+    """The chain of a server; plug-ins may keep state, so every server has its own.
+
+    `mount_tokens` gives pods their service account and a token of it.
+    """
+    identities = (ServiceAccountPlugin(),) if mount_tokens else ()
+    return Admission((NodeRestriction(), *identities, PriorityPlugin(), EscalationPlugin()))

@@ -5,7 +5,7 @@ Built once by `Server`; verbs keep no state of their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +17,8 @@ from springtide.server.admit import Admission
 from springtide.server.authorize import Authorizer
 from springtide.server.kinds import Kinds
 from springtide.server.templates import Templates
+from springtide.server.token_accounts import AccountTokens, Identity
+from springtide.server.tokens import SigningKeys
 from springtide.store import Record, Store
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ class Context:
     """How nodes are reached; None while there are none."""
     admission: Admission = field(default_factory=Admission)
     authorizer: Authorizer = field(init=False)
+    signing_keys: SigningKeys = field(default_factory=SigningKeys)
+    account_tokens: AccountTokens = field(init=False)
+    identify_token: Callable[[str, Sequence[str]], Identity] = field(init=False)
+    """Whose bearer token it is; raises TokenRejected."""
     templates: Templates = field(default_factory=Templates)
     documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
@@ -70,6 +76,8 @@ class Context:
 
     def __post_init__(self) -> None:
         self.authorizer = Authorizer(self.store)
+        self.account_tokens = AccountTokens(self.store, self.clock, self.signing_keys)
+        self.identify_token = self.account_tokens.authenticate
 
     def now(self) -> datetime:
         return self.clock.now()

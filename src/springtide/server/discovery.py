@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from springtide.server.context import Context
-from springtide.server.kinds import VERBS, Kinds, ServedKind
+from springtide.server.kinds import Kinds, ServedKind
 from springtide.server.request import Request, Response
 
 Json = dict[str, Any]
@@ -25,6 +25,7 @@ _SUBRESOURCE_VERBS = {
     "eviction": ("create",),
     "finalize": ("update",),
     "log": ("get",),
+    "token": ("create",),
     "attach": ("create", "get"),
     "exec": ("create", "get"),
     "portforward": ("create", "get"),
@@ -34,6 +35,7 @@ _SUBRESOURCE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale"),
     "binding": ("", "v1", "Binding"),
     "eviction": ("policy", "v1", "Eviction"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
     "attach": ("", "v1", "PodAttachOptions"),
     "exec": ("", "v1", "PodExecOptions"),
     "portforward": ("", "v1", "PodPortForwardOptions"),
@@ -102,7 +104,7 @@ def _resource_list(api_version: str, found: Iterable[ServedKind]) -> Json:
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": list(VERBS),
+            "verbs": list(kind.verbs),
         }
         if kind.short_names:
             entry["shortNames"] = list(kind.short_names)
@@ -173,7 +175,7 @@ def _discovered_resource(kind: ServedKind) -> Json:
         "responseKind": _gvk((kind.group, kind.version, kind.kind)),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": list(VERBS),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)

@@ -16,6 +16,7 @@ from springtide.server import discovery, openapi
 from springtide.server.context import Context
 from springtide.server.request import Request, Response
 from springtide.server.status import MethodNotAllowed, NotFound
+from springtide.server.token_accounts import ISSUER
 
 OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """What may be read without credentials: a probe has none."""
@@ -106,6 +107,22 @@ def _metrics(context: Context) -> Response:
     return Response(200, generate_latest(REGISTRY), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+def _jwks(context: Context) -> Response:
+    """The keys that verify tokens of service accounts."""
+    return Response(200, context.signing_keys.jwks(), content_type="application/jwk-set+json")
+
+
+def _issuer(context: Context) -> Response:
+    body = {
+        "issuer": ISSUER,
+        "jwks_uri": f"{ISSUER}/openid/v1/jwks",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }
+    return Response(200, msgspec.json.encode(body))
+
+
 def _text(text: str) -> Response:
     return Response(200, text.encode(), content_type="text/plain; charset=utf-8")
 
@@ -114,6 +131,8 @@ _SIMPLE: dict[str, Callable[[Context], Response]] = {
     "/": _paths,
     "/version": _version,
     "/metrics": _metrics,
+    "/openid/v1/jwks": _jwks,
+    "/.well-known/openid-configuration": _issuer,
 }
 
 

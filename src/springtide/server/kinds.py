@@ -41,6 +41,8 @@ class ServedKind:
     status: bool = False
     subresources: tuple[str, ...] = ()
     """Subresources beyond status: binding, log, finalize …"""
+    verbs: tuple[str, ...] = VERBS
+    """What can be done with its objects; only `create` for questions that are never stored."""
     builtin: bool = True
     storage_version: str = ""
     """The version objects are stored in (same group); equal to `version` for built-in kinds."""

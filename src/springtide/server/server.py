@@ -6,27 +6,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
-from springtide.server import binding, documents, initial, log, namespaces, rbac_bootstrap, scale, streams
+from springtide.server import (
+    binding,
+    documents,
+    initial,
+    log,
+    namespaces,
+    rbac_bootstrap,
+    reviews,
+    scale,
+    streams,
+    token_request,
+)
 from springtide.server.admission import builtin_kinds
 from springtide.server.admit_chain import admission
+from springtide.server.authn import Authenticator
 from springtide.server.context import Context, LogSource
 from springtide.server.create import create
 from springtide.server.customresources import serve_stored
 from springtide.server.delete import delete
 from springtide.server.deletecollection import deletecollection
 from springtide.server.get import get
+from springtide.server.impersonation import impersonated
 from springtide.server.kinds import Kinds, ServedKind
 from springtide.server.list import list_
 from springtide.server.nodes import NodeAccess
 from springtide.server.patch import patch
 from springtide.server.persist import unavailable
-from springtide.server.request import Answer, Request, Response
+from springtide.server.request import Answer, Request, Response, User
 from springtide.server.routes import Route, parse
 from springtide.server.status import InternalError, MethodNotAllowed, NotFound, StatusError
+from springtide.server.tokens import SigningKeys
 from springtide.server.update import update
 from springtide.server.watch import watch
 from springtide.store import Store, WriteFailed
@@ -46,6 +60,7 @@ _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
     ("pods", "attach"): {"GET": streams.attach, "POST": streams.attach},
     ("pods", "portforward"): {"GET": streams.port_forward, "POST": streams.port_forward},
     ("namespaces", "finalize"): {"PUT": namespaces.finalize},
+    ("serviceaccounts", "token"): {"POST": token_request.create},
 }
 _READS = ("GET", "HEAD")
 
@@ -53,9 +68,22 @@ _READS = ("GET", "HEAD")
 class Server:
     """The API over `store`. Call `start` once before the first request."""
 
-    def __init__(self, store: Store, *, clock: Clock, log_source: LogSource | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        log_source: LogSource | None = None,
+        signing_keys: SigningKeys | None = None,
+    ) -> None:
+        """`signing_keys` sign tokens of service accounts; without lasting ones, pods are given no token."""
         self.context = Context(
-            store=store, kinds=Kinds(), clock=clock, log_source=log_source, admission=admission()
+            store=store,
+            kinds=Kinds(),
+            clock=clock,
+            log_source=log_source,
+            admission=admission(mount_tokens=signing_keys is not None),
+            signing_keys=signing_keys or SigningKeys(),
         )
         for kind in builtin_kinds():
             self.context.kinds.add(kind)
@@ -65,6 +93,12 @@ class Server:
         serve_stored(self.context)
         await initial.create(self.context)
         await rbac_bootstrap.reconcile(self.context)
+
+    def authenticator(self, tokens: Mapping[str, User]) -> Authenticator:
+        """Who knows the users of these tokens, and every service account; token reviews ask it too."""
+        made = Authenticator(tokens, self.context.account_tokens)
+        self.context.identify_token = made.identity
+        return made
 
     def serve_logs_from(self, source: LogSource) -> None:
         """From now on `pods/log` asks `source` (the node room starts after the server)."""
@@ -87,6 +121,8 @@ class Server:
 
     async def _dispatch(self, request: Request) -> Answer:
         route = parse(request.path)
+        if request.impersonate:
+            request = impersonated(request, self.context.authorizer)
         self.context.authorizer.require_request(request, route)
         if route is None:
             return await documents.serve(self.context, request)
@@ -99,14 +135,17 @@ class Server:
         return answer
 
     def _verb(self, request: Request, route: Route, kind: ServedKind) -> Verb:
-        if request.method == "GET" and (not route.name or request.flag("watch")) and not route.subresource:
-            return watch if request.flag("watch") else list_
+        many = not route.name or request.flag("watch")
+        if request.method == "GET" and many and not route.subresource and "list" in kind.verbs:
+            return watch if request.flag("watch") and "watch" in kind.verbs else list_
         verb = _verbs(route, kind).get("GET" if request.method == "HEAD" else request.method)
         if verb is None:
             raise MethodNotAllowed(
                 f"{request.method} is not supported on {request.path}; "
                 f"supported: {', '.join(sorted(_verbs(route, kind)))}"
             )
+        if kind.namespaced and not route.namespace and request.method == "POST":
+            raise MethodNotAllowed(f"{kind.kind} is namespaced: create it below namespaces/<namespace>")
         if kind.namespaced and route.name and not route.namespace:
             raise NotFound(f"{kind.kind} is namespaced: the path needs namespaces/<namespace>")
         return verb
@@ -123,8 +162,11 @@ class Server:
 
 def _verbs(route: Route, kind: ServedKind) -> dict[str, Verb]:
     """What can be done at this path. Raises NotFound for a subresource the kind does not have."""
+    review = reviews.ON_COLLECTION.get(kind.resource)
+    if review is not None and route.name:
+        raise NotFound(f"{kind.qualified_plural} are answered, not stored: post one to the collection")
     if not route.name:
-        return _ON_COLLECTION
+        return review or _ON_COLLECTION
     if not route.subresource:
         return _ON_OBJECT
     if route.subresource == "status" and kind.status:
