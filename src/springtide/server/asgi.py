@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from springtide.server.authn import Authenticator
+from springtide.server.authn import ANONYMOUS, Authenticator, subprotocol_token
 from springtide.server.ca import Credentials
 from springtide.server.documents import OPEN_PATHS
 from springtide.server.inprocess import warning_header
@@ -36,7 +36,6 @@ _GOODBYE_SECONDS = 0.1
 _DRAINED_BYTES = 64 * 1024 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
-_ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 PEER_CERTIFICATE = "springtide.peer_certificate"
 """ASGI extension: the verified client certificate a connection was opened with."""
 MAX_WEBSOCKETS = 500
@@ -140,9 +139,13 @@ class Application:
         await send({"type": "http.response.body", "body": b""})
 
     def _identify(self, scope: Scope, headers: dict[str, str]) -> User:
-        if scope["path"] in OPEN_PATHS and "authorization" not in headers:
-            return _ANONYMOUS
-        return self._authenticator.identify(headers.get("authorization", ""), _peer_certificate(scope))
+        authorization, certificate = headers.get("authorization", ""), _peer_certificate(scope)
+        if not authorization and scope["type"] == "websocket":
+            token = subprotocol_token(scope["subprotocols"])
+            authorization = f"Bearer {token}" if token else ""
+        if scope["path"] in OPEN_PATHS and not authorization and not certificate:
+            return ANONYMOUS
+        return self._authenticator.identify(authorization, certificate)
 
 
 class HttpsServer:
@@ -240,6 +243,9 @@ class _Protocol(HttpToolsProtocol):
     def _should_upgrade_to_ws(self) -> bool:
         return True
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """kubectl tries SPDY after a refused WebSocket; the answer says what to do."""
+
     def handle_websocket_upgrade(self) -> None:
         from springtide.server import websocket  # not before somebody needs it: see there
 
@@ -277,7 +283,17 @@ def _request(scope: Scope, method: str, headers: dict[str, str], body: bytes, us
     raw_query = scope["query_string"].decode()
     query = dict(parse_qsl(raw_query, keep_blank_values=True))
     if scope["type"] != "websocket":
-        return Request(method, scope["path"], query, headers, body, user, raw_query)
+        return Request(
+            method,
+            scope["path"],
+            query,
+            headers,
+            body,
+            user,
+            raw_query,
+            remote=_remote(scope),
+            impersonate=_impersonation(scope),
+        )
     return Request(
         method,
         scope["path"],
@@ -288,6 +304,22 @@ def _request(scope: Scope, method: str, headers: dict[str, str], body: bytes, us
         raw_query,
         websocket=True,
         subprotocols=tuple(scope["subprotocols"]),
+        remote=_remote(scope),
+        impersonate=_impersonation(scope),
+    )
+
+
+def _remote(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _impersonation(scope: Scope) -> tuple[tuple[str, str], ...]:
+    """These headers may be repeated: each value counts, also an empty one."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("utf-8", "replace"))
+        for name, value in scope["headers"]
+        if name.startswith(b"impersonate-")
     )
 
 

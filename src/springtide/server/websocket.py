@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets import http11
+from websockets.datastructures import Headers
 
 from springtide.runtime.exchange import Disconnected
 from springtide.server.asgi import PEER_CERTIFICATE, Receive, Send
@@ -28,11 +30,26 @@ http11.MAX_LINE_LENGTH = 1024 * 1024
 class Protocol(WebSocketsSansIOProtocol):
     """Tells the application which client certificate the connection was opened with."""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # kubectl's `SPDY/3.1+portforward.k8s.io` is no token as RFC 6455 has it, and would be refused; which
+        # subprotocol is spoken is for the application to say anyhow.
+        self.conn.process_subprotocol = _leave_it  # type: ignore[method-assign, assignment]
+
     async def run_asgi(self) -> None:
         certificate = self.transport.get_extra_info("peercert")
         if certificate:
             self.scope["extensions"][PEER_CERTIFICATE] = certificate
         await super().run_asgi()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # refused, and answered: nothing is missing
+
+
+def _leave_it(_headers: Headers) -> None:
+    """No choice of ours."""
 
 
 class AsgiWebSocket:
