@@ -33,6 +33,12 @@ from springtide.server.events import EventStrategy
 from springtide.server.kinds import VERBS, ServedKind
 from springtide.server.namespaces import NamespaceStrategy
 from springtide.server.pods import PodStrategy
+from springtide.server.rbac_kinds import (
+    ClusterRoleBindingStrategy,
+    ClusterRoleStrategy,
+    RoleBindingStrategy,
+    RoleStrategy,
+)
 from springtide.server.reviews import ON_COLLECTION
 from springtide.server.schema import Schema
 from springtide.server.strategy import Strategy
@@ -54,13 +60,26 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("batch/v1", "CronJob"): CronJobStrategy,
     ("coordination.k8s.io/v1", "Lease"): LeaseStrategy,
     ("scheduling.k8s.io/v1", "PriorityClass"): PriorityClassStrategy,
+    ("rbac.authorization.k8s.io/v1", "Role"): RoleStrategy,
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"): ClusterRoleStrategy,
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"): RoleBindingStrategy,
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): ClusterRoleBindingStrategy,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): CustomResourceDefinitionStrategy,
 }
 
 _SCALE = {("apps/v1", kind): SCALE for kind in ("Deployment", "ReplicaSet", "StatefulSet")}
 
 _SUBRESOURCES = {
-    ("v1", "Pod"): ("attach", "binding", "eviction", "exec", "log", "portforward"),
+    ("v1", "Pod"): (
+        "attach",
+        "binding",
+        "ephemeralcontainers",
+        "eviction",
+        "exec",
+        "log",
+        "portforward",
+        "resize",
+    ),
     ("v1", "Namespace"): ("finalize",),
     ("v1", "ServiceAccount"): ("token",),
 }

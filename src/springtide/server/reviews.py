@@ -31,7 +31,7 @@ from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
 from springtide.server.rbac import Verdict
 from springtide.server.rbac_rules import Attributes, Rule
-from springtide.server.request import Request, Response, User
+from springtide.server.request import Answer, Request, Response, User
 from springtide.server.routes import Route
 from springtide.server.schema_rules import FieldError
 from springtide.server.status import BadRequest, bad_value, invalid, required
@@ -117,7 +117,7 @@ async def self_subject_rules(context: Context, request: Request, route: Route, k
     )
 
 
-Review = Callable[[Context, Request, Route, ServedKind], Awaitable[Response]]
+Review = Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]
 
 ON_COLLECTION: dict[str, dict[str, Review]] = {
     "authentication.k8s.io/tokenreviews": {"POST": token_review},
