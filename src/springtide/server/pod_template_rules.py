@@ -13,7 +13,8 @@ import msgspec
 from springtide.api.meta import LabelSelector
 from springtide.api.names import label_value_fault, qualified_fault
 from springtide.api.selectors import Labels, from_label_selector
-from springtide.server.pods import default_pod_spec, validate_pod_spec
+from springtide.server.pod_defaults import default_pod_spec
+from springtide.server.pod_rules import validate_pod_spec
 from springtide.server.schema_rules import FieldError
 from springtide.server.status import bad_value, forbidden_field, required, unsupported
 
