@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from springtide.runtime.clock import SystemClock
 from springtide.server import Authenticator, HttpsServer, Server, User, ensure_credentials
-from springtide.store import SqliteLog, Store
+from springtide.store import MemoryLog, Store
 from tests.conformance.users import USERS
 
 _READY_SECONDS = 90.0
@@ -65,7 +65,7 @@ def _embedded(folder: Path) -> Iterator[Target]:
 
     async def serve() -> None:
         clock = SystemClock()
-        store = Store(SqliteLog(folder), monotonic=clock.monotonic)
+        store = Store(MemoryLog(), monotonic=clock.monotonic)
         server = Server(store, clock=clock)
         await server.start()
         credentials = ensure_credentials(folder / "pki", clock.now())

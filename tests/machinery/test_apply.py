@@ -178,7 +178,7 @@ def test_several_conflicts_are_listed_by_manager() -> None:
 def test_the_same_value_is_no_conflict_but_shared() -> None:
     live = put(None, deployment(replicas=2))
     after = ssa(live, deployment(replicas=2))
-    assert owners(after) == {"alice": {".spec.replicas"}, "bob": {".spec.replicas"}}
+    assert owners(after) == {"alice": {".spec.replicas"}, "bob": {".spec", ".spec.replicas"}}
 
 
 def test_force_takes_the_field_from_its_owner() -> None:
@@ -254,7 +254,12 @@ def test_null_removes_the_field_and_stays_a_second_time_without_effect() -> None
 def test_what_was_there_before_the_first_apply_has_an_owner() -> None:
     live = deployment(replicas=2, zones=["a"])
     after = ssa(live, deployment(zones=["b"]))
-    assert owners(after)["before-first-apply"] == {".spec.replicas", '.spec.zones[="a"]'}
+    assert owners(after)["before-first-apply"] == {
+        ".spec",
+        ".spec.replicas",
+        ".spec.zones",
+        '.spec.zones[="a"]',
+    }
     with pytest.raises(ApplyConflict):
         ssa(live, deployment(replicas=3))
 
@@ -314,7 +319,7 @@ def test_without_a_schema_lists_are_atomic_and_maps_are_shared() -> None:
 def test_an_update_owns_what_it_changes_and_loses_what_it_removes() -> None:
     live = put(None, deployment(replicas=2, zones=["a"]))
     after = put(live, deployment(replicas=3), "carol", minute=1)
-    assert owners(after) == {"carol": {".spec.replicas"}}
+    assert owners(after) == {"bob": {".spec"}, "carol": {".spec.replicas"}}
 
 
 def test_a_write_that_changes_nothing_leaves_the_entries_alone() -> None:
@@ -350,7 +355,10 @@ def test_entries_written_by_hand_are_taken_over_if_they_make_sense() -> None:
 def test_a_status_write_has_an_entry_of_its_own() -> None:
     live = put(None, deployment(replicas=2), "bob")
     after = put(live, {**live, "status": {"replicas": 2}}, "bob", subresource="status")
-    assert owners(after) == {"bob": {".spec.replicas"}, "bob/status": {".status.replicas"}}
+    assert owners(after) == {
+        "bob": {".spec", ".spec.replicas"},
+        "bob/status": {".status", ".status.replicas"},
+    }
 
 
 def test_many_updaters_are_folded_into_ancient_changes() -> None:
@@ -369,7 +377,10 @@ def test_many_updaters_are_folded_into_ancient_changes() -> None:
 def test_a_scalar_that_becomes_a_map_belongs_to_who_made_it() -> None:
     live = put(None, deployment(extra={"a": "x"}))
     after = put(live, edited(live, extra={"a": {"b": 1}}), "carol")
-    assert owners(after) == {"carol": {".spec.extra.a", ".spec.extra.a.b"}}
+    assert owners(after) == {
+        "bob": {".spec", ".spec.extra"},
+        "carol": {".spec.extra.a", ".spec.extra.a.b"},
+    }
 
 
 # Laws

@@ -29,10 +29,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         _pods([{"name": "web", "image": "a:2"}]),
         _pods([{"name": "web", "image": "a:2", "args": ["x"]}]),
     ),
-    "a new container is appended": (
+    "a new container is put first": (
         _pods([{"name": "web"}]),
         _pods([{"name": "side", "image": "b"}]),
-        _pods([{"name": "web"}, {"name": "side", "image": "b"}]),
+        _pods([{"name": "side", "image": "b"}, {"name": "web"}]),
     ),
     "a container is deleted": (
         _pods([{"name": "web"}, {"name": "side"}]),
@@ -50,7 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             [{"name": "d"}, {"name": "a", "image": "x"}],
             **{"$setElementOrder/containers": [{"name": "c"}, {"name": "d"}, {"name": "a"}]},
         ),
-        _pods([{"name": "c"}, {"name": "b"}, {"name": "d"}, {"name": "a", "image": "x"}]),
+        _pods([{"name": "b"}, {"name": "c"}, {"name": "d"}, {"name": "a", "image": "x"}]),
     ),
     "nested environment": (
         _pods([{"name": "web", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]),

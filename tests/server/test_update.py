@@ -52,11 +52,11 @@ async def test_identity_survives_whatever_an_update_says() -> None:
     async with serving() as api:
         old = (await api.post(CONFIGMAPS, configmap("a"))).json["metadata"]
         body = configmap("a", x="1")
-        body["metadata"] |= {
-            "creationTimestamp": "2001-01-01T00:00:00Z",
-            "deletionTimestamp": "2001-01-01T00:00:00Z",
-        }
+        body["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z"
         new = (await api.put(f"{CONFIGMAPS}/a", body)).json["metadata"]
+        body["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z"
+        refused = await api.put(f"{CONFIGMAPS}/a", body)
+    assert refused.wrong_fields == ["metadata.deletionTimestamp"]
     assert [new.get(key) for key in ("uid", "creationTimestamp", "deletionTimestamp")] == [
         old["uid"],
         old["creationTimestamp"],
@@ -185,7 +185,7 @@ async def test_apply_creates_changes_and_takes_back_what_its_manager_owns() -> N
 @pytest.mark.parametrize(
     ("path", "body", "query", "status"),
     [
-        (f"{CONFIGMAPS}/a", configmap("a"), {}, 400),
+        (f"{CONFIGMAPS}/a", configmap("a"), {}, 422),
         (f"{CONFIGMAPS}/a", configmap("b"), {"fieldManager": "me"}, 400),
         (f"{PODS}/a/status", {"apiVersion": "v1", "kind": "Pod", "status": {}}, {"fieldManager": "me"}, 404),
         (

@@ -103,16 +103,16 @@ def track_update(
 ) -> list[dict[str, Any]]:
     """managedFields after an ordinary write from `old` (None: a create) to `new`.
 
-    What `new` itself says in metadata.managedFields counts as an edit: an empty list resets them, a
-    malformed one is ignored.
+    What `new` itself says in metadata.managedFields counts as an edit: a list of one empty entry resets
+    them, an empty or a malformed one is ignored.
     """
     me = Identity(manager, "Update", api_version, subresource)
     if old is None:
-        owned = _owned_fields(new, schema)
+        owned, _ = _changes({}, new, schema)
         return managed.encode({me: managed.Entry(owned, api_version, now)}) if owned else []
     recorded: list[dict[str, Any]] = old.get("metadata", {}).get("managedFields") or []
     sent = new.get("metadata", {}).get("managedFields")
-    if sent is not None and not any(sent):
+    if sent == [{}]:
         return []
     base = sent if sent and sent != recorded and managed.is_well_formed(sent) else recorded
     if not base:
@@ -148,7 +148,8 @@ def _entries_before_apply(
     entries = managed.decode(recorded or [])
     if live and not recorded:
         owner = Identity(_BEFORE_FIRST_APPLY, "Update", api_version, "")
-        entries = {owner: managed.Entry(_owned_fields(live, schema), api_version, now)}
+        owned, _ = _changes({}, live, schema)
+        entries = {owner: managed.Entry(owned, api_version, now)}
     return _adopt_client_side(entries, me) if me.manager == _KUBECTL and not me.subresource else entries
 
 

@@ -6,14 +6,16 @@ Called by the create, update, patch and delete verbs.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import yaml
 
-from springtide.server import protobuf
+from springtide.server import duplicates, protobuf
 from springtide.server.kinds import ServedKind
 from springtide.server.request import JSON, Request
+from springtide.server.schema_rules import TYPE_INVALID, FieldError
 from springtide.server.status import BadRequest, UnsupportedMediaType
 
 Json = dict[str, Any]
@@ -21,6 +23,15 @@ T = TypeVar("T")
 
 _YAML = ("application/yaml", "application/apply-patch+yaml", "text/yaml")
 _decoder = msgspec.json.Decoder()
+
+
+class Named(Protocol):
+    """A kind in a version."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def version(self) -> str: ...
 
 
 class _YamlLoader(yaml.CSafeLoader):
@@ -69,31 +80,51 @@ def typed(body: Json, kind: type[T]) -> T:
         raise BadRequest(f"the request body does not fit: {error}") from error
 
 
-def prune_unknown(obj: Json, kind: ServedKind, request: Request) -> list[str]:
-    """Drop fields the kind does not have, in place; returns warnings to send. Raises BadRequest if strict."""
+def prune_unknown(obj: Json, kind: ServedKind, request: Request, twice: Sequence[str] = ()) -> list[str]:
+    """Drop fields the kind does not have, in place; returns warnings to send. Raises Undecodable if strict.
+
+    `twice` are the fields that the body names more than once.
+    """
     unknown = kind.validator.prune(obj)
-    if not unknown:
+    if not unknown and not twice:
         return []
     mode = request.query.get("fieldValidation") or "Warn"
-    warnings = [f'unknown field "{path}"' for path in unknown]
+    warnings = [
+        *(f'unknown field "{path}"' for path in unknown),
+        *(f'duplicate field "{one}"' for one in twice),
+    ]
     if mode == "Strict":
-        raise BadRequest(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-            f"strict decoding error: {', '.join(warnings)}"
-        )
-    if mode not in ("Warn", "Ignore"):
-        raise BadRequest(
-            f"fieldValidation: Unsupported value: {mode!r}: supported values: Ignore, Strict, Warn"
-        )
+        raise undecodable(kind, kind, f"strict decoding error: {', '.join(warnings)}")
     return warnings if mode == "Warn" else []
 
 
+def named_twice(request: Request, body: Any) -> list[str]:
+    """Paths of fields that the body, already parsed, names more than once."""
+    if request.query.get("fieldValidation") == "Ignore":
+        return []
+    if request.media_type.endswith("json") or request.body.startswith(b"{"):
+        return duplicates.in_json(request.body, body)
+    return duplicates.in_yaml(request.body) if request.media_type in _YAML else []
+
+
+class Undecodable(BadRequest):
+    """An object with a field of a type that cannot be read as its kind."""
+
+
+def undecodable(sent: Named, wanted: Named, why: str) -> Undecodable:
+    return Undecodable(f'{sent.kind} in version "{sent.version}" cannot be handled as a {wanted.kind}: {why}')
+
+
+def check_types(errors: Sequence[FieldError], kind: ServedKind) -> None:
+    """Raises Undecodable for a built-in kind's field of the wrong type."""
+    wrong = [error for error in errors if error.reason == TYPE_INVALID]
+    if wrong and kind.builtin:
+        raise undecodable(kind, kind, f"json: cannot unmarshal {wrong[0]}")
+
+
 def is_dry_run(request: Request) -> bool:
-    """Whether `dryRun=All` was asked for. Raises BadRequest for any other value."""
-    value = request.query.get("dryRun", "")
-    if value not in ("", "All"):
-        raise BadRequest(f"dryRun: Unsupported value: {value!r}: supported values: All")
-    return value == "All"
+    """Whether the write is only tried; `options` has checked that it is `All` if anything."""
+    return request.query.get("dryRun", "") == "All"
 
 
 def _yaml(body: bytes) -> Any:

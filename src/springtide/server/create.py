@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from springtide.server import bodies, metadata
+from springtide.server import bodies, metadata, options
 from springtide.server.admit import CREATE, Change
 from springtide.server.apply import track_update
 from springtide.server.context import Context
@@ -27,14 +27,16 @@ Json = dict[str, Any]
 
 async def create(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 201 with the stored object."""
+    options.check(request, "CreateOptions")
     obj = bodies.parse_object(request)
-    key = context.templates.key(kind, obj)
+    twice = bodies.named_twice(request, obj)
+    key = None if twice else context.templates.key(kind, obj)
     spec = context.templates.complete(key, obj["spec"]) if key is not None else None
-    warnings = bodies.prune_unknown(obj, kind, request) if spec is None else []
+    warnings = bodies.prune_unknown(obj, kind, request, twice) if spec is None else []
     begin(obj, kind, route.namespace, context)
     if spec is not None:
         obj["spec"] = spec
-        _check(obj, kind, metadata.validate(obj))
+        _check(obj, kind, _metadata_errors(obj, kind))
     else:
         complete(obj, kind)
         if key is not None and not warnings:
@@ -69,8 +71,13 @@ def complete(obj: Json, kind: ServedKind) -> None:
     errors = kind.errors(obj)
     if not errors:
         kind.strategy.default(obj)
-        errors = [*metadata.validate(obj), *kind.strategy.validate(obj)]
+        errors = [*_metadata_errors(obj, kind), *kind.strategy.validate(obj)]
+    bodies.check_types(errors, kind)
     _check(obj, kind, errors)
+
+
+def _metadata_errors(obj: Json, kind: ServedKind) -> list[FieldError]:
+    return metadata.validate(obj, form=kind.strategy.name_form, builtin=kind.builtin)
 
 
 def admit(obj: Json, kind: ServedKind, context: Context, request: Request) -> None:
@@ -89,8 +96,8 @@ def admit(obj: Json, kind: ServedKind, context: Context, request: Request) -> No
     )
     context.admission.mutate(change, context)
     kind.strategy.before_create(obj, context)
-    if change.recheck:
-        _check(obj, kind, [*kind.errors(obj), *kind.strategy.validate(obj)])
+    errors = [*kind.errors(obj), *kind.strategy.validate(obj)] if change.recheck else []
+    _check(obj, kind, [*errors, *kind.strategy.validate_create(obj)])
     context.admission.validate(change, context)
 
 

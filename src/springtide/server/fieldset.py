@@ -193,7 +193,11 @@ def _compare_field(
     old: Any, new: Any, key: str, parent: Schema | None, changed: FieldSet, removed: FieldSet
 ) -> None:
     if key not in old:
-        changed[f"f:{key}"] = _field(new[key], parent, key)
+        schema = parent.child(key) if parent is not None else None
+        if parent is not None and schema is not None and _stands_empty(new[key], parent, schema, key):
+            _compare([] if isinstance(new[key], list) else {}, new[key], schema, f"f:{key}", changed, removed)
+        else:
+            changed[f"f:{key}"] = _whole(_field(new[key], parent, key))
     elif key not in new:
         removed[f"f:{key}"] = _whole(_field(old[key], parent, key))
     else:
@@ -207,7 +211,7 @@ def _compare(
     if old is new or old == new:
         return
     if type(old) is not type(new) or not (is_granular(old, schema) and is_granular(new, schema)):
-        changed[element] = _node(new, schema, member=True)
+        changed[element] = _whole(_node(new, schema, member=True))
         if is_granular(old, schema) and (gone := _children(old, schema)):
             removed[element] = {key: _whole(node) for key, node in gone.items()}
         return
@@ -227,6 +231,16 @@ def _compare(
         removed[element] = inner_removed
 
 
+def _stands_empty(value: Any, parent: Schema, schema: Schema, key: str) -> bool:
+    """Whether what an object lacks is still there as an empty value: the structs and the required lists of
+    built-in kinds, which Go's types hold by value. Only what is filled in below then counts as new."""
+    if not parent.null_is_absent or not value or not is_granular(value, schema):
+        return False
+    if isinstance(value, list):
+        return key in parent.source.get("required", ())
+    return isinstance(value, dict) and bool(schema.properties)
+
+
 def _compare_lists(old: Any, new: Any, schema: Schema, changed: FieldSet, removed: FieldSet) -> None:
     before = {element_of(item, schema): item for item in old}
     after = {element_of(item, schema): item for item in new}
@@ -234,7 +248,7 @@ def _compare_lists(old: Any, new: Any, schema: Schema, changed: FieldSet, remove
         if element is None:
             continue
         if element not in before:
-            changed[element] = _node(after[element], schema.items, member=True)
+            changed[element] = _whole(_node(after[element], schema.items, member=True))
         elif element not in after:
             removed[element] = _whole(_node(before[element], schema.items, member=True))
         else:

@@ -1,30 +1,39 @@
-"""JSON Patch, whole (RFC 6902): `application/json-patch+json`.
+"""JSON Patch (RFC 6902): `application/json-patch+json`.
 
-Called by the server's patch verb. The document handed in is never changed: every operation copies only
-the containers on its way, so a failed patch leaves nothing half done and untouched parts stay shared.
+Where the RFC and kube-apiserver part, this follows kube-apiserver: a member of an object that is not there
+can be replaced, and copies and tests as null.
+
+Called by the server's patch verb. The document handed in is never changed: every operation copies only the
+containers on its way, so a failed patch leaves nothing half done and untouched parts stay shared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 MAX_OPERATIONS = 10_000
 """The limit kube-apiserver puts on one JSON patch."""
+MAX_COPIED_BYTES = 3 * 1024 * 1024
+"""How much all `copy` operations of one patch may copy: a few could double an object many times over."""
 
 
 class PatchError(ValueError):
     """A patch that cannot be applied: `field` says where, `rule` what was broken.
 
     `malformed` tells a patch that no document could take (400 Bad Request) from one that does not
-    fit this document (422 Invalid).
+    fit this document (422 Invalid); `too_large` one that asks for too much (413).
     """
 
-    def __init__(self, field: str, rule: str, *, malformed: bool = False) -> None:
+    def __init__(self, field: str, rule: str, *, malformed: bool = False, too_large: bool = False) -> None:
         super().__init__(f"{field}: {rule}" if field else rule)
         self.field = field
         self.rule = rule
         self.malformed = malformed
+        self.too_large = too_large
 
 
 def apply_json_patch(doc: Any, operations: Any) -> Any:
@@ -33,10 +42,23 @@ def apply_json_patch(doc: Any, operations: Any) -> Any:
         raise PatchError("", "a JSON patch must be a list of operations", malformed=True)
     if len(operations) > MAX_OPERATIONS:
         rule = f"a JSON patch may have at most {MAX_OPERATIONS} operations, got {len(operations)}"
-        raise PatchError("", rule, malformed=True)
+        raise PatchError("", rule, too_large=True)
+    copied = _Copied()
     for index, operation in enumerate(operations):
-        doc = _apply_one(doc, operation, f"[{index}]")
+        doc = _apply_one(doc, operation, f"[{index}]", copied)
     return doc
+
+
+@dataclass
+class _Copied:
+    """How much one patch has copied so far."""
+
+    size_bytes: int = 0
+
+    def count(self, value: Any, where: str) -> None:
+        self.size_bytes += len(msgspec.json.encode(value))
+        if self.size_bytes > MAX_COPIED_BYTES:
+            raise PatchError(where, f"the patch copies more than {MAX_COPIED_BYTES} bytes", too_large=True)
 
 
 def json_equal(left: Any, right: Any) -> bool:
@@ -54,12 +76,14 @@ def json_equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _apply_one(doc: Any, operation: Any, where: str) -> Any:
+def _apply_one(doc: Any, operation: Any, where: str, copied: _Copied) -> Any:
     if not isinstance(operation, dict):
         raise PatchError(where, "an operation must be an object with op and path", malformed=True)
-    apply = _OPERATIONS.get(operation.get("op", ""))
+    if operation.get("op") == "copy":
+        return _copy(doc, operation, where, copied)
+    apply = _OPERATIONS.get(str(operation.get("op")))
     if apply is None:
-        rule = f"unknown operation {operation.get('op')!r}; use one of {', '.join(_OPERATIONS)}"
+        rule = f"unknown operation {operation.get('op')!r}; use one of {', '.join([*_OPERATIONS, 'copy'])}"
         raise PatchError(f"{where}.op", rule, malformed=True)
     return apply(doc, operation, where)
 
@@ -74,7 +98,7 @@ def _remove(doc: Any, operation: dict[str, Any], where: str) -> Any:
 
 def _replace(doc: Any, operation: dict[str, Any], where: str) -> Any:
     path = _pointer(operation, "path", where)
-    _find(doc, path, where)
+    _find(doc, path, where, or_null=True)
     value = _value(operation, where)
     if not path:
         return value
@@ -91,14 +115,16 @@ def _move(doc: Any, operation: dict[str, Any], where: str) -> Any:
     return _insert(_delete(doc, source, where), target, value, where)
 
 
-def _copy(doc: Any, operation: dict[str, Any], where: str) -> Any:
+def _copy(doc: Any, operation: dict[str, Any], where: str, copied: _Copied) -> Any:
     source, target = _pointer(operation, "from", where), _pointer(operation, "path", where)
-    return _insert(doc, target, _find(doc, source, where), where)
+    value = _find(doc, source, where, or_null=True)
+    copied.count(value, where)
+    return _insert(doc, target, value, where)
 
 
 def _test(doc: Any, operation: dict[str, Any], where: str) -> Any:
     path = _pointer(operation, "path", where)
-    expected, found = _value(operation, where), _find(doc, path, where)
+    expected, found = operation.get("value"), _find(doc, path, where, or_null=True)
     if not json_equal(found, expected):
         raise PatchError(f"{where}.value", f"test failed: {_show(path)} is {found!r}, not {expected!r}")
     return doc
@@ -109,7 +135,6 @@ _OPERATIONS: dict[str, Callable[[Any, dict[str, Any], str], Any]] = {
     "remove": _remove,
     "replace": _replace,
     "move": _move,
-    "copy": _copy,
     "test": _test,
 }
 
@@ -134,10 +159,13 @@ def _value(operation: dict[str, Any], where: str) -> Any:
     return operation["value"]
 
 
-def _find(doc: Any, path: list[str], where: str) -> Any:
+def _find(doc: Any, path: list[str], where: str, *, or_null: bool = False) -> Any:
+    """What is at `path`; with `or_null`, None for a missing member of an object that is there."""
     for depth, token in enumerate(path):
         if isinstance(doc, dict) and token in doc:
             doc = doc[token]
+        elif or_null and isinstance(doc, dict) and depth == len(path) - 1:
+            return None
         elif isinstance(doc, list):
             doc = doc[_index(token, len(doc) - 1, path[: depth + 1], where)]
         else:

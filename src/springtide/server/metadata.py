@@ -7,33 +7,23 @@ Kubernetes apimachinery `validation` and API conventions.
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import Any
 
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
-from springtide.server.schema_rules import FieldError
-from springtide.server.status import BadRequest, Conflict, bad_value, duplicate, forbidden_field, required
+from springtide.server.metadata_rules import is_subdomain, validate
+from springtide.server.status import BadRequest, Conflict, bad_value, invalid
+
+__all__ = ["is_subdomain", "validate"]
 
 Json = dict[str, Any]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_SUBDOMAIN_RULE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
 _KEPT_ON_UPDATE = (
     "uid",
     "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
     "generation",
     "selfLink",
     "generateName",
@@ -59,18 +49,19 @@ def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None
 def place(obj: Json, kind: ServedKind, namespace: str) -> None:
     """Check apiVersion, kind and namespace against the path; fill in the namespace."""
     metadata = metadata_of(obj)
-    if obj.setdefault("kind", kind.kind) != kind.kind or obj.setdefault("apiVersion", kind.api_version) != (
-        kind.api_version
-    ):
+    if not kind.builtin and not (obj.get("kind") and obj.get("apiVersion")):
+        missing = "apiVersion" if obj.get("kind") else "kind"
+        raise BadRequest(f"the object has no {missing}; an object of a custom kind must say what it is")
+    sent, version = obj.setdefault("kind", kind.kind), obj.setdefault("apiVersion", kind.api_version)
+    if (sent, version) != (kind.kind, kind.api_version):
         raise BadRequest(
-            f"the object provided is {obj.get('apiVersion')} {obj.get('kind')}, "
-            f"but the path is that of {kind.api_version} {kind.kind}"
+            f'{sent} in version "{str(version).rpartition("/")[2]}" cannot be handled as a {kind.kind}: the '
+            f"object provided is {version} {sent}, but the path is that of {kind.api_version} {kind.kind}"
         )
     if not kind.namespaced:
-        if metadata.pop("namespace", ""):
-            raise BadRequest(f"metadata.namespace must be empty: {kind.kind} is not namespaced")
+        metadata.pop("namespace", "")
         return
-    if metadata.setdefault("namespace", namespace) not in (namespace, ""):
+    if (metadata.get("namespace") or namespace) != namespace:
         raise BadRequest(
             f"the namespace of the provided object does not match the namespace sent on the request: "
             f"{metadata['namespace']!r} and {namespace!r}"
@@ -86,8 +77,11 @@ def metadata_of(obj: Json) -> Json:
     return metadata
 
 
-def check_preconditions(obj: Json, old: Json, kind: ServedKind) -> None:
-    """The new object must be the same one, and based on the newest version if it names a version."""
+def check_preconditions(obj: Json, old: Json, kind: ServedKind, *, patched: bool = False) -> None:
+    """The new object must be the same one, and based on the newest version if it names a version.
+
+    `patched`: it is the outcome of a patch, which was made for this very object and may not rename it.
+    """
     new_meta, old_meta = metadata_of(obj), old["metadata"]
     name = old_meta["name"]
     if new_meta.setdefault("name", name) != name:
@@ -95,6 +89,9 @@ def check_preconditions(obj: Json, old: Json, kind: ServedKind) -> None:
             f"the name of the object ({new_meta['name']}) does not match the name on the URL ({name})"
         )
     if new_meta.get("uid") and new_meta["uid"] != old_meta["uid"]:
+        if patched:
+            fault = bad_value("metadata.uid", new_meta["uid"], "field is immutable")
+            raise invalid(kind.group, kind.kind, name, [fault])
         raise uid_conflict(kind, name, new_meta["uid"], old_meta["uid"])
     if new_meta.get("resourceVersion") and new_meta["resourceVersion"] != old_meta["resourceVersion"]:
         raise conflict(
@@ -121,8 +118,13 @@ def uid_conflict(kind: ServedKind, name: str, wanted: str, found: str) -> Confli
 
 
 def keep_identity(new: Json, old: Json) -> None:
-    """Put back what no update may change, in place."""
+    """Put back what no update may change, in place. Another deletion time is for `validate` to refuse."""
     new_meta, old_meta = new["metadata"], old["metadata"]
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        if new_meta.get(key) is None:
+            new_meta.pop(key, None)
+            if key in old_meta:
+                new_meta[key] = old_meta[key]
     for key in _KEPT_ON_UPDATE:
         if key in old_meta:
             new_meta[key] = old_meta[key]
@@ -145,23 +147,6 @@ def bump_generation(new: Json, old: Json, kind: ServedKind, subresource: str = "
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 
-def validate(obj: Json, old: Json | None = None) -> list[FieldError]:
-    """Faults of metadata that a schema cannot see. Types are the schema's matter and are right here."""
-    metadata = obj["metadata"]
-    errors: list[FieldError] = []
-    if old is None:
-        errors += _name_errors(metadata)
-    errors += _label_errors(metadata.get("labels") or {}, "metadata.labels")
-    errors += [
-        bad_value("metadata.annotations", key, _key_rule(key))
-        for key in metadata.get("annotations") or {}
-        if not _is_label_key(key)
-    ]
-    errors += _owner_errors(metadata.get("ownerReferences") or [])
-    errors += _finalizer_errors(metadata, old)
-    return errors
-
-
 def goes_away(obj: Json, kind: ServedKind) -> bool:
     """Whether a deleted object has nothing left to wait for."""
     metadata = obj["metadata"]
@@ -171,91 +156,3 @@ def goes_away(obj: Json, kind: ServedKind) -> bool:
         and not metadata.get("deletionGracePeriodSeconds")
         and not kind.strategy.holds_deletion(obj)
     )
-
-
-def is_subdomain(name: str) -> bool:
-    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
-
-
-def _name_errors(metadata: Json) -> list[FieldError]:
-    name = metadata.get("name", "")
-    if not name:
-        return [required("metadata.name", "name or generateName is required")]
-    return [] if _valid_name(name) else [bad_value("metadata.name", name, _SUBDOMAIN_RULE)]
-
-
-@lru_cache(maxsize=1024)
-def _valid_name(name: str) -> bool:
-    return is_subdomain(name)
-
-
-def _label_errors(labels: Json, field: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for key, value in labels.items():
-        if not _is_label_key(key):
-            errors.append(bad_value(field, key, _key_rule(key)))
-        if not _is_label_value(value):
-            errors.append(
-                bad_value(
-                    field,
-                    value,
-                    "a valid label must be empty or consist of alphanumeric characters, '-', '_' or '.', "
-                    "and must start and end with an alphanumeric character, 63 characters at most",
-                )
-            )
-    return errors
-
-
-@lru_cache(maxsize=4096)
-def _is_label_key(key: str) -> bool:
-    prefix, slash, name = key.rpartition("/")
-    if slash and not is_subdomain(prefix.lower()):
-        return False
-    return len(name) <= 63 and _QUALIFIED.fullmatch(name) is not None
-
-
-@lru_cache(maxsize=4096)
-def _is_label_value(value: str) -> bool:
-    return not value or (len(value) <= 63 and _QUALIFIED.fullmatch(value) is not None)
-
-
-def _key_rule(key: str) -> str:
-    return (
-        f"name part of {key!r} must consist of alphanumeric characters, '-', '_' or '.', start and end "
-        "with an alphanumeric one, 63 at most, with an optional DNS subdomain prefix and '/'"
-    )
-
-
-def _owner_errors(owners: list[Json]) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for index, owner in enumerate(owners):
-        missing = [key for key in ("apiVersion", "kind", "name", "uid") if not owner.get(key)]
-        errors += [required(f"metadata.ownerReferences[{index}].{key}") for key in missing]
-    if sum(1 for owner in owners if owner.get("controller")) > 1:
-        errors.append(
-            bad_value(
-                "metadata.ownerReferences",
-                [owner.get("name") for owner in owners if owner.get("controller")],
-                "Only one reference can have Controller set to true",
-            )
-        )
-    return errors
-
-
-def _finalizer_errors(metadata: Json, old: Json | None) -> list[FieldError]:
-    finalizers = metadata.get("finalizers") or []
-    errors = [
-        bad_value("metadata.finalizers", one, _key_rule(one)) for one in finalizers if not _is_label_key(one)
-    ]
-    if len(set(finalizers)) != len(finalizers):
-        errors.append(duplicate("metadata.finalizers", finalizers))
-    if old is not None and metadata.get("deletionTimestamp"):
-        added = set(finalizers) - set(old["metadata"].get("finalizers") or [])
-        if added:
-            errors.append(
-                forbidden_field(
-                    "metadata.finalizers",
-                    f"no new finalizers can be added if the object is being deleted, found {sorted(added)}",
-                )
-            )
-    return errors

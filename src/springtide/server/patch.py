@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from springtide.server import bodies, metadata
+from springtide.server import bodies, metadata, options
 from springtide.server.apply import ApplyConflict, apply
 from springtide.server.context import Context
 from springtide.server.create import prepare, store_new
@@ -19,8 +19,8 @@ from springtide.server.merge_patch import apply_merge_patch
 from springtide.server.persist import decode, key_of, latest, not_found
 from springtide.server.request import Request, Response
 from springtide.server.routes import Route
-from springtide.server.schema_rules import FieldError
-from springtide.server.status import BadRequest, Conflict, Invalid, UnsupportedMediaType
+from springtide.server.schema_rules import INVALID, FieldError
+from springtide.server.status import BadRequest, Conflict, Invalid, TooLarge, UnsupportedMediaType, invalid
 from springtide.server.strategic_patch import apply_strategic_patch
 from springtide.server.update import revise
 
@@ -36,19 +36,31 @@ async def patch(context: Context, request: Request, route: Route, kind: ServedKi
     """Answers 200 with the stored object, or 201 if an apply created it."""
     if request.media_type in _APPLY:
         return await _apply(context, request, route, kind)
+    options.check(request, "PatchOptions")
     record = latest(context, kind, route.namespace, route.name)
     old = decode(record, kind)
-    new = _patched(old, request, kind)
+    patch_body = bodies.parse(request)
+    new = _patched(old, patch_body, request, kind)
     if not isinstance(new, dict):
         raise BadRequest(f"the patch must leave an object, not {type(new).__name__}")
+    if (new.get("apiVersion"), new.get("kind")) != (kind.api_version, kind.kind):
+        raise _unfit(f"apiVersion and kind must stay {kind.api_version} {kind.kind}")
     metadata.place(new, kind, route.namespace)
-    warnings = bodies.prune_unknown(new, kind, request)
-    body = await revise(context, request, route, kind, record, old, new)
+    warnings = bodies.prune_unknown(new, kind, request, bodies.named_twice(request, patch_body))
+    try:
+        body = await revise(context, request, route, kind, record, old, new)
+    except bodies.Undecodable as error:
+        raise _unfit(error.message) from error
     return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
 
 
-def _patched(old: Json, request: Request, kind: ServedKind) -> Any:
-    body, media_type = bodies.parse(request), request.media_type
+def _unfit(why: str) -> Invalid:
+    """The patch leaves something that is no object of its kind."""
+    return invalid("", "", "", [FieldError(INVALID, "patch", f"Invalid value: {why}")])
+
+
+def _patched(old: Json, body: Any, request: Request, kind: ServedKind) -> Any:
+    media_type = request.media_type
     try:
         if media_type == _JSON_PATCH:
             return apply_json_patch(old, body)
@@ -64,7 +76,9 @@ def _patched(old: Json, request: Request, kind: ServedKind) -> Any:
     )
 
 
-def _refused(error: PatchError, old: Json, kind: ServedKind) -> BadRequest | Invalid:
+def _refused(error: PatchError, old: Json, kind: ServedKind) -> BadRequest | Invalid | TooLarge:
+    if error.too_large:
+        return TooLarge(f"the patch asks for too much: {error}")
     if error.malformed:
         return BadRequest(f"the patch cannot be read: {error}")
     name = old["metadata"]["name"]
@@ -79,11 +93,11 @@ def _refused(error: PatchError, old: Json, kind: ServedKind) -> BadRequest | Inv
 
 async def _apply(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Server-side apply: the body is what this manager wants to own, all of it."""
-    if not request.query.get("fieldManager"):
-        raise BadRequest("fieldManager is required for apply patch")
+    options.check(request, "PatchOptions", apply=True)
     config = bodies.parse_object(request)
+    twice = bodies.named_twice(request, config)
     metadata.place(config, kind, route.namespace)
-    warnings = bodies.prune_unknown(config, kind, request)
+    warnings = bodies.prune_unknown(config, kind, request, twice)
     record = context.store.latest(kind.resource, key_of(kind, route.namespace, route.name))
     old = decode(record, kind) if record is not None else None
     _check_target(config, old, route, kind)

@@ -8,7 +8,7 @@ verbs, by server-side apply and by strategic merge patch. The source is a struct
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from springtide.server.schema_meta import with_object_fields
@@ -42,6 +42,7 @@ class Schema:
         "_own_rules",
         "_transitions",
         "_types",
+        "_unwritten",
         "additional",
         "items",
         "key_defaults",
@@ -113,6 +114,7 @@ class Schema:
             for key, child in self.properties.items()
             if "default" in child.source
         ]
+        self._unwritten = frozenset(_unwritten(self.properties, source) if types.null_is_absent else ())
         extra = source.get("additionalProperties")
         self.additional = types.node(extra) if isinstance(extra, Mapping) and extra else None
         untyped = "type" not in source and "properties" not in source
@@ -128,6 +130,11 @@ class Schema:
         self.patch_merge_key = source.get("x-kubernetes-patch-merge-key", "")
         strategy = source.get("x-kubernetes-patch-strategy", "")
         self.patch_strategies = frozenset(filter(None, strategy.split(",")))
+
+    @property
+    def null_is_absent(self) -> bool:
+        """Whether this is a built-in kind's, which Go's types hold."""
+        return self._types.null_is_absent
 
     def child(self, key: str) -> Schema | None:
         """The schema of a key: declared, or that of the map's values; None where nothing is known."""
@@ -203,6 +210,10 @@ class Schema:
         if self._types.null_is_absent and None in value.values():
             for key in [key for key, member in value.items() if member is None and self.child(key)]:
                 del value[key]
+        if self._unwritten and not all(value.values()):
+            for key in [key for key, member in value.items() if not member and key in self._unwritten]:
+                if isinstance(value[key], _CONTAINERS):
+                    del value[key]
         for key, member in value.items():
             if isinstance(member, _CONTAINERS):
                 child = self.properties.get(key, self.additional)
@@ -301,6 +312,14 @@ def _reference(source: Mapping[str, Any]) -> str:
 def _beside(source: Mapping[str, Any]) -> dict[str, Any]:
     """What stands beside a reference and matters here."""
     return {key: value for key, value in source.items() if key not in ("$ref", "allOf", "description")}
+
+
+def _unwritten(properties: Mapping[str, Schema], source: Mapping[str, Any]) -> Iterator[str]:
+    """The lists and maps that a built-in kind, written by Go's types, leaves out when they are empty."""
+    for key, child in properties.items():
+        is_map = "additionalProperties" in child.source and "properties" not in child.source
+        if (is_map or child.source.get("type") == "array") and key not in source.get("required", ()):
+            yield key
 
 
 def _copier(value: Any) -> Callable[[], Any]:

@@ -151,7 +151,10 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> I
     """422 for an object, naming every field that is wrong."""
     listed = ", ".join(map(str, errors))
     text = listed if len(errors) == 1 else f"[{listed}]"
-    return Invalid(f'{kind} "{name}" is invalid: {text}', name=name, group=group, kind=kind, causes=errors)
+    qualified = f"{kind}.{group}" if group else kind
+    return Invalid(
+        f'{qualified} "{name}" is invalid: {text}', name=name, group=group, kind=kind, causes=errors
+    )
 
 
 def required(field: str, rule: str = "") -> FieldError:
@@ -177,3 +180,7 @@ def forbidden_field(field: str, rule: str) -> FieldError:
 
 def duplicate(field: str, value: Any) -> FieldError:
     return FieldError("FieldValueDuplicate", field, f"Duplicate value: {msgspec.json.encode(value).decode()}")
+
+
+def not_found_value(field: str, value: Any) -> FieldError:
+    return FieldError("FieldValueNotFound", field, f"Not found: {msgspec.json.encode(value).decode()}")

@@ -8,7 +8,6 @@ Source: Kubernetes' documentation of the patch format (sig-api-machinery, strate
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from springtide.server.json_patch import PatchError
@@ -51,8 +50,8 @@ def _merge_map(
         if key.startswith(_DELETE_PRIMITIVES):
             _delete_primitives(merged, key.removeprefix(_DELETE_PRIMITIVES), value)
         elif key.startswith(_ORDER):
-            field = key.removeprefix(_ORDER)
-            _reorder(merged, doc, field, value, schema.child(field) if schema is not None else None)
+            child = schema.child(key.removeprefix(_ORDER)) if schema is not None else None
+            _set_order(merged, doc, key, patch, child)
     return merged
 
 
@@ -69,7 +68,8 @@ def _merge_value(doc: Any, patch: Any, schema: Schema | None, where: str) -> Any
     present = doc if isinstance(doc, list) else []
     if schema.patch_merge_key:
         return _merge_items(present, patch, schema, where)
-    return present + [item for index, item in enumerate(patch) if item not in present + patch[:index]]
+    merged = present + [item for index, item in enumerate(patch) if item not in present + patch[:index]]
+    return _in_order(merged, patch, present, "")
 
 
 def _merge_items(doc: list[Any], patch: list[Any], schema: Schema, where: str) -> list[Any]:
@@ -93,7 +93,7 @@ def _merge_items(doc: list[Any], patch: list[Any], schema: Schema, where: str) -
             merged[matches[0]] = _merge_map(merged[matches[0]], item, schema.items, place)
         else:
             merged.append(_merge_map({}, item, schema.items, place))
-    return merged
+    return _in_order(merged, patch, doc, key)
 
 
 def _same(left: Any, right: dict[str, Any], key: str) -> bool:
@@ -135,33 +135,43 @@ def _delete_primitives(merged: dict[str, Any], field: str, values: list[Any]) ->
         merged[field] = [item for item in merged[field] if item not in values]
 
 
-def _reorder(
-    merged: dict[str, Any], doc: dict[str, Any], field: str, order: list[Any], schema: Schema | None
+def _set_order(
+    merged: dict[str, Any], doc: dict[str, Any], key: str, patch: dict[str, Any], schema: Schema | None
 ) -> None:
-    """Put the items named in `order` in that order; the others keep their places among them."""
-    items = merged.get(field)
-    if not isinstance(items, list):
-        return
-    identify = _identity(schema.patch_merge_key if schema is not None else "")
-    ranks = {repr(identify(item)): rank for rank, item in enumerate(order)}
-    before = [repr(identify(item)) for item in doc.get(field) or []]
-    named = sorted((i for i in items if repr(identify(i)) in ranks), key=lambda i: ranks[repr(identify(i))])
+    """Do what `$setElementOrder/<field>` says. Raises PatchError if the patch sets an item not named there."""
+    field = key.removeprefix(_ORDER)
+    items, order, merge_key = merged.get(field), patch[key], schema.patch_merge_key if schema else ""
+    ranks = {_identity(item, merge_key) for item in order}
+    for item in patch.get(field) or ():
+        is_data = not isinstance(item, dict) or _PATCH not in item
+        if is_data and _identity(item, merge_key) not in ranks:
+            raise PatchError(key, f"does not name {_identity(item, merge_key)}, which the patch sets")
+    if isinstance(items, list):
+        before = doc.get(field)
+        merged[field] = _in_order(items, order, before if isinstance(before, list) else [], merge_key)
+
+
+def _in_order(items: list[Any], wanted: list[Any], before: list[Any], key: str) -> list[Any]:
+    """The items named in `wanted` in that order; the others stay in front of those they preceded `before`."""
+    ranks = {_identity(item, key): rank for rank, item in reversed(list(enumerate(wanted)))}
+    places = {_identity(item, key): place for place, item in reversed(list(enumerate(before)))}
+    named = sorted(
+        (one for one in items if _identity(one, key) in ranks), key=lambda one: ranks[_identity(one, key)]
+    )
+    others = [one for one in items if _identity(one, key) not in ranks]
+    others.sort(key=lambda one: places.get(_identity(one, key), len(places)))
     result: list[Any] = []
-    waiting = iter(named)
-    for item in items:
-        name = repr(identify(item))
-        if name not in ranks:
-            result.append(item)
-        elif name in before:
-            for follower in waiting:
-                result.append(follower)
-                if repr(identify(follower)) in before:
-                    break
-    merged[field] = [*result, *waiting]
+    for item in named:
+        place = places.get(_identity(item, key))
+        while place is not None and others and places.get(_identity(others[0], key), place) < place:
+            result.append(others.pop(0))
+        result.append(item)
+    return result + others
 
 
-def _identity(key: str) -> Callable[[Any], Any]:
-    return lambda item: item.get(key) if key and isinstance(item, dict) else item
+def _identity(item: Any, key: str) -> str:
+    """What makes an item the same one: its merge key, or all of it."""
+    return repr(item.get(key) if key and isinstance(item, dict) else item)
 
 
 def _plain(value: Any) -> Any:

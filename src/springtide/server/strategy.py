@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from springtide.server.metadata_rules import NameForm
 from springtide.server.schema_rules import FieldError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class Strategy:
 
     selectable_fields: dict[str, str] = {}
     """Field-selector keys beyond metadata.name and metadata.namespace: key -> dotted path in the object."""
+
+    name_form: NameForm = "subdomain"
+    """What names of this kind look like; see `metadata_rules`."""
 
     generation_counts_annotations: bool = False
     """Whether a change of annotations through the main resource counts as one more generation."""
@@ -47,6 +51,10 @@ class Strategy:
         """Rules beyond the schema's."""
         return ()
 
+    def validate_create(self, obj: Json) -> Sequence[FieldError]:
+        """Rules for new objects alone. Runs after the plug-ins of admission."""
+        return ()
+
     def warn(self, obj: Json) -> Sequence[str]:
         """What is accepted but has no effect here: sent as warnings with the answer to every write."""
         return ()
@@ -54,6 +62,14 @@ class Strategy:
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         """Rules about change: immutable fields."""
         return ()
+
+    def within_subresource(self, subresource: str, new: Json, old: Json) -> Json:
+        """What a write of `new` to a subresource of the kind's own makes of `old`."""
+        raise NotImplementedError(subresource)
+
+    def validate_subresource(self, subresource: str, new: Json, old: Json) -> Sequence[FieldError]:
+        """Rules about change through a subresource (status, or one of the kind's own)."""
+        return self.validate_update(new, old)
 
     def grace_period_seconds(self, obj: Json, requested: int | None) -> int:
         """How long a deletion waits for whoever must clean up; 0 deletes at once."""

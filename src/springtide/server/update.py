@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from springtide.server import bodies, metadata
+from springtide.server import bodies, metadata, options
 from springtide.server.admit import UPDATE, Change
 from springtide.server.apply import track_update
 from springtide.server.context import Context
@@ -17,7 +17,7 @@ from springtide.server.kinds import ServedKind
 from springtide.server.persist import decode, latest, persist
 from springtide.server.request import Request, Response
 from springtide.server.routes import Route
-from springtide.server.status import invalid
+from springtide.server.status import bad_value, invalid
 from springtide.store import Record
 
 Json = dict[str, Any]
@@ -25,11 +25,15 @@ Json = dict[str, Any]
 
 async def update(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 200 with the stored object; an update that changes nothing writes nothing."""
+    options.check(request, "UpdateOptions")
     new = bodies.parse_object(request)
     record = latest(context, kind, route.namespace, route.name)
     old = decode(record, kind)
     metadata.place(new, kind, route.namespace)
-    warnings = bodies.prune_unknown(new, kind, request)
+    warnings = bodies.prune_unknown(new, kind, request, bodies.named_twice(request, new))
+    if not kind.builtin and not new["metadata"].get("resourceVersion"):
+        fault = bad_value("metadata.resourceVersion", 0, "must be specified for an update")
+        raise invalid(kind.group, kind.kind, route.name, [fault])
     body = await revise(context, request, route, kind, record, old, new)
     return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
 
@@ -49,15 +53,17 @@ async def revise(
 
     `managed`: `new` carries its managedFields already (server-side apply). Returns the stored JSON.
     """
-    metadata.check_preconditions(new, old, kind)
+    metadata.check_preconditions(new, old, kind, patched=request.method == "PATCH")
     new = {**new, "metadata": {**new["metadata"]}}  # a patch shares what it did not touch with `old`
     metadata.keep_identity(new, old)
     new = _within_subresource(new, old, kind, route.subresource)
+    sent_owners = new["metadata"].get("managedFields")
+    managed_too = managed or bool(sent_owners and sent_owners != old["metadata"].get("managedFields"))
     if not _same(new, old, with_owners=managed):  # what is stored already needs no second look
-        complete(new, old, kind)
+        complete(new, old, kind, route.subresource)
         _admit(new, old, kind, context, request, route)
         metadata.bump_generation(new, old, kind, route.subresource)
-    if _same(new, old, with_owners=managed):
+    if not managed_too and _same(new, old, with_owners=False):
         return await _unchanged(context, record, old)
     if not managed:
         new["metadata"]["managedFields"] = track_update(
@@ -69,24 +75,33 @@ async def revise(
             schema=kind.validator,
             api_version=kind.api_version,
         )
+    if managed_too and _same(new, old, with_owners=True):
+        return await _unchanged(context, record, old)
     if bodies.is_dry_run(request):
         return msgspec.json.encode(new)
     gone = metadata.goes_away(new, kind)
     return await persist(context, kind, new, expected=record.revision, deleted=gone)
 
 
-def complete(new: Json, old: Json, kind: ServedKind) -> None:
+def complete(new: Json, old: Json, kind: ServedKind, subresource: str = "") -> None:
     """Default and validate a changed object, in place. Raises Invalid naming every wrong field."""
     kind.validator.default(new)
     errors = kind.errors(new, old)
     if not errors:
-        kind.strategy.default(new)
-        kind.strategy.before_update(new, old)
-        errors = [
-            *metadata.validate(new, old),
-            *kind.strategy.validate(new),
-            *kind.strategy.validate_update(new, old),
-        ]
+        strategy = kind.strategy
+        # a spec that is all that counts, and is as it was, needs no second look
+        known = strategy.individual_fields is not None and new.get("spec") == old.get("spec")
+        if not known:
+            strategy.default(new)
+        strategy.before_update(new, old)
+        changed = (
+            strategy.validate_subresource(subresource, new, old)
+            if subresource
+            else strategy.validate_update(new, old)
+        )
+        own = () if known else strategy.validate(new)
+        errors = [*metadata.validate(new, old, builtin=kind.builtin), *own, *changed]
+    bodies.check_types(errors, kind)
     if errors:
         raise invalid(kind.group, kind.kind, old["metadata"]["name"], errors)
 
@@ -106,7 +121,7 @@ def _admit(new: Json, old: Json, kind: ServedKind, context: Context, request: Re
     )
     context.admission.mutate(change, context)
     if change.recheck:
-        complete(new, old, kind)
+        complete(new, old, kind, route.subresource)
     context.admission.validate(change, context)
 
 
@@ -118,6 +133,8 @@ def _within_subresource(new: Json, old: Json, kind: ServedKind, subresource: str
         if "status" in new:
             changed["status"] = new["status"]
         return changed
+    if subresource:
+        return kind.strategy.within_subresource(subresource, new, old)
     if kind.status:
         new.pop("status", None)
         if "status" in old:
