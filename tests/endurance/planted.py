@@ -158,7 +158,7 @@ def bookmark_before_its_events() -> Iterator[None]:
 
 @contextmanager
 def unchecked_version() -> Iterator[None]:
-    with patch.object(metadata, "check_preconditions", lambda *_: None):
+    with patch.object(metadata, "check_preconditions", lambda *_, **__: None):
         yield
 
 
@@ -223,7 +223,7 @@ def resumed_early() -> Iterator[None]:
 
 @contextmanager
 def resumed_over_a_gap() -> Iterator[None]:
-    with patch.object(Store, "_check_readable", lambda *_: None):
+    with patch.object(Store, "_check_readable", lambda *_, **__: None):
         yield
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
-from tests.endurance import histories
+from springtide.store import Record, SqliteLog, WriteFailed
+from springtide.store.database import COMPACTED, set_fact
+from tests.endurance import histories, powerloss
 from tests.endurance.planted import PLANTED
 
 
 def test_histories_are_linearizable_and_watches_tell_everything_in_order() -> None:
-    wrong, counted = histories.check(range(1, 21))
+    wrong, counted = histories.check(range(1, 13))
     assert wrong == {}
     assert counted["watches told 410"] > 0
     assert counted["operations unknown"] > 0
@@ -19,3 +24,56 @@ def test_histories_are_linearizable_and_watches_tell_everything_in_order() -> No
 def test_a_planted_defect_is_found(defect: str) -> None:
     runs, _ = histories.find(defect, first_seed=1)
     assert runs, "no run found it: the checker is blind to it"
+
+
+def power_lost(folder: Path) -> list[str]:
+    wrong, _ = asyncio.run(powerloss.check(seed=1, cuts=60, root=folder, writes=500))
+    return wrong
+
+
+def test_a_power_failure_in_mid_commit_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    assert power_lost(tmp_path) == []
+
+
+def test_rows_deleted_before_history_is_said_to_be_shorter_would_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget, forgotten = SqliteLog._forget, SqliteLog._forgotten
+
+    def planted(self: SqliteLog, count: int) -> int:
+        held, self._compacted = self._compacted, None
+        deleted = forget(self, count)
+        self._compacted = held
+        return deleted
+
+    def late(self: SqliteLog, count: int) -> None:
+        if self._compacted is not None:
+            set_fact(self._database, COMPACTED, self._compacted)
+        forgotten(self, count)
+
+    monkeypatch.setattr(SqliteLog, "_forget", planted)
+    monkeypatch.setattr(SqliteLog, "_forgotten", late)
+    assert any("history with gaps" in one for one in power_lost(tmp_path))
+
+
+def test_a_group_of_writes_committed_in_two_halves_would_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = SqliteLog._commit
+
+    def planted(self: SqliteLog, records: list[Record]) -> WriteFailed | None:
+        half = len(records) // 2
+        if half:
+            commit(self, records[:half])
+        return commit(self, records[half:])
+
+    monkeypatch.setattr(SqliteLog, "_commit", planted)
+    assert any("middle of a commit" in one for one in power_lost(tmp_path))
+
+
+def test_a_commit_is_synced_before_it_is_reported(tmp_path: Path) -> None:
+    """A file that is read back at once tells nothing of that, so the database is asked what it does."""
+    log = SqliteLog(tmp_path)
+    assert log._database.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert log._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    log.close()
