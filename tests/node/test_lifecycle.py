@@ -35,6 +35,7 @@ from springtide.node.lifecycle import (
 from springtide.node.podstatus import Addresses, build_status, qos_class
 from springtide.node.process import Launch, Outcome, Running, Sink
 from springtide.node.processes import Mark
+from springtide.node.session import Session
 from springtide.runtime import LoopClock
 from springtide.runtime.clock import EPOCH
 from tests.node.scene import Scene, container, node_alone
@@ -44,6 +45,8 @@ from tests.node.scene import Scene, container, node_alone
 
 class ScriptedProcess:
     """Ends with a code after so many seconds, or when signalled (deaf ones only by SIGKILL)."""
+
+    console = None
 
     def __init__(self, pid: int, script: list[str], out: Sink, err: Sink) -> None:
         self.pid = pid
@@ -86,6 +89,9 @@ class ScriptedLauncher:
         self.commands.append((asyncio.get_running_loop().time(), list(launch.argv)))
         await asyncio.sleep(float(launch.argv[1]))
         return Outcome(int(launch.argv[2]), "")
+
+    async def open(self, launch: Launch) -> Session:
+        raise AssertionError("nobody executes commands in these tests")
 
     async def end(self, mark: Mark, group: Group | None, pid: int) -> None:
         return
@@ -217,7 +223,7 @@ async def test_fields_without_effect_are_said_once(tmp_path: Path) -> None:
         note = (await scene.events("FieldsIgnored"))[0]
         assert note == (
             "without effect on process nodes: spec.hostPID, spec.volumes[shm].emptyDir.sizeLimit,"
-            " spec.volumes[shm].emptyDir.medium, spec.containers[main].tty,"
+            " spec.volumes[shm].emptyDir.medium,"
             " spec.containers[main].securityContext.capabilities,"
             " spec.containers[main].securityContext.privileged"
         )

@@ -168,10 +168,21 @@ async def test_logs_come_from_the_node() -> None:
 @pytest.mark.parametrize(
     ("spec", "query", "status", "says"),
     [
-        ({}, {}, 400, "does not have a host assigned"),
         ({"nodeName": "n"}, {"container": "x"}, 400, "container x is not valid"),
         ({"nodeName": "n"}, {"previous": "true"}, 400, "has not run before"),
-        ({"nodeName": "n"}, {"tailLines": "-1"}, 400, "tailLines"),
+        ({"nodeName": "n"}, {"tailLines": "-1"}, 422, "tailLines: Invalid value: -1"),
+        ({"nodeName": "n"}, {"tailLines": "two"}, 400, "must be a whole number"),
+        ({"nodeName": "n"}, {"limitBytes": "0"}, 422, "limitBytes: Invalid value: 0: must be greater than 0"),
+        ({"nodeName": "n"}, {"sinceSeconds": "0"}, 422, "must be greater than 0"),
+        ({"nodeName": "n"}, {"sinceTime": "yesterday"}, 400, "RFC 3339"),
+        (
+            {"nodeName": "n"},
+            {"sinceSeconds": "5", "sinceTime": "2026-01-01T00:00:00Z"},
+            422,
+            "at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
+        ({"nodeName": "n"}, {"stream": "Both"}, 422, 'Unsupported value: "Both"'),
+        ({"nodeName": "n"}, {"stream": "Stderr", "tailLines": "1"}, 422, "mutually exclusive"),
         (
             {"nodeName": "n", "containers": [{"name": c, "image": "x"} for c in "ab"]},
             {},
@@ -186,6 +197,13 @@ async def test_logs_that_cannot_be_had(spec: Json, query: dict[str, str], status
         answer = await api.get(f"{PODS}/a/log", **query)
     assert answer.status == status
     assert says in answer.json["message"]
+
+
+async def test_a_pod_that_is_nowhere_has_no_log() -> None:
+    async with serving(log_source=Logs()) as api:
+        await api.post(PODS, pod("a"))
+        answer = await api.get(f"{PODS}/a/log")
+    assert (answer.status, answer.body) == (204, b"")
 
 
 async def test_every_cluster_has_its_four_namespaces_and_a_restart_keeps_them() -> None:

@@ -20,28 +20,34 @@ from springtide.server.status import BadRequest, ServiceUnavailable, invalid
 
 Json = dict[str, Any]
 _TEXT = "text/plain"
+_WHOLE_BYTES = 256 * 1024
+"""A longer log is passed on as it is read."""
 _FORBIDDEN = "FieldValueForbidden"
 _STREAMS = {"": "", "All": "", "Stdout": "stdout", "Stderr": "stderr"}
 """Values of `stream`, and the stream's name in the log; empty for both."""
 
 
 async def read(context: Context, request: Request, route: Route, kind: ServedKind) -> Answer:
-    """Answers 200 with the log so far, or with a stream that follows it."""
+    """Answers 200 with the log so far or as it grows, or 204 for a pod that is nowhere yet."""
     pod = pod_of(context, route, kind)
     options = _options(request, pod)
     if not pod["spec"].get("nodeName"):
-        return Response(200, b"", content_type=_TEXT)  # nobody runs it yet, so nothing was written
+        return Response(204, b"", content_type=_TEXT)  # nobody runs it yet, so nothing was written
     if context.log_source is None:
         raise ServiceUnavailable("no node of this server keeps logs", retry_after_seconds=1)
     _check_there_is_one(pod, options)
     chunks = context.log_source.logs(route.namespace, route.name, pod["metadata"]["uid"], options)
+    if options.follow:
+        return Stream(_through(b"", chunks), content_type=_TEXT)
+    begin = bytearray()
     try:
-        first = await anext(chunks, None) if not options.follow else b""
+        async for chunk in chunks:
+            begin += chunk
+            if len(begin) >= _WHOLE_BYTES:
+                return Stream(_through(bytes(begin), chunks), content_type=_TEXT)
     except LookupError as error:
         raise BadRequest(str(error.args[0] if error.args else error)) from error
-    if first is None:
-        return Response(200, b"", content_type=_TEXT)
-    return Stream(_through(first, chunks), content_type=_TEXT)
+    return Response(200, bytes(begin), content_type=_TEXT)
 
 
 async def _through(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -110,7 +116,7 @@ def _check_there_is_one(pod: Json, options: LogOptions) -> None:
     listed = [one for part in parts for one in status.get(part) or ()]
     found = next((one for one in listed if one.get("name") == options.container), None)
     if found is None:
-        raise BadRequest(f'{container} in pod "{name}" is not available')
+        return  # the node has not reported yet; it knows better
     state, last = found.get("state") or {}, found.get("lastState") or {}
     if options.previous:
         if "terminated" not in last:
