@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from springtide.runtime.clock import SystemClock
-from springtide.server import Authenticator, HttpsServer, Server, User, ensure_credentials
+from springtide.server import HttpsServer, Server, SigningKeys, User, ensure_credentials
 from springtide.store import MemoryLog, Store
 from tests.conformance.users import USERS
 
@@ -66,14 +66,14 @@ def _embedded(folder: Path) -> Iterator[Target]:
     async def serve() -> None:
         clock = SystemClock()
         store = Store(MemoryLog(), monotonic=clock.monotonic)
-        server = Server(store, clock=clock)
+        server = Server(store, clock=clock, signing_keys=SigningKeys())
         await server.start()
         credentials = ensure_credentials(folder / "pki", clock.now())
         tokens = {
             person.token: User(person.name, (*person.groups, "system:authenticated"))
             for person in USERS.values()
         }
-        https = HttpsServer(server, Authenticator(tokens), credentials)
+        https = HttpsServer(server, server.authenticator(tokens), credentials)
         await https.start()
         try:
             started.append(Target("embedded", https.url, str(credentials.ca_certificate)))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,12 @@ from springtide import client
 from springtide.runtime.clock import SystemClock
 from springtide.server import (
     ADMIN,
-    Authenticator,
     Credentials,
     HttpsServer,
     LogSource,
     Server,
+    SigningKeys,
+    User,
     ensure_credentials,
 )
 from springtide.store import SqliteLog, Store
@@ -82,13 +83,17 @@ class Served:
 
 
 @asynccontextmanager
-async def serving_https(folder: Path, log_source: LogSource | None = None) -> AsyncIterator[Served]:
+async def serving_https(
+    folder: Path, log_source: LogSource | None = None, *, tokens: Mapping[str, User] | None = None
+) -> AsyncIterator[Served]:
+    """`tokens` are of users beside the administrator."""
     clock = SystemClock()
     store = Store(SqliteLog(folder), monotonic=clock.monotonic)
-    server = Server(store, clock=clock, log_source=log_source)
+    server = Server(store, clock=clock, log_source=log_source, signing_keys=SigningKeys(folder / "pki"))
     await server.start()
     credentials = ensure_credentials(folder / "pki", clock.now())
-    https = HttpsServer(server, Authenticator({credentials.admin_token: ADMIN}), credentials)
+    authenticator = server.authenticator({credentials.admin_token: ADMIN, **(tokens or {})})
+    https = HttpsServer(server, authenticator, credentials)
     await https.start()
     try:
         yield Served(https.url, folder, credentials, server, store, https)

@@ -129,11 +129,11 @@ async def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> Non
             return await handle(request)
 
         served.server.handle = note  # type: ignore[method-assign]
-        certificate, key = issue(served.folder / "pki", "jane", ("team-a", "team-b"))
+        certificate, key = issue(served.folder / "pki", "jane", ("team-a", "system:masters"))
         connection = client.Connection(
             server=served.url, ca_data=served.credentials.ca_data, certificate_data=certificate, key_data=key
         )
         api = client.connect(connection)
         assert (await api.list(ConfigMap, "default")).items == []
         await api.close()
-    assert (seen[0].name, seen[0].groups) == ("jane", ("team-a", "team-b", "system:authenticated"))
+    assert (seen[0].name, seen[0].groups) == ("jane", ("team-a", "system:masters", "system:authenticated"))

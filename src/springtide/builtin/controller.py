@@ -17,6 +17,8 @@ from springtide.builtin.inventory import Inventory
 from springtide.builtin.namespaces import NamespaceLifecycle
 from springtide.builtin.nodes import LEASE_NAMESPACE, NodeLifecycle
 from springtide.builtin.pods import ForsakenPods
+from springtide.builtin.roles import register_roles
+from springtide.builtin.serviceaccounts import register_serviceaccounts
 from springtide.runtime import Runtime
 
 ROOM = "builtin"
@@ -41,6 +43,8 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     _register_namespaces(runtime, inventory, chosen)
     _register_nodes(runtime)
     register_apps(runtime)
+    register_serviceaccounts(runtime)
+    register_roles(runtime)
 
 
 def _register_garbage(runtime: Runtime, inventory: Inventory, chosen: Settings) -> None:

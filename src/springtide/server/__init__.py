@@ -13,6 +13,7 @@ from springtide.server.inprocess import InProcessTransport
 from springtide.server.nodes import NodeAccess, NodeUnreachable
 from springtide.server.request import ADMIN, Answer, Request, Response, Stream, User
 from springtide.server.server import Server
+from springtide.server.tokens import SigningKeys
 
 __all__ = [
     "ADMIN",
@@ -28,6 +29,7 @@ __all__ = [
     "Request",
     "Response",
     "Server",
+    "SigningKeys",
     "Stream",
     "User",
     "ensure_credentials",

@@ -202,6 +202,12 @@ class HttpsServer:
             listening.cancel()
             self._task.result()
 
+    def reload_certificate(self, credentials: Credentials) -> None:
+        """Show a certificate that was renewed on disk to new connections. Raises OSError or ssl.SSLError."""
+        context = self._uvicorn.config.ssl
+        if context is not None:
+            context.load_cert_chain(credentials.server_certificate, credentials.server_key)
+
     async def stop(self) -> None:
         """Stop listening, end streams, let requests finish."""
         self._uvicorn.should_exit = True

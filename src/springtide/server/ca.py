@@ -28,6 +28,7 @@ _AUTHORITY_LIFE = timedelta(days=3650)
 _LEAF_LIFE = timedelta(days=365)
 _RENEW_WITHIN = timedelta(days=30)
 _CLOCK_SKEW = timedelta(hours=1)
+_SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,25 @@ class Credentials:
     server_certificate: Path
     server_key: Path
     admin_token: str
+    hosts: tuple[str, ...] = ()
+    """Names and addresses the server is reached by, beyond those of this machine."""
+
+    @property
+    def folder(self) -> Path:
+        return self.ca_certificate.parent
 
     @property
     def ca_data(self) -> bytes:
         """The authority's certificate as PEM, for kubeconfigs."""
         return self.ca_certificate.read_bytes()
+
+    def issue_client(self, name: str, groups: Sequence[str], now: datetime) -> tuple[bytes, bytes]:
+        """Certificate and key (PEM) of a user, good for a year, for a kubeconfig."""
+        authority = _load(self.folder / "ca.crt", self.folder / "ca.key")
+        if authority is None:
+            raise FileNotFoundError(f"{self.folder}: ca.crt and ca.key are missing or do not belong together")
+        certificate, key = _issue(authority, _subject(name, groups), now, usage=_CLIENT)
+        return certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key)
 
 
 def ensure(folder: Path, now: datetime, hosts: Sequence[str] = ()) -> Credentials:
@@ -55,10 +70,14 @@ def ensure(folder: Path, now: datetime, hosts: Sequence[str] = ()) -> Credential
         _store(folder / "ca.crt", folder / "ca.key", *authority)
     server = _load(folder / "server.crt", folder / "server.key")
     if server is None or not _fits(server[0], authority[0], names, now):
-        server = _issue(authority, names, now)
+        server = _issue(authority, _subject("springtide-apiserver"), now, usage=_SERVER, names=names)
         _store(folder / "server.crt", folder / "server.key", *server)
     return Credentials(
-        folder / "ca.crt", folder / "server.crt", folder / "server.key", _token(folder / "admin.token")
+        folder / "ca.crt",
+        folder / "server.crt",
+        folder / "server.key",
+        _token(folder / "admin.token"),
+        tuple(hosts),
     )
 
 
@@ -90,16 +109,30 @@ def _make_authority(now: datetime) -> _Pair:
     return certificate, key
 
 
-def _issue(authority: _Pair, names: Sequence[str], now: datetime) -> _Pair:
+def _subject(name: str, groups: Sequence[str] = ()) -> x509.Name:
+    """In Kubernetes' way: the user is the common name, each group an organization."""
+    listed = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    return x509.Name([*listed, x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _issue(
+    authority: _Pair,
+    subject: x509.Name,
+    now: datetime,
+    *,
+    usage: x509.ObjectIdentifier,
+    names: Sequence[str] = (),
+) -> _Pair:
     certificate, authority_key = authority
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "springtide-apiserver")])
+    builder = _builder(subject, certificate.subject, key.public_key(), now, _LEAF_LIFE)
+    if names:
+        listed = x509.SubjectAlternativeName([_general_name(name) for name in names])
+        builder = builder.add_extension(listed, critical=False)
     leaf = (
-        _builder(subject, certificate.subject, key.public_key(), now, _LEAF_LIFE)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )
@@ -174,11 +207,14 @@ def _fits(leaf: x509.Certificate, authority: x509.Certificate, names: Sequence[s
 def _store(
     certificate_file: Path, key_file: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> None:
-    pem = key.private_bytes(
+    write_private(key_file, _private_pem(key))
+    write_private(certificate_file, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    write_private(key_file, pem)
-    write_private(certificate_file, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _token(file: Path) -> str:

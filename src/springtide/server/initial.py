@@ -12,6 +12,7 @@ from typing import Any
 from springtide.server.context import Context
 from springtide.server.create import prepare, store_new
 from springtide.server.kinds import ServedKind
+from springtide.server.persist import decode, persist
 from springtide.server.request import Request
 
 Json = dict[str, Any]
@@ -29,6 +30,22 @@ _PRIORITIES = {
 async def create(context: Context) -> None:
     """Make what is missing, all in one commit."""
     await asyncio.gather(*(_make(context, *one) for one in _wanted()))
+
+
+async def publish_authority(context: Context, certificate: str) -> None:
+    """The ConfigMap in which every API server says which authority signs the certificates of its clients."""
+    kind = context.kinds.find("", "v1", "configmaps")
+    if kind is None:
+        return
+    name, data = "extension-apiserver-authentication", {"client-ca-file": certificate}
+    content = {"kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    record = context.store.latest(kind.resource, f"kube-system/{name}")
+    if record is None:
+        await _make(context, "", "v1", "configmaps", "kube-system", content)
+        return
+    found = decode(record, kind)
+    if found.get("data") != data:
+        await persist(context, kind, {**found, "data": data}, expected=record.revision)
 
 
 def _wanted() -> Iterator[tuple[str, str, str, str, Json]]:

@@ -59,6 +59,8 @@ _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
     ("pods", "exec"): {"GET": streams.exec_, "POST": streams.exec_},
     ("pods", "attach"): {"GET": streams.attach, "POST": streams.attach},
     ("pods", "portforward"): {"GET": streams.port_forward, "POST": streams.port_forward},
+    ("pods", "ephemeralcontainers"): {"GET": get, "PUT": update, "PATCH": patch},
+    ("pods", "resize"): {"GET": get, "PUT": update, "PATCH": patch},
     ("namespaces", "finalize"): {"PUT": namespaces.finalize},
     ("serviceaccounts", "token"): {"POST": token_request.create},
 }
@@ -93,6 +95,10 @@ class Server:
         serve_stored(self.context)
         await initial.create(self.context)
         await rbac_bootstrap.reconcile(self.context)
+
+    async def publish_authority(self, certificate: bytes) -> None:
+        """Tell everybody inside the cluster whom to trust: the authority's certificate, as PEM."""
+        await initial.publish_authority(self.context, certificate.decode())
 
     def authenticator(self, tokens: Mapping[str, User]) -> Authenticator:
         """Who knows the users of these tokens, and every service account; token reviews ask it too."""

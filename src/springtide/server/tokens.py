@@ -4,7 +4,8 @@
     <folder>/sa-retired-<id>.pub  keys that signed before: their tokens stay good until they expire
 
 Without a folder the key lives as long as the process. Keys are read or made when first needed, so that a
-server nobody asks for a token never loads them. Used by `token_accounts`; `documents` publishes the public keys.
+server nobody asks for a token never loads them. Used by `token_accounts`; `documents` publishes the public
+keys.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class SigningKeys:
         self._private: ec.EllipticCurvePrivateKey | None = None
         self._public: dict[str, ec.EllipticCurvePublicKey] = {}
         self._current = ""
+        self._loaded = (0, 0)
         self._verified: dict[bytes, Json] = {}
 
     def sign(self, claims: Json) -> str:
@@ -70,6 +72,14 @@ class SigningKeys:
         """The public keys as a JSON Web Key Set."""
         self._load()
         return msgspec.json.encode({"keys": [_jwk(name, key) for name, key in self._public.items()]})
+
+    def reload(self) -> bool:
+        """Take a signing key into use that replaced ours on disk; says whether there was one."""
+        if self._folder is None or self._private is None or self._stamp() == self._loaded:
+            return False
+        self._private = None
+        self._load()
+        return True
 
     def rotate(self) -> str:
         """Sign with a new key from now on; the old one goes on verifying. Returns the new key's id."""
@@ -144,9 +154,15 @@ class SigningKeys:
         return self._use(key)
 
     def _use(self, key: ec.EllipticCurvePrivateKey) -> ec.EllipticCurvePrivateKey:
-        self._private, self._current = key, _key_id(key.public_key())
+        self._private, self._current, self._loaded = key, _key_id(key.public_key()), self._stamp()
         self._public = {self._current: key.public_key(), **self._public}
         return key
+
+    def _stamp(self) -> tuple[int, int]:
+        if self._folder is None:
+            return 0, 0
+        found = (self._folder / "sa.key").stat()
+        return found.st_mtime_ns, found.st_ino
 
 
 def _key_id(key: ec.EllipticCurvePublicKey) -> str:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from springtide.client import Connection
 from springtide.runtime import Clock
-from springtide.server import ADMIN, Authenticator, Credentials, HttpsServer, Server, ensure_credentials
+from springtide.server import ADMIN, Credentials, HttpsServer, Server, SigningKeys, ensure_credentials
+from springtide.server.rotation import keep_fresh
 from springtide.store import SqliteLog, Store
+from springtide.up.running import background
 
 CONTEXT = "springtide"
 """Name of the cluster, user and context in kubeconfigs."""
@@ -24,7 +26,7 @@ async def open_server(data_dir: Path, clock: Clock) -> AsyncIterator[Server]:
     """The API over the durable store of the data folder. Raises StoreError for an unusable folder."""
     store = Store(SqliteLog(data_dir), monotonic=clock.monotonic)
     try:
-        server = Server(store, clock=clock)
+        server = Server(store, clock=clock, signing_keys=SigningKeys(data_dir / "pki"))
         await server.start()
         yield server
     finally:
@@ -46,11 +48,13 @@ async def open_https(
     Raises OSError for an address that is taken.
     """
     credentials = ensure_credentials(data_dir / "pki", clock.now(), (host, *names))
-    authenticator = Authenticator({credentials.admin_token: ADMIN})
+    await server.publish_authority(credentials.ca_data)
+    authenticator = server.authenticator({credentials.admin_token: ADMIN})
     https = HttpsServer(server, authenticator, credentials, host=host, port=port)
     await https.start()
     try:
-        yield https, credentials
+        async with background(keep_fresh(https, credentials, server.context.signing_keys, clock)):
+            yield https, credentials
     finally:
         await https.stop()
 
