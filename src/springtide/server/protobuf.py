@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from springtide.server import protobuf_access
+
 Json = dict[str, Any]
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -37,6 +39,10 @@ class _Field(NamedTuple):
 _STATUS = 3
 _META = {1: _Field("metadata", "ObjectMeta")}
 _MESSAGES: dict[str, dict[int, _Field]] = {
+    **{
+        name: {number: _Field(*row) for number, row in rows.items()}
+        for name, rows in protobuf_access.MESSAGES.items()
+    },
     "Unknown": {
         1: _Field("typeMeta", "TypeMeta"),
         2: _Field("raw", "raw"),
@@ -254,4 +260,5 @@ _SCALARS: dict[str, Callable[[bytes | int], Any]] = {
     "raw": _bytes,
     "Time": _time,
     "IntOrString": _int_or_string,
+    "Extra": lambda value: _message(_bytes(value), "ExtraValue").get("items", []),
 }
