@@ -12,6 +12,7 @@ from springtide.api.coordination import Lease
 from springtide.api.core import Namespace
 from springtide.api.nodes import Node
 from springtide.builtin.apps import register_apps
+from springtide.builtin.batch import register_batch
 from springtide.builtin.garbage import GarbageCollector
 from springtide.builtin.inventory import Inventory
 from springtide.builtin.namespaces import NamespaceLifecycle
@@ -43,6 +44,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     _register_namespaces(runtime, inventory, chosen)
     _register_nodes(runtime)
     register_apps(runtime)
+    register_batch(runtime)
     register_serviceaccounts(runtime)
     register_roles(runtime)
 

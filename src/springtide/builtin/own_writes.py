@@ -84,6 +84,11 @@ class OwnWrites:
                 if found.metadata.uid != uid:
                     memory.gone.add(uid)
             memory.doubts.discard(place)
+        for name in list(memory.pending):
+            try:
+                self._runtime.observe(await self._client.get(Pod, name, owner.metadata.namespace))
+            except NotFound:
+                continue  # it may still come to be: the name is kept for it
 
     def seen(self, owner: Object, pods: Iterable[Pod]) -> list[Pod]:
         """The owner's pods of the cache, without those known to be gone."""
@@ -214,8 +219,7 @@ class OwnWrites:
 
     async def status(self, owner: T, before: dict[str, Any], after: dict[str, Any]) -> T:
         """Make the owner's status `after`; writes only what differs, and nothing if nothing does."""
-        changed = {key: value for key, value in after.items() if before.get(key) != value}
-        changed.update({key: None for key in before if key not in after})
+        changed = _difference(before, after)
         if not changed:
             return owner
         return await self.change(owner, owner, {"status": changed}, subresource="status")
@@ -231,6 +235,19 @@ class OwnWrites:
             names = self._pod_names(owner.metadata.name, owner.metadata.uid)
             found = self._memories[owner.key] = _Memory(owner.metadata.uid, names)
         return found
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The merge patch that makes `after` of `before`."""
+    changed: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            if inner := _difference(old, value):
+                changed[key] = inner
+        elif old != value:
+            changed[key] = value
+    return changed
 
 
 async def in_growing_batches(work: Sequence[Callable[[], Awaitable[object]]]) -> None:
