@@ -9,17 +9,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from springtide.server.schema_meta import with_object_fields
-from springtide.server.schema_rules import REQUIRED, Check, FieldError, Path, compile_rules
-from springtide.server.transition_rules import Transition, compile_transitions
+from springtide.server.schema_rules import (
+    BLOCKING,
+    INVALID,
+    REQUIRED,
+    Check,
+    FieldError,
+    Path,
+    compile_rules,
+    has_rules,
+)
+
+if TYPE_CHECKING:
+    from springtide.server.cel_rules import RuleTree
 
 __all__ = ["FieldError", "Schema"]
 
 ListType = Literal["atomic", "set", "map"]
 _MISSING = object()
 _CONTAINERS = (dict, list)
+_NOT_CHECKED = (
+    "Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
 
 _LOOSE_SCALARS: dict[str, dict[str, Any]] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "number,string"},
@@ -40,7 +55,7 @@ class Schema:
         "_defaults",
         "_has_defaults",
         "_own_rules",
-        "_transitions",
+        "_tree",
         "_types",
         "_unwritten",
         "additional",
@@ -105,7 +120,13 @@ class Schema:
         own = {key: source[key] for key in source.keys() - {"properties", "additionalProperties"}}
         self._own_rules: Check = compile_rules(own, self._types.rules)
         self._checks: dict[str, Check] = {}
-        self._transitions: Transition | None = compile_transitions(source)
+        self._tree: RuleTree | None = None
+        if not self._types.null_is_absent and has_rules(source):
+            from springtide.server.cel_rules import (
+                RuleTree,
+            )  # CEL is loaded with the first schema that has rules
+
+            self._tree = RuleTree(source)
 
     def _read(self, source: Mapping[str, Any], types: _Types) -> None:
         self.properties = {key: types.node(child) for key, child in source.get("properties", {}).items()}
@@ -179,12 +200,36 @@ class Schema:
         for key, value in obj.items():
             if old is None or old.get(key, _MISSING) != value:
                 self._field_rules(key)(value, (None, key), errors)
-        if old is None:
-            return errors
-        errors = [error for error in errors if not _unchanged(error, old, obj)]
-        if self._transitions is not None:
-            self._transitions(obj, old, None, errors)
+        if old is not None:
+            errors = [error for error in errors if not self._unchanged(error, old, obj)]
+        if self._tree is not None:
+            self._run_rules(self._tree, obj, old, errors)
         return errors
+
+    def _run_rules(self, tree: RuleTree, obj: dict[str, Any], old: Any, errors: list[FieldError]) -> None:
+        """Rules are run on what has its right types and sizes only: else they have nothing useful to say."""
+        if any(error.reason in BLOCKING for error in errors):
+            errors.append(FieldError(INVALID, "<nil>", _NOT_CHECKED))
+        else:
+            tree.check(obj, old, errors)
+
+    def _unchanged(self, error: FieldError, old: Any, new: Any) -> bool:
+        """Whether the part that an error is about, or one that holds it, is as it was."""
+        tokens = error.tokens[:-1] if error.reason == REQUIRED else error.tokens
+        node: Schema | None = self
+        for token in tokens:
+            if old == new:
+                return True
+            if isinstance(token, int):
+                old, new = _was_item(node, old, new, token), new[token]
+                node = node.items if node is not None else None
+            else:
+                old = old.get(token, _MISSING) if isinstance(old, dict) else _MISSING
+                new = new.get(token, _MISSING) if isinstance(new, dict) else _MISSING
+                node = node.child(token) if node is not None else None
+            if old is _MISSING or new is _MISSING:
+                return False
+        return bool(old == new)
 
     def _field_rules(self, key: str) -> Check:
         """The check of one field and all below it, compiled when the field is first seen."""
@@ -208,8 +253,12 @@ class Schema:
             if found is _MISSING or (found is None and not self.properties[key].source.get("nullable")):
                 value[key] = make()
         if self._types.null_is_absent and None in value.values():
+            texts = self.additional is not None and self.additional.source.get("type") == "string"
             for key in [key for key, member in value.items() if member is None and self.child(key)]:
-                del value[key]
+                if texts and key not in self.properties:
+                    value[key] = ""  # what Go's maps of strings make of it
+                else:
+                    del value[key]
         if self._unwritten and not all(value.values()):
             for key in [key for key, member in value.items() if not member and key in self._unwritten]:
                 if isinstance(value[key], _CONTAINERS):
@@ -248,7 +297,7 @@ class Schema:
         return bool(self.source.get("type", "object") == "object")
 
 
-_OF_RULES = frozenset({"_checks", "_own_rules", "_transitions"})
+_OF_RULES = frozenset({"_checks", "_own_rules", "_tree"})
 _OF_FIELDS = frozenset(Schema.__slots__) - _OF_RULES - {"_has_defaults", "_types", "source"}
 
 
@@ -330,16 +379,13 @@ def _copier(value: Any) -> Callable[[], Any]:
     return lambda: json.loads(text)
 
 
-def _unchanged(error: FieldError, old: Any, new: Any) -> bool:
-    tokens = error.tokens[:-1] if error.reason == REQUIRED else error.tokens
-    before, after = _look(old, tokens), _look(new, tokens)
-    return before is not _MISSING and bool(before == after)
-
-
-def _look(value: Any, tokens: tuple[str | int, ...]) -> Any:
-    for token in tokens:
-        try:
-            value = value[token]
-        except (KeyError, IndexError, TypeError):
-            return _MISSING
-    return value
+def _was_item(node: Schema | None, old: Any, new: Any, index: int) -> Any:
+    """The item of the old list that the new one's item stands for: known by its keys, in a list-map only."""
+    if node is None or node.list_type != "map" or not isinstance(old, list):
+        return _MISSING
+    item = new[index]
+    keys = [item.get(key) for key in node.list_map_keys] if isinstance(item, dict) else None
+    same = (
+        one for one in old if isinstance(one, dict) and [one.get(key) for key in node.list_map_keys] == keys
+    )
+    return next(same, _MISSING)

@@ -6,21 +6,26 @@ kube-openapi `validation/errors`), because people and tools know them. CEL rules
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
+
+from springtide.server import regex
+from springtide.server.schema_formats import format_of
 
 Path = tuple[Any, ...] | None
 """A field's place as a linked list `(parent, token)`: one cheap tuple a step, spelt out only in an error."""
 
 Check = Callable[[Any, Path, list["FieldError"]], None]
 Resolve = Callable[[str], Check]
+
+
+class MapKey(str):
+    """A step of a path that is data, not a field's name: spelt `labels[app]`."""
+
+    __slots__ = ()
+
 
 INVALID = "FieldValueInvalid"
 TYPE_INVALID = "FieldValueTypeInvalid"
@@ -29,6 +34,8 @@ NOT_SUPPORTED = "FieldValueNotSupported"
 DUPLICATE = "FieldValueDuplicate"
 TOO_LONG = "FieldValueTooLong"
 TOO_MANY = "FieldValueTooMany"
+BLOCKING = frozenset({NOT_SUPPORTED, REQUIRED, TOO_LONG, TOO_MANY, TYPE_INVALID})
+"""Faults after which the rules of a schema are not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,18 @@ def compile_rules(source: Mapping[str, Any], resolve: Resolve) -> Check:
     return _together(rules, source)
 
 
+def has_rules(source: Mapping[str, Any]) -> bool:
+    """Whether a schema, or anything on its spine, has `x-kubernetes-validations`."""
+    if source.get("x-kubernetes-validations"):
+        return True
+    children = [
+        *(source.get("properties") or {}).values(),
+        source.get("items"),
+        source.get("additionalProperties"),
+    ]
+    return any(isinstance(child, Mapping) and has_rules(child) for child in children)
+
+
 def spell(path: Path) -> tuple[str, tuple[str | int, ...]]:
     """A path as text (`spec.containers[0].name`) and as tokens."""
     tokens: list[str | int] = []
@@ -69,7 +88,7 @@ def spell(path: Path) -> tuple[str, tuple[str | int, ...]]:
         path, token = path
         tokens.append(token)
     tokens.reverse()
-    text = "".join(f"[{token}]" if isinstance(token, int) else f".{token}" for token in tokens)
+    text = "".join(f"[{token}]" if isinstance(token, int | MapKey) else f".{token}" for token in tokens)
     return text.removeprefix("."), tuple(tokens)
 
 
@@ -278,19 +297,13 @@ def _string_rules(source: Mapping[str, Any]) -> list[Check]:
     if most is not None:
         rules.append(_length_rule(most))
     if "pattern" in source:
-        expression = re.compile(_python_pattern(source["pattern"]))
         rule = f"should match '{source['pattern']}'"
-        rules.append(_string_rule(lambda value: expression.search(value) is not None, rule))
-    name = source.get("format")
-    if name in _FORMATS and source.get("type", "string") == "string":
-        fits = _FORMATS[name]
+        rules.append(_string_rule(regex.compile(source["pattern"]).found, rule))
+    name = source.get("format", "")
+    fits = format_of(name) if source.get("type", "string") == "string" else None
+    if fits is not None:
         rules.append(_format_rule(name, fits))
     return rules
-
-
-def _python_pattern(pattern: str) -> str:
-    """A Go pattern for `re`, where `$` alone would let a newline follow."""
-    return pattern[:-1] + r"\Z" if pattern.endswith("$") and not pattern.endswith(r"\$") else pattern
 
 
 def _string_rule(fits: Callable[[str], bool], rule: str) -> Check:
@@ -382,38 +395,3 @@ def _count_rule(parts: Sequence[Check], fits: Callable[[int], bool], rule: str) 
             _invalid(errors, path, value, rule)
 
     return check
-
-
-# Formats that kube-apiserver knows; others are annotations only.
-
-
-def _parses(parse: Callable[[str], Any]) -> Callable[[str], bool]:
-    def fits(text: str) -> bool:
-        try:
-            parse(text)
-        except (ValueError, binascii.Error):
-            return False
-        return True
-
-    return fits
-
-
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
-_DURATION = re.compile(
-    r"[+-]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*)\Z"
-)
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z")
-_MAC = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}\Z")
-_read_date_time = _parses(lambda text: datetime.fromisoformat(text[:19]))
-
-_FORMATS: dict[str, Callable[[str], bool]] = {
-    "date-time": lambda text: _DATE_TIME.match(text) is not None and _read_date_time(text.upper()),
-    "date": _parses(date.fromisoformat),
-    "duration": lambda text: _DURATION.match(text) is not None,
-    "byte": _parses(lambda text: base64.b64decode(text, validate=True)),
-    "uuid": lambda text: _UUID.match(text) is not None,
-    "mac": lambda text: _MAC.match(text) is not None,
-    "ipv4": _parses(ipaddress.IPv4Address),
-    "ipv6": _parses(ipaddress.IPv6Address),
-    "cidr": _parses(lambda text: ipaddress.ip_network(text, strict=False)),
-}
