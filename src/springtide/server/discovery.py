@@ -26,6 +26,8 @@ _SUBRESOURCE_VERBS = {
     "finalize": ("update",),
     "log": ("get",),
     "token": ("create",),
+    "ephemeralcontainers": ("get", "patch", "update"),
+    "resize": ("get", "patch", "update"),
     "attach": ("create", "get"),
     "exec": ("create", "get"),
     "portforward": ("create", "get"),

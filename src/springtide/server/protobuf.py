@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from springtide.server import protobuf_access
 
 Json = dict[str, Any]
@@ -64,7 +66,18 @@ _MESSAGES: dict[str, dict[int, _Field]] = {
         12: _Field("annotations", "string", "map"),
         13: _Field("ownerReferences", "OwnerReference", "list"),
         14: _Field("finalizers", "string", "list"),
+        17: _Field("managedFields", "ManagedFieldsEntry", "list"),
     },
+    "ManagedFieldsEntry": {
+        1: _Field("manager", "string"),
+        2: _Field("operation", "string"),
+        3: _Field("apiVersion", "string"),
+        4: _Field("time", "Time"),
+        6: _Field("fieldsType", "string"),
+        7: _Field("fieldsV1", "FieldsV1", pointer=True),
+        8: _Field("subresource", "string"),
+    },
+    "RawFields": {1: _Field("raw", "raw")},
     "OwnerReference": {
         1: _Field("kind", "string"),
         3: _Field("name", "string"),
@@ -247,6 +260,14 @@ def _time(value: bytes | int) -> str | None:
     return datetime.fromtimestamp(stamp.get("seconds", 0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _fields_v1(value: bytes | int) -> Json:
+    raw = _message(_bytes(value), "RawFields").get("raw", b"{}")
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise MalformedError(f"fieldsV1 is not a JSON object: {error}") from error
+
+
 def _int_or_string(value: bytes | int) -> int | str:
     port = _message(_bytes(value), "Port")
     return str(port.get("text", "")) if port.get("type") else int(port.get("number", 0))
@@ -260,5 +281,6 @@ _SCALARS: dict[str, Callable[[bytes | int], Any]] = {
     "raw": _bytes,
     "Time": _time,
     "IntOrString": _int_or_string,
+    "FieldsV1": _fields_v1,
     "Extra": lambda value: _message(_bytes(value), "ExtraValue").get("items", []),
 }

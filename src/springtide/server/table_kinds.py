@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from springtide.api.rbac import GROUP as RBAC
 from springtide.api.resources import Column
-from springtide.server import table_apps, table_batch, table_pod
+from springtide.server import table_apps, table_batch, table_pod, table_rbac
 from springtide.server.table_time import UNKNOWN, age, created, since
 
 Json = dict[str, Any]
@@ -222,6 +223,10 @@ BUILT_IN: dict[tuple[str, str], Printer] = {
     ),
     ("batch", "Job"): Printer(table_batch.JOB_COLUMNS, table_batch.job),
     ("batch", "CronJob"): Printer(table_batch.CRON_JOB_COLUMNS, table_batch.cron_job),
+    (RBAC, "Role"): Printer(table_rbac.ROLE_COLUMNS, table_rbac.role),
+    (RBAC, "ClusterRole"): Printer(table_rbac.ROLE_COLUMNS, table_rbac.role),
+    (RBAC, "RoleBinding"): Printer(table_rbac.BINDING_COLUMNS, table_rbac.binding),
+    (RBAC, "ClusterRoleBinding"): Printer(table_rbac.BINDING_COLUMNS, table_rbac.binding),
     ("coordination.k8s.io", "Lease"): Printer(
         (_text("Holder", "Who holds the lease"), _AGE),
         lambda obj, now: [obj.get("spec", {}).get("holderIdentity", ""), created(obj, now)],
