@@ -24,12 +24,20 @@ from springtide.server.ca import Credentials
 from springtide.server.documents import OPEN_PATHS
 from springtide.server.inprocess import warning_header
 from springtide.server.request import Request, Response, Service, Stream, Upgrade, User
-from springtide.server.status import BadRequest, InternalError, StatusError, TooLarge, TooManyRequests
+from springtide.server.status import (
+    BadRequest,
+    InternalError,
+    StatusError,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Refused = Callable[[Request, Response], None]
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
 _GOODBYE_SECONDS = 0.1
@@ -45,8 +53,11 @@ MAX_WEBSOCKETS = 500
 class Application:
     """The ASGI application."""
 
-    def __init__(self, service: Service, authenticator: Authenticator) -> None:
+    def __init__(
+        self, service: Service, authenticator: Authenticator, on_refused: Refused | None = None
+    ) -> None:
         self._service = service
+        self._on_refused = on_refused
         self._authenticator = authenticator
         self._streams: set[asyncio.Task[None]] = set()
         self._websockets = 0
@@ -60,7 +71,8 @@ class Application:
             user = self._identify(scope, headers)
             body = await _body(receive)
         except StatusError as error:
-            await _respond(send, Response(error.code, error.encode()), headers)
+            refusal = self._refusal(scope, headers, error)
+            await _respond(send, refusal, headers)
             return
         answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
         if isinstance(answer, Response):
@@ -138,6 +150,13 @@ class Application:
             raise error
         await send({"type": "http.response.body", "body": b""})
 
+    def _refusal(self, scope: Scope, headers: dict[str, str], error: StatusError) -> Response:
+        answer = Response(error.code, error.encode())
+        if self._on_refused is not None and isinstance(error, Unauthorized):
+            request = _request(scope, scope.get("method", "GET"), headers, b"", ANONYMOUS)
+            self._on_refused(request, answer)
+        return answer
+
     def _identify(self, scope: Scope, headers: dict[str, str]) -> User:
         authorization, certificate = headers.get("authorization", ""), _peer_certificate(scope)
         if not authorization and scope["type"] == "websocket":
@@ -159,8 +178,10 @@ class HttpsServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        on_refused: Refused | None = None,
     ) -> None:
-        self._application = Application(service, authenticator)
+        """`on_refused` hears of requests that are turned away for want of credentials."""
+        self._application = Application(service, authenticator, on_refused)
         config = uvicorn.Config(
             self._application,
             http=_Protocol,

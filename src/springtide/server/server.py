@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
@@ -15,6 +16,7 @@ from springtide.server import (
     documents,
     initial,
     log,
+    metrics_api,
     namespaces,
     rbac_bootstrap,
     reviews,
@@ -24,6 +26,7 @@ from springtide.server import (
 )
 from springtide.server.admission import builtin_kinds
 from springtide.server.admit_chain import admission
+from springtide.server.audit import AuditLog
 from springtide.server.authn import Authenticator
 from springtide.server.context import Context, LogSource
 from springtide.server.create import create
@@ -87,14 +90,21 @@ class Server:
             admission=admission(mount_tokens=signing_keys is not None),
             signing_keys=signing_keys or SigningKeys(),
         )
+        self._metrics = metrics_api.MetricsApi()
+        self._audit: AuditLog | None = None
         for kind in builtin_kinds():
             self.context.kinds.add(kind)
 
     async def start(self) -> None:
         """Serve the CRDs the store holds, and make the objects every cluster has."""
         serve_stored(self.context)
+        self.context.admission.started(self.context)
         await initial.create(self.context)
         await rbac_bootstrap.reconcile(self.context)
+
+    def audit_to(self, log: AuditLog) -> None:
+        """From now on tell the audit log of every answered request; whoever made it closes it."""
+        self._audit = log
 
     async def publish_authority(self, certificate: bytes) -> None:
         """Tell everybody inside the cluster whom to trust: the authority's certificate, as PEM."""
@@ -116,19 +126,39 @@ class Server:
 
     async def handle(self, request: Request) -> Answer:
         """Answer one authenticated request. Never raises but for cancellation."""
+        if self._audit is None:
+            return (await self._answered(request))[0]
+        received = self.context.now()
+        answer, acting = await self._answered(request)
+        self._note(request, acting, answer, received)
+        return answer
+
+    async def _answered(self, request: Request) -> tuple[Answer, User]:
+        """The answer, and the user it was given to: another one if the request impersonates."""
+        acting = request
         try:
-            return await self._dispatch(request)
+            if request.impersonate:
+                acting = impersonated(request, self.context.authorizer)
+            return await self._dispatch(acting), acting.user
         except StatusError as error:
-            return await self._failed(request, error)
+            return await self._failed(request, error), acting.user
         except Exception as error:  # noqa: BLE001 - the boundary of the server: a fault of ours is an answer too
             _log.error("request failed", exc_info=error, method=request.method, path=request.path)
             text = f"{type(error).__name__} while handling the request; the server's log has the details"
-            return _answer(InternalError(text))
+            return _answer(InternalError(text)), acting.user
+
+    def refused(self, request: Request, answer: Response) -> None:
+        """A request that never came here, for want of credentials, is told to the audit log."""
+        if self._audit is not None:
+            self._note(request, request.user, answer, self.context.now())
+
+    def _note(self, request: Request, acting: User, answer: Answer, received: datetime) -> None:
+        if self._audit is not None:
+            now, audit_id = self.context.now(), self.context.new_uid()
+            self._audit.note(request, acting, answer, audit_id=audit_id, received=received, now=now)
 
     async def _dispatch(self, request: Request) -> Answer:
         route = parse(request.path)
-        if request.impersonate:
-            request = impersonated(request, self.context.authorizer)
         self.context.authorizer.require_request(request, route)
         if route is None:
             return await documents.serve(self.context, request)
@@ -141,6 +171,8 @@ class Server:
         return answer
 
     def _verb(self, request: Request, route: Route, kind: ServedKind) -> Verb:
+        if kind.group == metrics_api.GROUP:
+            return self._metrics.serve
         many = not route.name or request.flag("watch")
         if request.method == "GET" and many and not route.subresource and "list" in kind.verbs:
             return watch if request.flag("watch") and "watch" in kind.verbs else list_

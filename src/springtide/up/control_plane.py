@@ -6,13 +6,15 @@ the reverse order, so that the store is the last to go.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from springtide.client import Connection
 from springtide.runtime import Clock
 from springtide.server import ADMIN, Credentials, HttpsServer, Server, SigningKeys, ensure_credentials
+from springtide.server.audit import AuditLog, AuditSettings
+from springtide.server.audit_policy import Policy, load_policy
 from springtide.server.rotation import keep_fresh
 from springtide.store import SqliteLog, Store
 from springtide.up.running import background
@@ -28,9 +30,23 @@ async def open_server(data_dir: Path, clock: Clock) -> AsyncIterator[Server]:
     try:
         server = Server(store, clock=clock, signing_keys=SigningKeys(data_dir / "pki"))
         await server.start()
-        yield server
+        with _audited(server, data_dir):
+            yield server
     finally:
         await store.close()
+
+
+@contextmanager
+def _audited(server: Server, data_dir: Path) -> Iterator[None]:
+    """Keep an audit log, by the policy of the data folder if it has one. Raises PolicyError."""
+    file = data_dir / "audit-policy.yaml"
+    policy = load_policy(file) if file.exists() else Policy()
+    log = AuditLog(AuditSettings(data_dir / "audit", policy))
+    server.audit_to(log)
+    try:
+        yield
+    finally:
+        log.close()
 
 
 @asynccontextmanager
@@ -50,7 +66,7 @@ async def open_https(
     credentials = ensure_credentials(data_dir / "pki", clock.now(), (host, *names))
     await server.publish_authority(credentials.ca_data)
     authenticator = server.authenticator({credentials.admin_token: ADMIN})
-    https = HttpsServer(server, authenticator, credentials, host=host, port=port)
+    https = HttpsServer(server, authenticator, credentials, host=host, port=port, on_refused=server.refused)
     await https.start()
     try:
         async with background(keep_fresh(https, credentials, server.context.signing_keys, clock)):

@@ -1,0 +1,210 @@
+"""The audit log: who asked for what, from where, and how it was answered. One JSON object a line.
+
+    <data folder>/audit/audit.log, audit.log.1 …   newest first, each up to `max_bytes`
+
+Events have the shape of `audit.k8s.io/v1` Event, which other programs read. `Server` hands over each answered
+request; a thread writes, so that no request waits for the disk. What that thread cannot keep up with is
+dropped and counted in `springtide_server_audit_dropped_total`. Bodies of Secrets and of anything that carries
+tokens are never written, whatever the policy says.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from prometheus_client import Counter
+
+from springtide.runtime.log import logger
+from springtide.server.audit_policy import Level, Policy, status_of
+from springtide.server.authorize import attributes_of
+from springtide.server.rbac_rules import Attributes
+from springtide.server.request import Answer, Request, Response, User
+from springtide.server.routes import parse
+
+Json = dict[str, Any]
+
+_WAITING = 20_000
+"""Events that may wait for the disk."""
+_SECRET = frozenset(("secrets", "serviceaccounts/token", "tokenreviews"))
+_dropped = Counter("springtide_server_audit_dropped_total", "Audit events that were not written")
+
+log = logger("server.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where the log is, and how large it gets."""
+
+    folder: Path
+    """Folder of the files; made if missing."""
+    policy: Policy = field(default_factory=Policy)
+    """What is written."""
+    max_bytes: int = 64 * 1024 * 1024
+    """Size from which on a file is put aside."""
+    keep: int = 4
+    """Files put aside that are kept."""
+
+
+class AuditLog:
+    """Writes events until `close`."""
+
+    def __init__(self, settings: AuditSettings) -> None:
+        self._settings = settings
+        self._policy = settings.policy
+        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lines: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
+        self._thread.start()
+
+    def note(
+        self,
+        request: Request,
+        acting: User,
+        answer: Answer,
+        *,
+        audit_id: str,
+        received: datetime,
+        now: datetime,
+    ) -> None:
+        """Keep a request that was answered; `acting` is whom it counted for, its own user who sent it."""
+        stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
+        code = answer.status if not _is_upgrade(answer) else 101
+        wanted = attributes_of(request, parse(request.path))
+        sender = request.user
+        level = self._policy.level(sender, wanted, code, inside=not request.remote)
+        if level is Level.NONE or not self._policy.keeps(stage):
+            return
+        event: Json = {
+            "kind": "Event",
+            "apiVersion": "audit.k8s.io/v1",
+            "level": level.text,
+            "auditID": audit_id,
+            "stage": stage,
+            "requestURI": _uri(request),
+            "verb": wanted.verb,
+            "user": _user(sender),
+            "sourceIPs": [request.remote] if request.remote else [],
+            "userAgent": request.headers.get("user-agent", ""),
+            "responseStatus": _status(answer, code),
+            "requestReceivedTimestamp": _micro(received),
+            "stageTimestamp": _micro(now),
+            "annotations": {"authorization.k8s.io/decision": "forbid" if code in (401, 403) else "allow"},
+        }
+        if acting is not sender:
+            event["impersonatedUser"] = _user(acting)
+        if wanted.resource:
+            event["objectRef"] = _object(wanted)
+        if level >= Level.REQUEST and wanted.whole_resource not in _SECRET:
+            _add_bodies(event, request, answer, level)
+        self._put(msgspec.json.encode(event) + b"\n")
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        self._lines.put(None)
+        self._thread.join(timeout=10)
+
+    def _put(self, line: bytes) -> None:
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            _dropped.inc()
+
+    def _write(self) -> None:
+        file = self._settings.folder / "audit.log"
+        ended = False
+        while not ended:
+            lines, ended = self._batch()
+            try:
+                if file.exists() and file.stat().st_size >= self._settings.max_bytes:
+                    self._put_aside(file)
+                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                with os.fdopen(descriptor, "ab") as out:
+                    out.write(b"".join(lines))
+            except OSError as error:
+                _dropped.inc(len(lines))
+                log.error("audit events lost", file=str(file), events=len(lines), error=str(error))
+
+    def _batch(self) -> tuple[list[bytes], bool]:
+        """All lines that wait, at least one; and whether the log was closed."""
+        lines: list[bytes] = []
+        line = self._lines.get()
+        while line is not None:
+            lines.append(line)
+            try:
+                line = self._lines.get_nowait()
+            except queue.Empty:
+                return lines, False
+        return lines, True
+
+    def _put_aside(self, file: Path) -> None:
+        for number in range(self._settings.keep, 0, -1):
+            older = file.with_name(f"{file.name}.{number}")
+            newer = file if number == 1 else file.with_name(f"{file.name}.{number - 1}")
+            if newer.exists():
+                newer.replace(older)
+
+
+def _is_upgrade(answer: Answer) -> bool:
+    return not hasattr(answer, "status")
+
+
+def _uri(request: Request) -> str:
+    path = quote(request.path, safe="/:@!$&'()*+,;=~")
+    return f"{path}?{request.raw_query}" if request.raw_query else path
+
+
+def _user(user: User) -> Json:
+    info: Json = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra}
+    return info
+
+
+def _object(wanted: Attributes) -> Json:
+    parts = {
+        "resource": wanted.resource,
+        "namespace": wanted.namespace,
+        "name": wanted.name,
+        "apiGroup": wanted.group,
+        "apiVersion": wanted.version,
+        "subresource": wanted.subresource,
+    }
+    return {key: value for key, value in parts.items() if value}
+
+
+def _status(answer: Answer, code: int) -> Json:
+    if isinstance(answer, Response) and code >= 400:
+        try:
+            return {"metadata": {}, **status_of(msgspec.json.decode(answer.body, type=dict[str, Any]))}
+        except msgspec.MsgspecError:
+            pass
+    return {"metadata": {}, "code": code}
+
+
+def _add_bodies(event: Json, request: Request, answer: Answer, level: Level) -> None:
+    if request.body and request.media_type.endswith("json"):
+        event["requestObject"] = _json(request.body)
+    if level is Level.REQUEST_RESPONSE and isinstance(answer, Response) and answer.body.startswith(b"{"):
+        event["responseObject"] = _json(answer.body)
+
+
+def _json(body: bytes) -> Any:
+    """The body as it is, if it is JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _micro(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
