@@ -14,6 +14,8 @@ from springtide.api.meta import Object
 
 T = TypeVar("T", bound=Object)
 
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -42,6 +44,8 @@ class Resource:
     builtin: bool = False
     """Built-in kinds are compiled into every API server; the others are served from CRDs."""
     columns: tuple[Column, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    """What can be done with it, as discovery says."""
 
     @property
     def api_version(self) -> str:

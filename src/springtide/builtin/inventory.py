@@ -18,6 +18,9 @@ _CRDS = ("apiextensions.k8s.io", "customresourcedefinitions")
 _UNWATCHED = frozenset({("", "events"), ("events.k8s.io", "events")})
 """Many, short-lived and never anyone's owner: not worth following."""
 
+_NEEDED = frozenset({"list", "watch", "delete"})
+"""Kinds without these verbs (reviews, metrics) are answered and not stored."""
+
 log = logger("builtin.inventory")
 
 
@@ -93,7 +96,8 @@ class Inventory:
                 await asyncio.sleep(self._backoff.delay_seconds(failures))
         preferred: dict[tuple[str, str], Resource] = {}
         for resource in found:
-            preferred.setdefault((resource.group, resource.plural), resource)
+            if set(resource.verbs) >= _NEEDED:
+                preferred.setdefault((resource.group, resource.plural), resource)
         return list(preferred.values())
 
     def _take_list(self, resource: Resource, items: list[Item]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from springtide.api.resources import Resource
+from springtide.api.resources import ALL_VERBS, Resource
 from springtide.client import prepare
 from springtide.client.channel import Channel
 from springtide.client.errors import NotFound
@@ -46,6 +46,7 @@ class _AggregatedResource(_Wire):
     singular_resource: str = ""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[_Subresource, ...] = ()
 
 
@@ -89,6 +90,7 @@ class _PlainResource(_Wire):
     namespaced: bool = False
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
 
 
 class _PlainList(_Wire):
@@ -161,6 +163,7 @@ def _aggregated(document: _Document) -> list[Resource]:
             short_names=item.short_names,
             categories=item.categories,
             status=any(sub.subresource == "status" for sub in item.subresources),
+            verbs=item.verbs,
         )
         for group in document.items
         for version in group.versions
@@ -192,6 +195,7 @@ async def _version(channel: Channel, group: str, version: str) -> list[Resource]
             short_names=item.short_names,
             categories=item.categories,
             status=item.name in with_status,
+            verbs=item.verbs,
         )
         for item in listed
         if "/" not in item.name

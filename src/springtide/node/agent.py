@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from springtide.api.commands import Command, Emit
 from springtide.api.core import Pod
 from springtide.client import ApiError
-from springtide.node import logsource, names, peers, restart
+from springtide.node import logsource, names, peers, restart, usage
 from springtide.node.capabilities import Capabilities, detect
 from springtide.node.container import PROGRESS_FILE
 from springtide.node.environment import Sources
@@ -32,6 +32,7 @@ from springtide.node.references import read_sources
 from springtide.node.registration import ROOM, Registration
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.settings import ProcessNodeSettings
+from springtide.node.summary import NodeFigures
 from springtide.node.volumes import remove
 from springtide.runtime import Clock, Controller, Runtime, logger
 from springtide.runtime.exchange import Answer, Request
@@ -361,6 +362,18 @@ class ProcessNode:
         if run is None and finished is None:
             raise LookupError(f'pod "{name}" cannot be found - no logs available')
         return run.uid if run is not None else finished.metadata.uid if finished is not None else ""
+
+    async def figures(self) -> NodeFigures:
+        """What the machine and the pods use (reads the process table in a thread)."""
+        processes, machine = await asyncio.to_thread(lambda: (usage.by_container(), usage.machine()))
+        pods = [run.figures(processes) for run in self._runs.values()]
+        return NodeFigures(
+            self._settings.name, self._runtime.clock.now(), machine, [pod for pod in pods if pod is not None]
+        )
+
+    def pods_here(self) -> list[Pod]:
+        """The pods this node runs."""
+        return [run.pod for run in self._runs.values()]
 
 
 def _node_id(settings: ProcessNodeSettings, clock: Clock) -> str:

@@ -1,8 +1,8 @@
 """Who is attached to a container: its output goes to the log and to each of them, their input into it.
 
-`pod.py` makes one `Attachments` an instance; `remotecommand.py` talks through an `Attachment`. A container that
-takes input is a conversation: its output waits for the slowest listener, as a terminal would. Any other never
-waits for anybody: who listens too slowly is cut off.
+`pod.py` makes one `Attachments` an instance; `remotecommand.py` talks through an `Attachment`. A container
+that takes input is a conversation: its output waits for the slowest listener, as a terminal would. Any other
+never waits for anybody: who listens too slowly is cut off.
 """
 
 from __future__ import annotations

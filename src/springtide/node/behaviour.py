@@ -7,6 +7,8 @@
     simulation.springtide.dev/oom: "true"          ends as if out of memory
     simulation.springtide.dev/stop-delay: 5s       how long it takes to stop when asked to
     simulation.springtide.dev/progress: 10s        how often it reports progress
+    simulation.springtide.dev/cpu: 500m            what each main container uses, as `kubectl top` shows it;
+    simulation.springtide.dev/memory: 2Gi          without these, what it requests
 
 The same names without the prefix may stand as one JSON object in `springtide.dev/simulated`. Called by
 `simulated.py`.
@@ -21,6 +23,7 @@ from dataclasses import dataclass, fields, replace
 
 from springtide.api.core import Pod
 from springtide.api.labels import SIMULATED
+from springtide.api.quantity import parse
 
 PREFIX = "simulation.springtide.dev/"
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -39,6 +42,10 @@ class Behaviour:
     stop_delay_seconds: float = 0.0
     progress_seconds: float | None = None
     """Seconds between progress reports; None for no reports."""
+    cpu_cores: float | None = None
+    """What each main container uses; None: what it requests."""
+    memory_bytes: float | None = None
+    """What each main container uses; None: what it requests."""
 
     def ending(self) -> tuple[float, int, str]:
         """Seconds until a container ends, its exit code and the reason."""
@@ -101,6 +108,13 @@ def _whole(name: str, text: str) -> int:
     return int(text)
 
 
+def _amount(name: str, text: str) -> float:
+    try:
+        return float(parse(text))
+    except ValueError:
+        raise BadBehaviour(f"{PREFIX}{name}: {text!r} is not a quantity: write 500m, 2 or 1Gi") from None
+
+
 def _flag(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise BadBehaviour(f"{PREFIX}{name}: {text!r} must be true or false")
@@ -115,5 +129,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, str], float | int | bool]]] = {
     "oom": ("oom", _flag),
     "stop-delay": ("stop_delay_seconds", seconds),
     "progress": ("progress_seconds", seconds),
+    "cpu": ("cpu_cores", _amount),
+    "memory": ("memory_bytes", _amount),
 }
 assert {attribute for attribute, _ in _FIELDS.values()} == {field.name for field in fields(Behaviour)}

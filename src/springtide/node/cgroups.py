@@ -47,6 +47,14 @@ class Group(Protocol):
         """Who is in it."""
         ...
 
+    def cpu_seconds(self) -> float | None:
+        """CPU time used in it since it was made; None where the kernel does not count it here."""
+        ...
+
+    def memory_bytes(self) -> int | None:
+        """Its working set: memory used without page cache that nobody uses; None where it is not counted."""
+        ...
+
     def oom_kills(self) -> int:
         """How many processes the kernel killed in it for lack of memory."""
         ...
@@ -98,6 +106,14 @@ def counter(path: Path, name: str) -> int:
             if key == name:
                 return int(value)
     return 0
+
+
+def number(path: Path) -> int | None:
+    """The number in a file; None where there is none."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def write(path: Path, value: int | str) -> None:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from springtide.node.cgroups import PERIOD_US, Group, Limits, counter, members, remove, write
+from springtide.node.cgroups import PERIOD_US, Group, Limits, counter, members, number, remove, write
 
 
 class CgroupsV1:
@@ -53,6 +53,15 @@ class GroupV1:
 
     def pids(self) -> set[int]:
         return members(self._folders)
+
+    def cpu_seconds(self) -> float | None:
+        return None  # the controller that counts it is a hierarchy we do not join
+
+    def memory_bytes(self) -> int | None:
+        used = number(self._memory / "memory.usage_in_bytes")
+        if used is None:
+            return None
+        return max(0, used - counter(self._memory / "memory.stat", "total_inactive_file"))
 
     def oom_kills(self) -> int:
         return counter(self._memory / "memory.oom_control", "oom_kill")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from springtide.node.cgroups import PERIOD_US, Group, Limits, counter, members, remove, write
+from springtide.node.cgroups import PERIOD_US, Group, Limits, counter, members, number, remove, write
 
 
 class CgroupsV2:
@@ -66,6 +66,13 @@ class GroupV2:
 
     def pids(self) -> set[int]:
         return members([self._folder])
+
+    def cpu_seconds(self) -> float | None:
+        return counter(self._folder / "cpu.stat", "usage_usec") / 1e6
+
+    def memory_bytes(self) -> int | None:
+        used = number(self._folder / "memory.current")
+        return None if used is None else max(0, used - counter(self._folder / "memory.stat", "inactive_file"))
 
     def oom_kills(self) -> int:
         return counter(self._folder / "memory.events", "oom_kill")

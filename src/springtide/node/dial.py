@@ -1,8 +1,8 @@
 """Connecting to a port of a pod, for port forwarding and proxies.
 
-A pod's programs are reached at its own address. One that listens on 127.0.0.1 only is reached too, as inside a
-pod's own network, but only if the listening process is the pod's: on this machine all pods and everything else
-share that address. Called by `agent.py`.
+A pod's programs are reached at its own address. One that listens on 127.0.0.1 only is reached too, as inside
+a pod's own network, but only if the listening process is the pod's: on this machine all pods and everything
+else share that address. Called by `agent.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def dial(address: str, port: int, pids: Callable[[], set[int]]) -> Streams:
-    """Raises OSError that names address, port and cause; `pids` are asked for only if nobody listens there."""
+    """Raises OSError that names address, port and cause. `pids` are asked for if nobody listens there."""
     try:
         return await _connect(address, port)
     except OSError as error:

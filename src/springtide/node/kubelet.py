@@ -19,12 +19,15 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from springtide.api.core import Pod
+from springtide.api.struct import encode
 from springtide.node import channels, portforward
 from springtide.node.channels import Channels
 from springtide.node.logsource import LogOptions
 from springtide.node.pod import PodRun
 from springtide.node.process import StartError
 from springtide.node.remotecommand import Program, Wanted, converse, error_status, send_status
+from springtide.node.summary import NodeFigures, exposition, summary
 from springtide.runtime.exchange import Answer, Disconnected, Request, Response, Stream, Upgrade, WebSocket
 
 TEXT = "text/plain"
@@ -43,6 +46,14 @@ class Node(Protocol):
 
     def logs(self, namespace: str, pod: str, uid: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Text of a container's log. Raises LookupError."""
+        ...
+
+    async def figures(self) -> NodeFigures:
+        """What it uses."""
+        ...
+
+    def pods_here(self) -> list[Pod]:
+        """The pods it runs."""
         ...
 
 
@@ -84,6 +95,15 @@ class Kubelet:
     async def _document(self, path: str) -> Response:
         if path in ("/healthz", "/healthz/ping", "/healthz/log", "/healthz/syncloop"):
             return Response(200, b"ok", content_type=TEXT)
+        if path == "/stats/summary":
+            return Response(200, msgspec.json.encode(summary(await self._node.figures())))
+        if path in ("/metrics/resource", "/metrics"):
+            text = exposition(await self._node.figures())
+            return Response(200, text.encode(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        if path == "/pods":
+            items = [encode(pod) for pod in self._node.pods_here()]
+            body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
+            return Response(200, msgspec.json.encode(body))
         raise Refused(404, f"404 page not found: {path}")
 
     async def _logs(self, request: Request, rest: list[str]) -> Answer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,9 @@ from springtide.node.processes import CONTAINER, POD_UID, Mark
 from springtide.node.records import Records, Started
 from springtide.node.session import Session
 from springtide.node.settings import ProcessNodeSettings
+from springtide.node.summary import ContainerFigures, PodFigures
 from springtide.node.termination import ended_reason, termination_message
+from springtide.node.usage import Used, of_processes
 from springtide.runtime import Clock, logger
 
 log = logger("node.pod")
@@ -378,6 +380,15 @@ class PodRun:
         """All its processes."""
         return processes.marked(Mark({POD_UID: self.uid}))
 
+    def figures(self, processes: Mapping[tuple[str, str], set[int]]) -> PodFigures | None:
+        """What its containers have used; None while none runs. `processes` as `usage.by_container` gives."""
+        containers = [
+            ContainerFigures(name, live.since, _used(live.group, processes.get((self.uid, name), set())))
+            for name, live in self._live.items()
+        ]
+        metadata = self.pod.metadata
+        return PodFigures(metadata.namespace, metadata.name, self.uid, containers) if containers else None
+
     def runs(self, container: str) -> bool:
         """Whether an instance of the container is running."""
         return container in self._live
@@ -420,6 +431,15 @@ class PodRun:
             self._place.records.write(self.uid, started)
         except OSError as error:  # a full disk; after a crash the mark in their environment still finds them
             log.warning("record of processes not written", pod=self.pod.key, error=str(error))
+
+
+def _used(group: Group | None, pids: set[int]) -> Used:
+    """The kernel's count where there is one, else the processes'."""
+    cpu, memory = (group.cpu_seconds(), group.memory_bytes()) if group is not None else (None, None)
+    if cpu is not None and memory is not None:
+        return Used(cpu, memory)
+    added = of_processes(pids)
+    return Used(added.cpu_seconds if cpu is None else cpu, added.memory_bytes if memory is None else memory)
 
 
 def _stop_signal(container: Container) -> int:

@@ -1,8 +1,9 @@
 """Forwards a client's connections to ports of a pod: `kubectl port-forward`.
 
-Two dialects: SPDY tunnelled in a WebSocket (kubectl), where connections come and go, each with its half-close;
-and channels (the Python client and its kin), one connection a port for the life of the WebSocket. Called by
-`kubelet.py`. Source of headers, channel pairs and error texts: the port forward protocol of the kubelet.
+Two dialects: SPDY tunnelled in a WebSocket (kubectl), where connections come and go, each with its
+half-close; and channels (the Python client and its kin), one connection a port for the life of the WebSocket.
+Called by `kubelet.py`. Source of headers, channel pairs and error texts: the port forward protocol of the
+kubelet.
 """
 
 from __future__ import annotations

@@ -278,9 +278,7 @@ async def executed(process: Process, report: int) -> None:
         raise StartError(failure)
 
 
-def spawn(
-    launch: Launch, stdin: int, stdout: int, stderr: int
-) -> tuple[subprocess.Popen[bytes], int]:
+def spawn(launch: Launch, stdin: int, stdout: int, stderr: int) -> tuple[subprocess.Popen[bytes], int]:
     """The new process, and the descriptor on which `executed` hears how its start went. Raises OSError.
 
     In the calling thread on purpose: the kernel ends the child when the thread that made it ends.

@@ -1,8 +1,8 @@
-"""Connects a client with a command or a container: `kubectl exec` and `kubectl attach`, over WebSocket channels.
+"""Connects a client with a command or a container: `kubectl exec` and `attach`, over WebSocket channels.
 
-Three things go on at once: what the client types goes in, what the program writes goes out, and the end of the
-program becomes a status. Bytes are never piled up: a program that does not read stops the client, a client
-that does not read stops the program. Called by `kubelet.py`. Source of the status: the remote command
+Three things go on at once: what the client types goes in, what the program writes goes out, and the end of
+the program becomes a status. Bytes are never piled up: a program that does not read stops the client, a
+client that does not read stops the program. Called by `kubelet.py`. Source of the status: the remote command
 protocol of Kubernetes, version 4.
 """
 
@@ -20,7 +20,7 @@ from springtide.node.channels import CLOSED, RESIZE, STATUS, STDERR, STDIN, STDO
 from springtide.runtime.exchange import Disconnected
 
 LINGER_SECONDS = 0.5
-"""How long output may stay silent after the program's end before it counts as ended: a survivor may hold it."""
+"""How long output may stay silent after the program's end until it counts as over: a child may hold it."""
 PULSE_SECONDS = 5.0
 """While a program does not read, an empty message tells whether the client is still there."""
 
@@ -71,9 +71,7 @@ class Wanted:
     def outputs(self) -> set[int]:
         """Channels that are sent; a terminal has only one output."""
         return {
-            channel
-            for channel, on in ((STDOUT, self.stdout), (STDERR, self.stderr and not self.tty))
-            if on
+            channel for channel, on in ((STDOUT, self.stdout), (STDERR, self.stderr and not self.tty)) if on
         }
 
 
@@ -152,7 +150,8 @@ async def _speak(channels: Channels, program: Program, wanted: Wanted) -> int:
         await _first_failure_or(ending, running)
         code = ending.result()
         while not await _all_done(running, LINGER_SECONDS):
-            if not any([pump.moved_since_asked() for pump in pumps]):
+            moved = [pump.moved_since_asked() for pump in pumps]
+            if not any(moved):
                 break
         for one in running:
             if one.done():

@@ -109,4 +109,3 @@ def _session(process: Process, ours: list[int], launch: Launch) -> Session:
         return Session(process, {STDOUT: Reader(os.dup(ours[0]))}, stdin, ours[0])
     outputs = {STDOUT: Reader(ours[0]), STDERR: Reader(ours[1])}
     return Session(process, outputs, Writer(ours[2]) if launch.stdin else None, -1)
-

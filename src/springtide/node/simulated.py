@@ -13,11 +13,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
+
 from springtide import __version__
 from springtide.api.commands import Apply, Create, Delete
+from springtide.api.containers import Container
 from springtide.api.core import Pod
 from springtide.api.meta import find_condition, whole_second
 from springtide.api.nodes import Node, NodeAddress, NodeCondition, NodeSystemInfo
+from springtide.api.quantity import milli, to_int
 from springtide.api.struct import encode, replace
 from springtide.api.version import GIT_VERSION
 from springtide.node.behaviour import BadBehaviour, Behaviour, behaviour_of
@@ -40,6 +44,8 @@ from springtide.node.podstatus import Addresses, build_status
 from springtide.node.registration import ROOM, lease
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.restart import facts_after_restart
+from springtide.node.summary import ContainerFigures, NodeFigures, PodFigures, summary, total
+from springtide.node.usage import Used
 from springtide.runtime import Runtime
 from springtide.runtime.exchange import Answer, Request, Response
 
@@ -315,11 +321,31 @@ class SimulatedNodes:
         return Addresses(playing.address, host)
 
     async def ask(self, node: str, request: Request) -> Answer:
-        """A node's own API: it is healthy; nothing runs that somebody could talk to."""
+        """A node's own API: it is healthy and has figures; nothing runs that somebody could talk to."""
         if request.path == "/healthz":
             return Response(200, b"ok", content_type="text/plain")
+        if request.path == "/stats/summary":
+            return Response(200, msgspec.json.encode(summary(self.figures(node))))
         text = f"node {node} is simulated: no program runs there"
         return Response(400, text.encode(), content_type="text/plain")
+
+    def figures(self, node: str) -> NodeFigures:
+        """What its pods use, as they were scripted; the node itself uses nothing."""
+        now = self._runtime.clock.now()
+        found = [self._figures_of(pod, now) for pod in self._pods.cache.by_index("simulated-node", node)]
+        pods = [pod for pod in found if pod.containers]
+        return NodeFigures(node, now, total(one.used for pod in pods for one in pod.containers), pods)
+
+    def _figures_of(self, pod: Pod, now: datetime) -> PodFigures:
+        playing = self._playing.get(pod.key)
+        containers = []
+        for container in pod.spec.containers if playing is not None else ():
+            since = playing.facts.get(container.name, NEVER_STARTED).running_since if playing else None
+            if since is not None and playing is not None:
+                used = _used(container, playing.behaviour, (now - since).total_seconds())
+                containers.append(ContainerFigures(container.name, since, used))
+        metadata = pod.metadata
+        return PodFigures(metadata.namespace, metadata.name, metadata.uid, containers)
 
     async def logs(self, namespace: str, pod: str, uid: str, _options: object) -> AsyncIterator[bytes]:
         """What a simulated pod has to say."""
@@ -331,6 +357,14 @@ class SimulatedNodes:
 
 
 # -- pure parts -------------------------------------------------------------------------------------
+
+
+def _used(container: Container, behaviour: Behaviour, seconds: float) -> Used:
+    requests = container.resources.requests
+    cores, memory = behaviour.cpu_cores, behaviour.memory_bytes
+    cores = milli(requests.get("cpu", 0)) / 1000 if cores is None else cores
+    memory = to_int(requests.get("memory", 0)) if memory is None else memory
+    return Used(cores * seconds, int(memory), cores)
 
 
 def _by_node(pod: Pod) -> list[str]:

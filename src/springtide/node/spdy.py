@@ -253,7 +253,7 @@ def _frames(buffer: bytearray) -> Iterator[tuple[int, int, bytes]]:
             head, rest = struct.unpack_from("!II", buffer, place)
             flags, length = rest >> 24, rest & _LONGEST_DATA
             if head >> 31 and length > MAX_CONTROL_BYTES:
-                raise ProtocolError(f"a control frame of {length} bytes; at most {MAX_CONTROL_BYTES} are taken")
+                raise ProtocolError(f"a control frame of {length} bytes; {MAX_CONTROL_BYTES} is the limit")
             if len(buffer) - place - 8 < length:
                 break
             payload = bytes(buffer[place + 8 : place + 8 + length])

@@ -149,6 +149,6 @@ def _time(text: str) -> datetime | None:
         found = None
     if found is None or found.tzinfo is None:
         raise BadRequest(
-            f"sinceTime: Invalid value: {text!r}: must be a time in RFC 3339 form, such as 2026-01-31T08:15:30Z"
+            f"sinceTime: Invalid value: {text!r}: must be RFC 3339, such as 2026-01-31T08:15:30Z"
         )
     return found.astimezone(UTC)

@@ -39,9 +39,7 @@ async def attach(context: Context, request: Request, route: Route, kind: ServedK
     container = container_of(pod, request.query.get("container", ""))
     node = node_of(pod)
     _require_stream(request)
-    return await _open(
-        context, request, node, f"/attach/{_place(route)}/{container}", _streams(request)
-    )
+    return await _open(context, request, node, f"/attach/{_place(route)}/{container}", _streams(request))
 
 
 async def port_forward(context: Context, request: Request, route: Route, kind: ServedKind) -> Answer:

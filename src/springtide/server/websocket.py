@@ -1,8 +1,8 @@
 """WebSockets under uvicorn: the protocol class, and an open connection as services see it.
 
 `asgi` imports this file when the first client asks for a WebSocket, so that a platform nobody execs into does
-not pay for it. Bytes are bounded in both directions: uvicorn stops reading the socket while a message waits to
-be taken, and `send` waits while the client's side is full.
+not pay for it. Bytes are bounded in both directions: uvicorn stops reading the socket while a message waits
+to be taken, and `send` waits while the client's side is full.
 """
 
 from __future__ import annotations
