@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from springtide.builtin.cronjobs import CronJobs
 from springtide.builtin.jobs import Jobs, UntrackedPods
 from springtide.builtin.ttl import FinishedJobs
 from springtide.runtime import Runtime
@@ -28,3 +29,10 @@ def register_batch(runtime: Runtime) -> None:
     )
     finished = FinishedJobs(runtime, ROOM, jobs)
     runtime.controller("builtin.ttl", finished.reconcile, [(jobs.jobs, lambda job: (job.key,))])
+    cron = CronJobs(runtime, ROOM, jobs)
+    runtime.controller(
+        "builtin.cronjobs",
+        cron.reconcile,
+        [(cron.cron_jobs, lambda one: (one.key,)), (jobs.jobs, cron.keys_of_job)],
+        workers=_WORKERS,
+    )
