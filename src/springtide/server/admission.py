@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import springtide.api as api
 from springtide.api.resources import resource_of
 from springtide.api.schema import builtin_definitions, definition_name
+from springtide.server import metrics_api
 from springtide.server.apps_rules import (
     SCALE,
     ControllerRevisionStrategy,
@@ -33,6 +34,7 @@ from springtide.server.events import EventStrategy
 from springtide.server.kinds import VERBS, ServedKind
 from springtide.server.namespaces import NamespaceStrategy
 from springtide.server.pods import PodStrategy
+from springtide.server.quota_rules import LimitRangeStrategy, ResourceQuotaStrategy
 from springtide.server.rbac_kinds import (
     ClusterRoleBindingStrategy,
     ClusterRoleStrategy,
@@ -51,6 +53,8 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("v1", "ConfigMap"): ConfigMapStrategy,
     ("v1", "Service"): ServiceStrategy,
     ("v1", "Event"): EventStrategy,
+    ("v1", "ResourceQuota"): ResourceQuotaStrategy,
+    ("v1", "LimitRange"): LimitRangeStrategy,
     ("apps/v1", "Deployment"): DeploymentStrategy,
     ("apps/v1", "ReplicaSet"): ReplicaSetStrategy,
     ("apps/v1", "StatefulSet"): StatefulSetStrategy,
@@ -107,7 +111,7 @@ def builtin_kinds() -> Iterator[ServedKind]:
             categories=found.categories,
             columns=found.columns,
             status=found.status and not review,
-            verbs=("create",) if review else VERBS,
+            verbs=("create",) if review else metrics_api.VERBS if found.group == metrics_api.GROUP else VERBS,
             subresources=_SUBRESOURCES.get(identity, ()),
             builtin=True,
             storage_version=found.version,
