@@ -33,6 +33,7 @@ from springtide.node.registration import ROOM, Registration
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.summary import NodeFigures
+from springtide.node.tokens import PodTokens
 from springtide.node.volumes import remove
 from springtide.runtime import Clock, Controller, Runtime, logger
 from springtide.runtime.exchange import Answer, Request
@@ -73,6 +74,7 @@ class ProcessNode:
             ROOM, self._reconcile, [(self._pods, self._keys)], workers=WORKERS
         )
         self._progress: dict[str, ProgressFile] = {}
+        self._tokens = PodTokens(runtime.client, runtime.clock)
         self._registration = Registration(runtime, settings)
         for name, reconcile in (("registration", self._register), ("progress", self._report_progress)):
             runtime.controller(f"{ROOM}.{name}", reconcile, []).queue.add(settings.name)
@@ -229,6 +231,7 @@ class ProcessNode:
         return await read_sources(
             self._runtime.client,
             run.pod,
+            self._tokens,
             allocatable=self._registration.capacity,
             pod_ip=run.address,
             host_ip=HOST_ADDRESS,
@@ -297,6 +300,7 @@ class ProcessNode:
         self._records.remove(metadata.uid)
         self._restarted.discard(metadata.uid)
         self._book.release(metadata.uid)
+        self._tokens.forget(metadata.uid)
 
     def _tidy(self) -> None:
         """Remove the files of pods that are gone."""

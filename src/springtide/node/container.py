@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from springtide.api.containers import Container
 from springtide.api.core import Pod
@@ -34,6 +35,7 @@ from springtide.node.process import Launch, Mount
 from springtide.node.processes import CONTAINER, NODE_ID, POD_UID
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.termination import message_file
+from springtide.node.tokens import TOKEN_FOLDER
 from springtide.node.volumes import mounts
 
 RESOLVER = Path(__file__).with_name("resolver")
@@ -101,6 +103,7 @@ class Kit:
         checkpoints = self._writable(checkpoint_dir(self.settings.data_dir, self.pod))
         self._writable((self.folder / PROGRESS_FILE).parent)
         return {
+            **self._way_to_the_server(),
             POD_UID: metadata.uid,
             CONTAINER: self.container.name,
             NODE_ID: node_id,
@@ -111,6 +114,19 @@ class Kit:
             "GLOO_SOCKET_IFNAME": "lo",
             "HOSTNAME": names.hostname(self.pod),
         }
+
+    def _way_to_the_server(self) -> dict[str, str]:
+        """What clients within a cluster look for; where nothing can be mounted, the folder is the real one."""
+        variables = {}
+        if self.settings.api_server:
+            server = urlsplit(self.settings.api_server)
+            variables["KUBERNETES_SERVICE_HOST"] = server.hostname or ""
+            variables["KUBERNETES_SERVICE_PORT"] = variables["KUBERNETES_SERVICE_PORT_HTTPS"] = str(
+                server.port or 443
+            )
+        if any(mount.mount_path == TOKEN_FOLDER for mount in self.container.volume_mounts):
+            variables["SPRINGTIDE_SERVICEACCOUNT_DIR"] = TOKEN_FOLDER
+        return variables
 
     def _own_mounts(self) -> list[Mount]:
         binds = [Mount(str(self.folder / "hosts"), "/etc/hosts")]

@@ -41,6 +41,10 @@ class Sources:
     allocatable: Mapping[str, str] = field(default_factory=dict)
     pod_ip: str = ""
     host_ip: str = ""
+    tokens: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """Tokens of the pod's service account, by audience and wanted seconds of life."""
+    token_fault: str = ""
+    """Why a token is missing."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from springtide.api.core import ConfigMap, Pod, Secret
 from springtide.api.meta import Object
 from springtide.client import Client, NotFound
 from springtide.node.environment import Sources
+from springtide.node.tokens import PodTokens
 
 T = TypeVar("T", bound=Object)
 
@@ -48,16 +49,25 @@ def secret_names(pod: Pod) -> set[str]:
 
 
 async def read_sources(
-    client: Client, pod: Pod, *, allocatable: Mapping[str, str], pod_ip: str, host_ip: str
+    client: Client,
+    pod: Pod,
+    tokens: PodTokens,
+    *,
+    allocatable: Mapping[str, str],
+    pod_ip: str,
+    host_ip: str,
 ) -> Sources:
     """Everything the pod's values come from, as it is now."""
     namespace = pod.metadata.namespace
+    own_tokens, fault = await tokens.of(pod)
     return Sources(
         config_maps=await _read(client, ConfigMap, config_map_names(pod), namespace),
         secrets=await _read(client, Secret, secret_names(pod), namespace),
         allocatable=allocatable,
         pod_ip=pod_ip,
         host_ip=host_ip,
+        tokens=own_tokens,
+        token_fault=fault,
     )
 
 

@@ -25,6 +25,8 @@ class ProcessNodeSettings:
     """Folder of the node's own files: pod folders, logs, checkpoints, records. Made if missing."""
     working_dir: Path
     """Where containers without `workingDir` start: the counterpart of an image's WORKDIR."""
+    api_server: str = ""
+    """Address of the API server for programs in pods (`KUBERNETES_SERVICE_HOST`); empty: they are told none."""
     max_pods: int = 110
     """Pods this node takes at most."""
     cpus: int | None = None

@@ -38,6 +38,7 @@ from springtide.node.environment import (
     secret_bytes,
 )
 from springtide.node.process import Mount
+from springtide.node.tokens import token_key
 
 DEFAULT_MODE = 0o644
 
@@ -75,6 +76,7 @@ def _prepare(pod: Pod, volume: Volume, path: Path, sources: Sources) -> Path:
         return path
     try:
         files, private = _files(pod, volume, sources), volume.secret is not None or _has_secret(volume)
+        private = private or (_has_token(volume) and not _runs_as_another(pod))
     except Unresolvable as error:
         raise Unavailable(f"volume {volume.name!r}: {error}") from None
     write_files(path, files, private=private)
@@ -189,14 +191,32 @@ def _projection(part: VolumeProjection, mode: int | None, pod: Pod, sources: Sou
         return _secret(part.secret, mode, pod, sources)
     if part.downward_api is not None:
         return _downward(part.downward_api.items, mode, pod, sources)
+    if part.service_account_token is not None:
+        wanted = part.service_account_token
+        token = sources.tokens.get(token_key(wanted))
+        if token is None:
+            account = pod.spec.service_account_name or "default"
+            raise Unresolvable(f'no token of service account "{account}": {sources.token_fault}')
+        return {wanted.path: File(token.encode(), DEFAULT_MODE if mode is None else mode)}
     raise Unsupported(
-        f"volume {name!r}: process nodes project configMap, secret and downwardAPI sources only"
-        " (no service account tokens or certificates)"
+        f"volume {name!r}: process nodes project configMap, secret, downwardAPI and serviceAccountToken"
+        " sources only (no trust bundles or pod certificates)"
     )
 
 
 def _has_secret(volume: Volume) -> bool:
     return volume.projected is not None and any(part.secret is not None for part in volume.projected.sources)
+
+
+def _has_token(volume: Volume) -> bool:
+    sources = volume.projected.sources if volume.projected is not None else []
+    return any(part.service_account_token is not None for part in sources)
+
+
+def _runs_as_another(pod: Pod) -> bool:
+    """Whether a container's program is another user than this node, who must be able to read its token."""
+    contexts = [pod.spec.security_context, *(one.security_context for one in pod.spec.containers)]
+    return any(context is not None and context.run_as_user is not None for context in contexts)
 
 
 def write_files(folder: Path, files: Files, *, private: bool) -> None:

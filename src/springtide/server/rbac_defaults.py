@@ -192,6 +192,19 @@ _CLUSTER_ROLES = {
         get url *
         escalate rbac.authorization.k8s.io clusterroles
     """,
+    "springtide:node": """
+        events
+        create,get,list,watch,update,patch core nodes,nodes/status
+        get,list,watch,update,patch,delete core pods
+        update,patch core pods/status
+        get core configmaps,secrets,persistentvolumeclaims,persistentvolumes
+        create core serviceaccounts/token
+        read core services,endpoints,namespaces
+        read discovery.k8s.io endpointslices
+        create authentication.k8s.io tokenreviews
+        create authorization.k8s.io subjectaccessreviews
+        get,create,update,patch,delete coordination.k8s.io leases
+    """,
     "springtide:scheduler": """
         events
         read core nodes,namespaces,pods
@@ -290,6 +303,7 @@ _CLUSTER_BINDINGS = {
     "system:node": (),
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
     "springtide:controllers": ("Group springtide:controllers",),
+    "springtide:node": ("Group springtide:nodes",),
     "springtide:scheduler": ("Group springtide:schedulers",),
 }
 

@@ -13,7 +13,7 @@ import platform as machine
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -151,7 +151,7 @@ async def run_node(
         runtime, _ = await stack.enter_async_context(_runtime(settings, ""))
         nodes: ProcessNode | SimulatedNodes
         nodes = (
-            ProcessNode(runtime, process)
+            ProcessNode(runtime, replace(process, api_server=settings.connection.server))
             if simulate is None
             else SimulatedNodes(runtime, load_nodes(simulate))
         )

@@ -60,7 +60,7 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
         await bootstrap(client.with_manager("bootstrap"))
         runtime = Runtime(client, clock)
         register_controllers(runtime)
-        nodes = _nodes(runtime, settings)
+        nodes = _nodes(runtime, settings, https.url)
         server.reach_nodes_through(nodes)
         running = await stack.enter_async_context(background(runtime.run()))
         stack.push_async_callback(nodes.stop)
@@ -69,14 +69,19 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
         await running
 
 
-def _nodes(runtime: Runtime, settings: UpSettings) -> _Nodes:
+def _nodes(runtime: Runtime, settings: UpSettings, api_server: str) -> _Nodes:
     """This machine as a node, or the nodes of a file."""
     if settings.simulate is not None:
         return SimulatedNodes(runtime, load_nodes(settings.simulate))
     name = platform.node().lower() or "localhost"
     return ProcessNode(
         runtime,
-        ProcessNodeSettings(name=name, data_dir=settings.data_dir / "node", working_dir=settings.workdir),
+        ProcessNodeSettings(
+            name=name,
+            data_dir=settings.data_dir / "node",
+            working_dir=settings.workdir,
+            api_server=api_server,
+        ),
     )
 
 
