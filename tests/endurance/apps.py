@@ -1,4 +1,4 @@
-"""Rollouts under faults: `python -m tests.endurance.apps SEED [COUNT]` plays seeds and prints a JSON row each.
+"""Rollouts under faults: `python -m tests.endurance.apps SEED [COUNT]` prints a JSON row for each seed.
 
 The production controllers keep a Deployment, a StatefulSet and a DaemonSet while a user scales them, changes
 their templates, pauses rollouts and deletes pods. The controllers lose answers, get refused, hear of changes
@@ -76,8 +76,8 @@ class Watchman:
         self._sets: dict[str, str] = {}
         self._most: defaultdict[str, Bounds] = defaultdict(Bounds)
         self._least: defaultdict[str, Bounds] = defaultdict(Bounds)
-        self.by_user: set[str] = set()
-        """UIDs of pods the user deleted."""
+        self.by_user: dict[str, float] = {}
+        """When the user deleted which pods, by uid."""
 
     def see(self, record: Record) -> None:
         raw: Json = msgspec.json.decode(record.value)
@@ -141,17 +141,18 @@ class Watchman:
         above = self._sets.get(_owner(pod)["uid"])
         if above is None:
             return
-        left = [one for uid, up in self._sets.items() if up == above for one in self._live(uid) if _is_ready(one)]
+        left = [
+            one for uid, up in self._sets.items() if up == above for one in self._live(uid) if _is_ready(one)
+        ]
         needed = self._least[above].lately(now)
-        if needed and len(left) < min(needed) and not self._user_took(above):
-            self._say(f"{pod['metadata']['name']} was deleted with {len(left)} left; lately {needed} were needed")
+        if needed and len(left) < min(needed) and not self._user_took(now):
+            self._say(
+                f"{pod['metadata']['name']} was deleted with {len(left)} left; lately {needed} were needed"
+            )
 
-    def _user_took(self, above: str) -> bool:
+    def _user_took(self, now: float) -> bool:
         """Whether the user deleted pods a moment ago, so that too few are not the controller's doing."""
-        return any(
-            self._sets.get(_owner(pod)["uid"]) == above and pod["metadata"]["uid"] in self.by_user
-            for pod in self._pods.values()
-        )
+        return any(moment > now - MEMORY_SECONDS for moment in self.by_user.values())
 
     def _say(self, what: str) -> None:
         self.violations.append(f"{self._clock.monotonic():.3f}: {what}")
@@ -244,7 +245,9 @@ class World:
             if not self._controllers.cancelled():
                 error = self._controllers.exception()
                 _, others = (
-                    error.split(ControllersCrashed) if isinstance(error, BaseExceptionGroup) else (None, error)
+                    error.split(ControllersCrashed)
+                    if isinstance(error, BaseExceptionGroup)
+                    else (None, error)
                 )
                 if others is not None:
                     raise others
@@ -260,7 +263,9 @@ class World:
         limits = {"maxSurge": chances.randint(0, 3), "maxUnavailable": chances.randint(0, 2)}
         if not any(limits.values()):
             limits["maxSurge"] = 1
-        deployment = workload("Deployment", "web", replicas=chances.randint(1, 8), strategy={"rollingUpdate": limits})
+        deployment = workload(
+            "Deployment", "web", replicas=chances.randint(1, 8), strategy={"rollingUpdate": limits}
+        )
         await self._send("POST", "deployments", deployment)
         stateful = workload("StatefulSet", "db", replicas=chances.randint(1, 4), serviceName="db")
         stateful["spec"]["podManagementPolicy"] = chances.choice(["OrderedReady", "Parallel"])
@@ -290,7 +295,7 @@ class World:
         live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         if live:
             pod = self._chances.choice(live)
-            self._watchman.by_user.add(pod["metadata"]["uid"])
+            self._watchman.by_user[pod["metadata"]["uid"]] = self._clock.monotonic()
             path = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}"
             try:
                 await self._user.request("DELETE", path)
@@ -351,7 +356,7 @@ def _image(tag: str) -> Json:
 
 
 def faults_of(seed: int) -> FaultSettings:
-    """All faults together but answers older than the last: the API server answers lists from its newest state."""
+    """All faults together but stale lists: an API server answers a list from its newest state."""
     drawn = FaultSettings.of_seed(seed)
     return FaultSettings(
         crash_every_writes=drawn.crash_every_writes + 3,

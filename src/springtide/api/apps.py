@@ -173,7 +173,10 @@ class RollingUpdateStatefulSetStrategy(Struct):
     partition: int | None = None
     """Pods with a lower ordinal keep the revision they have; 0 by default."""
     max_unavailable: IntOrString | None = None
-    """Pods that may be missing during the update, a number or a percentage rounded down, at least 1."""
+    """Pods that may be missing during the update, a number or a percentage rounded down, at least 1.
+
+    Without it one pod at a time is replaced, once all above it are available.
+    """
 
 
 class StatefulSetUpdateStrategy(Struct):

@@ -184,6 +184,8 @@ class _Sets:
 
     def _room(self, present: int) -> int:
         """The size the new set may have now, given that it has this one."""
+        if any(one.metadata.generation > one.status.observed_generation for one in self.before_olds):
+            return present  # an old set has not been resized yet: nobody knows how many pods it has
         there = sum(max(size(one), one.status.replicas) for one in self.olds) + present
         most = self._replicas + max_surge(self._deployment)
         return present if there >= most else present + min(most - there, self._replicas - present)

@@ -165,9 +165,9 @@ class OwnWrites:
         collection = self._client.collection(Pod)
         try:
             left = await collection.delete(metadata.name, metadata.namespace, uid=metadata.uid)
-        except (NotFound, Conflict):
+        except NotFound:
             memory.gone.add(metadata.uid)
-        except UNKNOWN_OUTCOME:
+        except (Conflict, *UNKNOWN_OUTCOME):  # a conflict may mean that another pod has the name now
             memory.doubts.add((Pod, metadata.namespace, metadata.name, metadata.uid))
             raise
         else:
@@ -205,9 +205,9 @@ class OwnWrites:
             written = await self._client.patch(
                 Pod, metadata.name, metadata.namespace, body, patch_type="strategic"
             )
-        except (NotFound, Conflict):
+        except NotFound:
             memory.gone.add(metadata.uid)
-        except UNKNOWN_OUTCOME:
+        except (Conflict, *UNKNOWN_OUTCOME):  # a conflict may mean that another pod has the name now
             memory.doubts.add((Pod, metadata.namespace, metadata.name, metadata.uid))
             raise
         else:

@@ -97,14 +97,19 @@ def _youth(since: datetime | None, now: datetime) -> int:
     return int(math.log2(nanoseconds)) if nanoseconds >= 1 else -1
 
 
-def status_of(owner: ReplicaSet, pods: Sequence[Pod], failure: str, now: datetime) -> ReplicaSetStatus:
-    """The status for these pods; `failure` is why creating or deleting them failed, or empty."""
+def status_of(
+    owner: ReplicaSet, pods: Sequence[Pod], failure: str, now: datetime, generation: int
+) -> ReplicaSetStatus:
+    """The status for these pods; `failure` is why creating or deleting them failed, or empty.
+
+    `generation` is that of the spec that was acted upon, which may be older than the owner's.
+    """
     active = [pod for pod in pods if is_active(pod)]
     ready = [pod for pod in active if is_ready(pod)]
     wished = owner.spec.template.metadata.labels.items()
     return replace(
         owner.status,
-        observed_generation=owner.metadata.generation,
+        observed_generation=generation,
         replicas=len(active),
         fully_labeled_replicas=sum(wished <= pod.metadata.labels.items() for pod in active),
         ready_replicas=len(ready),

@@ -64,7 +64,7 @@ class ReplicaSets:
         pods = self._writes.seen(owner, self._mine(owner))
         current = self.sets.cache.get(key)
         if current is not None and current.metadata.uid == owner.metadata.uid:
-            await self._report(current, pods, failed)
+            await self._report(current, pods, failed, owner.metadata.generation)
         if failed is not None:
             raise failed
         return look_again(owner, pods, self._runtime.clock.now())
@@ -118,11 +118,13 @@ class ReplicaSets:
             raise
         await self._writes.tell(owner, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
 
-    async def _report(self, owner: ReplicaSet, pods: Sequence[Pod], failed: ApiError | None) -> None:
+    async def _report(
+        self, owner: ReplicaSet, pods: Sequence[Pod], failed: ApiError | None, generation: int
+    ) -> None:
         selector = from_label_selector(owner.spec.selector)
         matching = [pod for pod in pods if selector is not None and selector.matches(pod.metadata.labels)]
         why = failed.message if failed is not None else ""
-        status = status_of(owner, matching, why, self._runtime.clock.now())
+        status = status_of(owner, matching, why, self._runtime.clock.now(), generation)
         try:
             await self._writes.status(owner, encode(owner.status), encode(status))
         except NotFound:

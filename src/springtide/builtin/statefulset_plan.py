@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeGuard
 
 from springtide.api.apps import ControllerRevision, StatefulSet, StatefulSetStatus
 from springtide.api.core import Pod
@@ -149,18 +150,34 @@ def _replace_old(
     """Delete pods of other revisions, highest number first, as far as enough others are available."""
     limits = owner.spec.update_strategy.rolling_update
     partition = (limits.partition or 0) if limits is not None else 0
-    share = limits.max_unavailable if limits is not None else None
-    most = max(resolve(share, wanted(owner), round_up=False, default=1), 1)
+    above = [pods[index] for index in range(len(pods) - 1, partition - 1, -1)]
+    if limits is None or limits.max_unavailable is None:
+        _replace_one(owner, above, update, steps, now)
+        return
+    most = max(resolve(limits.max_unavailable, wanted(owner), round_up=False), 1)
     spare = most - sum(_is_unavailable(owner, pod, now) for pod in pods)
-    for index in range(len(pods) - 1, partition - 1, -1):
-        pod = pods[index]
-        if spare <= 0:
+    old = [pod for pod in above if _is_old(pod, update) and pod not in steps.delete]
+    steps.delete += old[: max(spare, 0)]
+
+
+def _replace_one(
+    owner: StatefulSet, above: Sequence[Pod | None], update: ControllerRevision, steps: _Steps, now: datetime
+) -> None:
+    """The highest one that is old, once all above it are available."""
+    for pod in above:
+        if _is_old(pod, update):
+            if pod not in steps.delete:
+                steps.delete.append(pod)
             return
-        if pod is None or pod.metadata.deletion_timestamp is not None or pod in steps.delete:
-            continue
-        if revision_of(pod) != update.metadata.name:
-            steps.delete.append(pod)
-            spare -= 1
+        if _is_unavailable(owner, pod, now):
+            return
+
+
+def _is_old(pod: Pod | None, update: ControllerRevision) -> TypeGuard[Pod]:
+    """Of another revision than the newest, and not on its way out already."""
+    if pod is None or pod.metadata.deletion_timestamp is not None:
+        return False
+    return revision_of(pod) != update.metadata.name
 
 
 def status_of(

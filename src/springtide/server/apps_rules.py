@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from springtide.api.names import label_fault
 from springtide.server.context import Context
+from springtide.server.metadata_rules import name_faults
 from springtide.server.pod_template_rules import (
     amount,
     beyond_all_errors,
@@ -140,7 +140,6 @@ class ReplicaSetStrategy(PodSetStrategy):
     """apps/v1 ReplicaSet."""
 
     noun, named = "deployment", "ReplicaSet"
-    selectable_fields = {"status.replicas": "status.replicas"}
 
     def default_spec(self, spec: Json) -> None:
         spec.setdefault("replicas", 1)
@@ -156,6 +155,7 @@ class StatefulSetStrategy(PodSetStrategy):
     """apps/v1 StatefulSet."""
 
     noun, named = "statefulset", "StatefulSet"
+    name_form = "label"
 
     def default_spec(self, spec: Json) -> None:
         spec.setdefault("replicas", 1)
@@ -167,7 +167,6 @@ class StatefulSetStrategy(PodSetStrategy):
             strategy.setdefault("rollingUpdate", {})
         if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
             strategy["rollingUpdate"].setdefault("partition", 0)
-            strategy["rollingUpdate"].setdefault("maxUnavailable", 1)
         retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
         retention.setdefault("whenDeleted", "Retain")
         retention.setdefault("whenScaled", "Retain")
@@ -195,13 +194,9 @@ class StatefulSetStrategy(PodSetStrategy):
         ]
 
     def validate(self, obj: Json) -> Sequence[FieldError]:
-        errors = list(super().validate(obj))
-        meta, service = obj["metadata"], obj["spec"].get("serviceName", "")
-        if meta.get("name") and (fault := label_fault(meta["name"])):
-            errors.append(bad_value("metadata.name", meta["name"], fault))
-        if service and (fault := label_fault(service)):
-            errors.append(bad_value("spec.serviceName", service, fault))
-        return errors
+        service = obj["spec"].get("serviceName", "")
+        faults = name_faults(service, "label") if service else ()
+        return [*super().validate(obj), *(bad_value("spec.serviceName", service, fault) for fault in faults)]
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         before, after = old["spec"], new["spec"]
@@ -393,8 +388,8 @@ def _collision_change(new: Json, old: Json) -> list[FieldError]:
 
 
 def _name_warnings(obj: Json) -> Sequence[str]:
-    fault = label_fault(obj["metadata"].get("name", ""))
-    return (_NAME_WARNING.format(fault),) if fault else ()
+    faults = name_faults(obj["metadata"].get("name", ""), "label")
+    return (_NAME_WARNING.format(" ".join(faults)),) if faults else ()
 
 
 def _number(text: Any) -> int:

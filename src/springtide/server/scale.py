@@ -77,12 +77,13 @@ def _scale_of(obj: Json, kind: ServedKind) -> Json:
     status: Json = {"replicas": _at(obj, paths.get("statusReplicasPath", "")) or 0}
     if selector := _at(obj, paths.get("labelSelectorPath", "")):
         status["selector"] = selector if isinstance(selector, str) else format_selector(selector)
+    replicas = _at(obj, paths["specReplicasPath"])
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: meta[key] for key in kept if key in meta},
-        "spec": {"replicas": _at(obj, paths["specReplicasPath"]) or 0},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 
