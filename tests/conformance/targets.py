@@ -23,9 +23,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from springtide.runtime.clock import SystemClock
-from springtide.server import HttpsServer, Server, SigningKeys, User, ensure_credentials
-from springtide.store import MemoryLog, Store
 from tests.conformance.users import USERS
 
 _READY_SECONDS = 90.0
@@ -60,6 +57,10 @@ def asked_for() -> str:
 @contextmanager
 def _embedded(folder: Path) -> Iterator[Target]:
     """Our server in a thread with an event loop of its own."""
+    from springtide.runtime.clock import SystemClock
+    from springtide.server import HttpsServer, Server, SigningKeys, User, ensure_credentials
+    from springtide.store import MemoryLog, Store
+
     started: list[Target | BaseException] = []
     said, done = threading.Event(), threading.Event()
 

@@ -152,10 +152,8 @@ TABLE = table(
                     configmap("Bad_Name"),
                     status=422,
                     reason="Invalid",
-                    message=[
-                        'ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": '
-                        "a lowercase RFC 1123 subdomain must consist of",
-                    ],
+                    message='ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value: "Bad_Name": '
+                    "a lowercase RFC 1123 subdomain must consist of",
                     causes=["metadata.name"],
                     fields={
                         "details.causes[0].reason": "FieldValueInvalid",

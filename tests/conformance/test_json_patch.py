@@ -182,7 +182,7 @@ TABLE = table(
                 _on_map(
                     _op("replace", "/metadata/annotations/a~1b", value="1"),
                     fields={"metadata.annotations": {"a/b": "1", "t": "d"}},
-                )
+                ),
             ],
             given=_ONE,
         ),

@@ -164,7 +164,7 @@ TABLE = table(
             [
                 _on_service(
                     {"spec": {"ports": [{"name": "x"}]}},
-                    status=500,
+                    status=(422, 500),
                     message="does not contain declared merge key: port",
                 )
             ],

@@ -78,8 +78,7 @@ TABLE = table(
                     reason="Conflict",
                     message=[
                         'Operation cannot be fulfilled on configmaps "a"',
-                        "the object has been modified; please apply your changes to the latest version and "
-                        "try again",
+                        "the object has been modified; please apply your changes to the latest version",
                     ],
                     fields={"details": {"name": "a", "kind": "configmaps"}},
                 ),
@@ -220,7 +219,7 @@ TABLE = table(
                     f"{WIDGETS}/a",
                     widget("a", size=2, metadata={"resourceVersion": "{rv}"}),
                     fields={"metadata.generation": 2},
-                )
+                ),
             ],
             given=[WIDGET_CRD, widget("a", size=1)],
         ),

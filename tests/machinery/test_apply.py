@@ -131,13 +131,13 @@ def test_a_field_that_an_update_changed_is_no_longer_removed() -> None:
     assert after["spec"]["replicas"] == 5
 
 
-def test_a_removed_list_item_keeps_what_others_put_into_it() -> None:
+def test_a_removed_list_item_goes_whole_though_others_put_something_into_it() -> None:
     live = ssa(None, deployment(containers=[{"name": "web", "image": "a"}, {"name": "side", "image": "b"}]))
     containers = copy.deepcopy(containers_of(live))
     containers[1]["args"] = ["--verbose"]
     live = put(live, edited(live, template={"spec": {"containers": containers}}))
     after = ssa(live, deployment(containers=[{"name": "web", "image": "a"}]))
-    assert containers_of(after) == [{"name": "web", "image": "a"}, {"name": "side", "args": ["--verbose"]}]
+    assert containers_of(after) == [{"name": "web", "image": "a"}]
 
 
 def test_a_removed_list_item_goes_whole_when_nobody_else_cares() -> None:
@@ -170,8 +170,7 @@ def test_several_conflicts_are_listed_by_manager() -> None:
         ssa(live, deployment(replicas=3, selector={"matchLabels": {"a": "b"}}), "dave")
     assert str(caught.value) == (
         "Apply failed with 2 conflicts: "
-        'conflicts with "alice" using apps/v1:\n- .spec.replicas\n'
-        'conflicts with "carol" using apps/v1:\n- .spec.selector'
+        'conflicts with "alice":\n- .spec.replicas\nconflicts with "carol":\n- .spec.selector'
     )
 
 
@@ -244,10 +243,12 @@ def test_status_is_applied_and_owned_by_its_subresource_alone() -> None:
     assert ssa(after, deployment(replicas=1))["status"] == {"phase": "Ready"}
 
 
-def test_null_removes_the_field_and_stays_a_second_time_without_effect() -> None:
+def test_null_is_a_value_that_can_conflict_and_be_owned() -> None:
     live = put(None, deployment(replicas=2, zones=["a"]))
-    after = ssa(live, deployment(replicas=None))
-    assert "replicas" not in after["spec"]
+    with pytest.raises(ApplyConflict):
+        ssa(live, deployment(replicas=None))
+    after = ssa(live, deployment(replicas=None), force=True)
+    assert after["spec"] == {"replicas": None, "zones": ["a"]}
     assert ssa(after, deployment(replicas=None), minute=3) is after
 
 
@@ -264,13 +265,14 @@ def test_what_was_there_before_the_first_apply_has_an_owner() -> None:
         ssa(live, deployment(replicas=3))
 
 
-def test_kubectl_that_changes_to_server_side_apply_may_still_remove() -> None:
-    first = deployment(replicas=2, zones=["a"])
-    first["metadata"]["annotations"] = {labels.LAST_APPLIED: "{}"}
-    live = put(None, first, "kubectl-client-side-apply")
-    after = ssa(live, deployment(replicas=3), "kubectl", minute=1)
-    assert after["spec"] == {"replicas": 3}
-    assert owners(after) == {"kubectl": {".spec.replicas"}}
+@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "somebody"])
+def test_kubectl_may_change_what_it_applied_client_side(manager: str) -> None:
+    first = {**deployment(replicas=2, zones=["a"]), "apiVersion": "apps/v1"}
+    first["metadata"]["annotations"] = {labels.LAST_APPLIED: json.dumps(first)}
+    live = put(None, first, manager)
+    after = ssa(live, {**deployment(replicas=3), "apiVersion": "apps/v1"}, "kubectl", minute=1)
+    assert after["spec"] == {"replicas": 3, "zones": ["a"]}
+    assert owners(after)["kubectl"] == {".spec.replicas"}
     kept = json.loads(after["metadata"]["annotations"][labels.LAST_APPLIED])
     assert kept["spec"] == {"replicas": 3}, "client-side apply finds its way back"
 
@@ -289,13 +291,13 @@ def test_kubectl_keeps_the_last_applied_annotation_true() -> None:
     [
         (
             deployment(containers=[{"name": "a"}, {"name": "a"}]),
-            'containers[1]: duplicate entry for [name="a"]',
+            'containers[1]: duplicate entries for key [name="a"]',
         ),
         (
             deployment(containers=[{"image": "a"}]),
             "containers[0]: an item of this list needs its key field (name)",
         ),
-        (deployment(zones=["a", "a"]), 'spec.zones[1]: duplicate entry for [="a"]'),
+        (deployment(zones=["a", "a"]), 'spec.zones[1]: duplicate entries for key [="a"]'),
         ({"metadata": {"managedFields": [{}]}}, "metadata.managedFields: must be empty"),
     ],
 )

@@ -24,8 +24,6 @@ from springtide.server.schema import Schema
 __all__ = ["ApplyConflict", "PatchError", "apply", "track_update"]
 
 _KUBECTL = "kubectl"
-_KUBECTL_CLIENT_SIDE = "kubectl-client-side-apply"
-_LAST_APPLIED_FIELD: FieldSet = {"f:metadata": {"f:annotations": {f"f:{labels.LAST_APPLIED}": {}}}}
 _BEFORE_FIRST_APPLY = "before-first-apply"
 
 _TOP = frozenset({"apiVersion", "kind", "metadata"})
@@ -64,18 +62,20 @@ def apply(
     subresource: str,
     now: datetime,
     api_version: str,
+    has_status: bool = False,
 ) -> dict[str, Any]:
     """The object after `manager` applied `config`; `live` itself when nothing changes.
 
-    `subresource` "status" applies `status` only. Raises `ApplyConflict`, or `PatchError` when the config
-    cannot be applied (a list item without its key, an item twice).
+    `subresource` "status" applies `status` only; where there is one (`has_status`), nothing else does.
+    Raises `ApplyConflict`, or `PatchError` when the config cannot be applied (a list item without its key, an
+    item twice).
     """
     if config.get("metadata", {}).get("managedFields"):
         raise PatchError("metadata.managedFields", "must be empty in an apply configuration", malformed=True)
-    config = _applicable(config, subresource)
+    config = _applicable(config, subresource, has_status=has_status)
     me = Identity(manager, "Apply", "", subresource)
     before = live if live is not None else {}
-    entries = _entries_before_apply(before, schema, me, api_version, now)
+    entries = _entries_before_apply(before, schema, api_version)
     last = managed.fields_of(entries, me)
     mine = _owned_fields(config, schema)
     claimed = {**entries, me: managed.Entry(mine, api_version, now)}
@@ -83,9 +83,10 @@ def apply(
     merged = _without_left_out(merged, last, mine, claimed, schema)
     changed, removed = _changes(before, merged, schema)
     if not force:
-        _refuse_conflicts(claimed, me, changed)
+        excused = _last_applied_fields(before, schema) if manager == _KUBECTL else {}
+        _refuse_conflicts(claimed, me, fieldset.difference(changed, excused))
     claimed = managed.disown(claimed, me, changed, removed)
-    _restore_times(claimed, entries, me, wrote=bool(changed or removed))
+    _set_times(claimed, entries, me, now, wrote=bool(changed or removed))
     if manager == _KUBECTL:
         merged = _refresh_last_applied(merged, config)
     return _with_managed(merged, live, managed.encode(claimed))
@@ -130,45 +131,44 @@ def track_update(
     return managed.encode(managed.cap_updates(entries))
 
 
-def _applicable(config: dict[str, Any], subresource: str) -> dict[str, Any]:
+def _applicable(config: dict[str, Any], subresource: str, *, has_status: bool) -> dict[str, Any]:
     """What of a config is applied: not what only the server sets, and of a subresource only its part."""
     metadata = config.get("metadata") or {}
     stripped = {key: value for key, value in metadata.items() if key not in _SET_BY_SERVER}
     config = {**config, "metadata": stripped}
     if not subresource:
-        return config
+        return {key: value for key, value in config.items() if key != "status" or not has_status}
     kept = {key: value for key, value in config.items() if key in ("apiVersion", "kind", subresource)}
     return {**kept, "metadata": {key: stripped[key] for key in ("name", "namespace") if key in stripped}}
 
 
-def _entries_before_apply(
-    live: Mapping[str, Any], schema: Schema | None, me: Identity, api_version: str, now: datetime
-) -> Entries:
+def _entries_before_apply(live: Mapping[str, Any], schema: Schema | None, api_version: str) -> Entries:
     recorded = live.get("metadata", {}).get("managedFields")
     entries = managed.decode(recorded or [])
     if live and not recorded:
         owner = Identity(_BEFORE_FIRST_APPLY, "Update", api_version, "")
         owned, _ = _changes({}, live, schema)
-        entries = {owner: managed.Entry(owned, api_version, now)}
-    return _adopt_client_side(entries, me) if me.manager == _KUBECTL and not me.subresource else entries
-
-
-def _adopt_client_side(entries: Entries, me: Identity) -> Entries:
-    """kubectl that turned to server-side apply owns what it applied client-side before.
-
-    But not its annotation, which it would lose by not sending it: the way back stays open.
-    """
-    old = [
-        identity
-        for identity in entries
-        if identity.manager == _KUBECTL_CLIENT_SIDE and not identity.subresource
-    ]
-    for identity in old:
-        entry = entries.pop(identity)
-        adopted = fieldset.difference(entry.fields, _LAST_APPLIED_FIELD)
-        fields = fieldset.union(managed.fields_of(entries, me), adopted)
-        entries[me] = managed.Entry(fields, entry.api_version, entry.time)
+        entries = {owner: managed.Entry(owned, api_version, "")}
     return entries
+
+
+def _last_applied_fields(live: Mapping[str, Any], schema: Schema | None) -> FieldSet:
+    """What kubectl applied client-side, as its annotation says, and nobody has changed since.
+
+    kubectl that turns to server-side apply may change these, whoever is recorded as their owner.
+    """
+    text = (live.get("metadata", {}).get("annotations") or {}).get(labels.LAST_APPLIED)
+    try:
+        applied = json.loads(text) if text else None
+    except ValueError:
+        return {}
+    if not isinstance(applied, dict) or applied.get("apiVersion") != live.get("apiVersion"):
+        return {}
+    try:
+        changed, removed = _changes(applied, live, schema)
+        return fieldset.difference(fieldset.difference(_owned_fields(applied, schema), changed), removed)
+    except (ValueError, TypeError, AttributeError):
+        return {}  # written by hand, and not an object of this kind
 
 
 def _without_left_out(
@@ -199,8 +199,11 @@ def _refuse_conflicts(entries: Entries, me: Identity, changed: FieldSet) -> None
         raise ApplyConflict(conflicts, causes)
 
 
-def _restore_times(entries: Entries, before: Entries, me: Identity, *, wrote: bool) -> None:
-    """My entry keeps its time when neither it nor the object changed."""
+def _set_times(entries: Entries, before: Entries, me: Identity, now: datetime, *, wrote: bool) -> None:
+    """My entry keeps its time when neither it nor the object changed; one made only now has none yet."""
+    for identity, entry in entries.items():
+        if identity.manager == _BEFORE_FIRST_APPLY and not entry.time:
+            entries[identity] = managed.Entry(entry.fields, entry.api_version, now)
     old = before.get(me)
     mine = entries[me]
     if not mine.fields:

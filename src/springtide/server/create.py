@@ -124,7 +124,9 @@ def _record_owner(
         )
 
     if key is None:
-        meta["managedFields"] = entries()
+        meta.pop("managedFields", None)
+        if made := entries():
+            meta["managedFields"] = made
         return
     fields = context.templates.owned(key, meta, manager, lambda: entries()[0]["fieldsV1"])
     meta["managedFields"] = [

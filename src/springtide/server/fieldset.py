@@ -101,7 +101,7 @@ def list_elements(items: list[Any], schema: Schema, where: str = "") -> dict[str
             keys = ", ".join(schema.list_map_keys)
             raise ValueError(f"{where}[{index}]", f"an item of this list needs its key field ({keys})")
         if element in found:
-            raise ValueError(f"{where}[{index}]", f"duplicate entry for {_show(element)}")
+            raise ValueError(f"{where}[{index}]", f"duplicate entries for key {_show(element)}")
         found[element] = item
     return found
 

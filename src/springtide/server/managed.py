@@ -32,8 +32,10 @@ class Identity(NamedTuple):
         text = f'"{self.manager}"'
         if self.subresource:
             text += f' with subresource "{self.subresource}"'
+        if self.operation == "Apply":
+            return text
         text += f" using {entry.api_version}"
-        return text if self.operation == "Apply" or not entry.time else f"{text} at {_text(entry.time)}"
+        return f"{text} at {_text(entry.time)}" if entry.time else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from springtide.server.schema import Schema
 
 
 def merge(live: Any, config: Any, schema: Schema | None, where: str = "") -> Any:
-    """`live` with everything `config` says; null in a config removes a field. Raises `PatchError`."""
+    """`live` with everything `config` says, nulls included. Raises `PatchError`."""
     if isinstance(config, dict) and fieldset.is_granular(config, schema):
         return _merge_maps(live if isinstance(live, dict) else {}, config, schema, where)
     if isinstance(config, list) and schema is not None and schema.list_type != "atomic":
@@ -23,16 +23,18 @@ def merge(live: Any, config: Any, schema: Schema | None, where: str = "") -> Any
 
 
 def remove_fields(value: Any, gone: FieldSet, kept: FieldSet, schema: Schema | None) -> Any:
-    """`value` without the fields of `gone`. A container that becomes empty goes too, unless in `kept`."""
+    """`value` without the fields of `gone`, each with all below it, unless something of it is in `kept`."""
     if isinstance(value, list):
-        return _remove_items(value, gone, kept, schema)
+        assert schema is not None  # only lists with a schema have items of their own
+        elements = ((fieldset.element_of(item, schema) or "", item) for item in value)
+        rest = [_left_of(item, element, gone, kept, schema.items) for element, item in elements]
+        return [item for item in rest if item is not _GONE]
     left = dict(value)
-    for element, node in gone.items():
+    for element in gone:
         key = element[2:]
         if element == "." or key not in left:
             continue
-        child = schema.child(key) if schema is not None else None
-        rest = _remove_in(left[key], node, kept.get(element), child)
+        rest = _left_of(left[key], element, gone, kept, schema.child(key) if schema is not None else None)
         if rest is _GONE:
             del left[key]
         else:
@@ -43,14 +45,29 @@ def remove_fields(value: Any, gone: FieldSet, kept: FieldSet, schema: Schema | N
 _GONE = object()
 
 
+def _left_of(value: Any, element: str, gone: FieldSet, kept: FieldSet, schema: Schema | None) -> Any:
+    """What is left of the value of a field or an item.
+
+    An item goes with its owner's claim to the item as such, though others may have changed a field of it; a
+    field stays for whoever owns anything below.
+    """
+    if element not in gone:
+        return value
+    node, held = gone[element], kept.get(element)
+    is_item = not element.startswith("f:")
+    if held is None or (is_item and fieldset.is_member(node) and not fieldset.is_member(held)):
+        return _GONE
+    if not isinstance(value, dict | list) or not fieldset.is_granular(value, schema):
+        return value
+    return remove_fields(value, node, held, schema)
+
+
 def _merge_maps(
     live: dict[str, Any], config: dict[str, Any], schema: Schema | None, where: str
 ) -> dict[str, Any]:
     merged = dict(live)
     for key, value in config.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict | list):
+        if isinstance(value, dict | list):
             child = schema.child(key) if schema is not None else None
             merged[key] = merge(live.get(key), value, child, f"{where}.{key}" if where else key)
         else:
@@ -81,35 +98,3 @@ def _merge_lists(live: list[Any], config: list[Any], schema: Schema, where: str)
                 break
     result.extend(value for _, value in waiting)
     return result
-
-
-def _remove_items(value: list[Any], gone: FieldSet, kept: FieldSet, schema: Schema | None) -> list[Any]:
-    assert schema is not None  # only lists with a schema have items of their own
-    left: list[Any] = []
-    for item in value:
-        element = fieldset.element_of(item, schema) or ""
-        if element not in gone:
-            left.append(item)
-            continue
-        rest = _remove_item(item, gone[element], kept.get(element), schema)
-        if rest is not _GONE:
-            left.append(rest)
-    return left
-
-
-def _remove_item(item: Any, gone: FieldSet, kept: FieldSet | None, schema: Schema) -> Any:
-    """A list-map's item goes when nothing but its keys is left of it and nobody owns it."""
-    rest = _remove_in(item, gone, kept, schema.items)
-    if rest is _GONE or not isinstance(item, dict) or not schema.list_map_keys:
-        return rest
-    keys = {name: item[name] for name in schema.list_map_keys if name in item}
-    if kept is None and fieldset.is_member(gone) and not rest.keys() - keys.keys():
-        return _GONE
-    return {**keys, **rest}
-
-
-def _remove_in(value: Any, gone: FieldSet, kept: FieldSet | None, schema: Schema | None) -> Any:
-    if not isinstance(value, dict | list) or not fieldset.is_granular(value, schema):
-        return value if kept is not None else _GONE
-    rest = remove_fields(value, gone, kept or {}, schema)
-    return rest if rest or kept is not None else _GONE

@@ -96,7 +96,11 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
     options.check(request, "PatchOptions", apply=True)
     config = bodies.parse_object(request)
     twice = bodies.named_twice(request, config)
+    if not (config.get("apiVersion") and config.get("kind")):
+        raise BadRequest("an apply patch must say its apiVersion and its kind")
     metadata.place(config, kind, route.namespace)
+    if kind.builtin and (unknown := kind.validator.unknown_fields(config)):
+        raise BadRequest(f"the apply patch is no {kind.kind}: .{unknown[0]}: field not declared in schema")
     warnings = bodies.prune_unknown(config, kind, request, twice)
     record = context.store.latest(kind.resource, key_of(kind, route.namespace, route.name))
     old = decode(record, kind) if record is not None else None
@@ -111,6 +115,7 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
             subresource=route.subresource,
             now=context.now(),
             api_version=kind.api_version,
+            has_status=kind.status,
         )
     except ApplyConflict as error:
         causes = [FieldError(cause["reason"], cause["field"], cause["message"]) for cause in error.causes]
@@ -138,5 +143,12 @@ def _check_target(config: Json, old: Json | None, route: Route, kind: ServedKind
         metadata.check_preconditions(config, old, kind)
     elif route.subresource:
         raise not_found(kind, route.name)
-    elif meta.get("uid") or meta.get("resourceVersion"):
-        raise metadata.conflict(kind, route.name, "the object named by uid or resourceVersion does not exist")
+    elif meta.get("uid"):
+        raise metadata.conflict(
+            kind,
+            route.name,
+            f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was "
+            "found",
+        )
+    else:
+        meta.pop("resourceVersion", None)

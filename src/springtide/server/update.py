@@ -75,6 +75,8 @@ async def revise(
             schema=kind.validator,
             api_version=kind.api_version,
         )
+    if not new["metadata"].get("managedFields"):
+        new["metadata"].pop("managedFields", None)
     if managed_too and _same(new, old, with_owners=True):
         return await _unchanged(context, record, old)
     if bodies.is_dry_run(request):
