@@ -839,7 +839,7 @@ TABLE = table(
                     REPLICA_SETS,
                     query={"fieldSelector": "status.replicas=0"},
                     status=400,
-                    message='"status.replicas" is not a known field selector',
+                    reason="BadRequest",
                 )
             ],
         ),

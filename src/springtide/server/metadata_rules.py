@@ -95,7 +95,11 @@ def name_faults(name: str, form: NameForm) -> tuple[str, ...]:
         return tuple(_path_faults(name))
     pattern, longest = _FORMS[form]
     too_long = (f"must be no more than {longest} bytes",) if len(name) > longest else ()
-    return too_long if pattern.fullmatch(name) else (*too_long, _WORDING[form])
+    if pattern.fullmatch(name):
+        return too_long
+    if form == "label" and _FORMS["subdomain"][0].fullmatch(name):
+        return (*too_long, "must not contain dots")
+    return (*too_long, _WORDING[form])
 
 
 @lru_cache(maxsize=4096)
