@@ -1,26 +1,31 @@
-"""Kubernetes' protobuf, as far as people meet it: what `kubectl create` and `kubectl drain` send as a body.
+"""Kubernetes' protobuf as the body of a request, for every built-in kind; answers stay JSON.
 
-kubectl's typed commands (`create namespace|configmap|secret|serviceaccount|priorityclass|service`, `drain`)
-speak protobuf and have no switch for JSON. Their few messages are decoded here into the same JSON objects;
-answers are JSON, which they accept. Called by `bodies`. Field numbers: the `generated.proto` files of
-k8s.io/api and k8s.io/apimachinery; the envelope: `runtime.Unknown` behind the prefix `k8s\\x00`.
+kubectl's typed commands (`create deployment`, `drain` …) and Go controllers speak protobuf and accept JSON. A
+body is decoded here into the same JSON object that a JSON client would have sent. Called by `bodies`. Field
+numbers, names and types: `protobuf_table.json`, made by `protobuf_table`; the envelope: `runtime.Unknown`
+behind the prefix `k8s\\x00`.
 """
 
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
 from typing import Any, NamedTuple
 
 import msgspec
-
-from springtide.server import protobuf_access
 
 Json = dict[str, Any]
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _PREFIX = b"k8s\x00"
+_FIXED_64 = 1
+"""Wire type of doubles."""
+_DEEPEST = 64
+"""Messages within messages; the deepest kind there is needs far fewer."""
 
 
 class MalformedError(ValueError):
@@ -31,20 +36,29 @@ class _Field(NamedTuple):
     """How a field is called in JSON and what it holds: a scalar's name or a message's."""
 
     name: str
+    """Empty: the message's own fields stand in its place."""
     type: str
     shape: str = "one"
-    """one, list, or map (string to `type`)."""
-    pointer: bool = False
+    """one, list, map (string to `type`), or map of lists."""
+    pointer: int = 0
     """Whether a zero value says something; other zero values are as good as absent."""
 
 
-_STATUS = 3
-_META = {1: _Field("metadata", "ObjectMeta")}
-_MESSAGES: dict[str, dict[int, _Field]] = {
-    **{
-        name: {number: _Field(*row) for number, row in rows.items()}
-        for name, rows in protobuf_access.MESSAGES.items()
-    },
+class _Table(msgspec.Struct):
+    """The generated file."""
+
+    kinds: dict[str, str]
+    messages: dict[str, dict[int, _Field]]
+
+
+@cache
+def _table() -> _Table:
+    """Read with the first protobuf body, which most platforms never see."""
+    text = resources.files("springtide.server").joinpath("protobuf_table.json").read_bytes()
+    return msgspec.json.decode(text, type=_Table)
+
+
+_ENVELOPE: dict[str, dict[int, _Field]] = {
     "Unknown": {
         1: _Field("typeMeta", "TypeMeta"),
         2: _Field("raw", "raw"),
@@ -52,109 +66,15 @@ _MESSAGES: dict[str, dict[int, _Field]] = {
         4: _Field("contentType", "string"),
     },
     "TypeMeta": {1: _Field("apiVersion", "string"), 2: _Field("kind", "string")},
-    "ObjectMeta": {
-        1: _Field("name", "string"),
-        2: _Field("generateName", "string"),
-        3: _Field("namespace", "string"),
-        5: _Field("uid", "string"),
-        6: _Field("resourceVersion", "string"),
-        7: _Field("generation", "int"),
-        8: _Field("creationTimestamp", "Time"),
-        9: _Field("deletionTimestamp", "Time"),
-        10: _Field("deletionGracePeriodSeconds", "int", pointer=True),
-        11: _Field("labels", "string", "map"),
-        12: _Field("annotations", "string", "map"),
-        13: _Field("ownerReferences", "OwnerReference", "list"),
-        14: _Field("finalizers", "string", "list"),
-        17: _Field("managedFields", "ManagedFieldsEntry", "list"),
-    },
-    "ManagedFieldsEntry": {
-        1: _Field("manager", "string"),
-        2: _Field("operation", "string"),
-        3: _Field("apiVersion", "string"),
-        4: _Field("time", "Time"),
-        6: _Field("fieldsType", "string"),
-        7: _Field("fieldsV1", "FieldsV1", pointer=True),
-        8: _Field("subresource", "string"),
-    },
-    "RawFields": {1: _Field("raw", "raw")},
-    "OwnerReference": {
-        1: _Field("kind", "string"),
-        3: _Field("name", "string"),
-        4: _Field("uid", "string"),
-        5: _Field("apiVersion", "string"),
-        6: _Field("controller", "bool", pointer=True),
-        7: _Field("blockOwnerDeletion", "bool", pointer=True),
-    },
-    "v1 Namespace": {**_META, 2: _Field("spec", "NamespaceSpec")},
-    "NamespaceSpec": {1: _Field("finalizers", "string", "list")},
-    "v1 ConfigMap": {
-        **_META,
-        2: _Field("data", "string", "map"),
-        3: _Field("binaryData", "bytes", "map"),
-        4: _Field("immutable", "bool", pointer=True),
-    },
-    "v1 Secret": {
-        **_META,
-        2: _Field("data", "bytes", "map"),
-        3: _Field("type", "string"),
-        4: _Field("stringData", "string", "map"),
-        5: _Field("immutable", "bool", pointer=True),
-    },
-    "v1 ServiceAccount": {
-        **_META,
-        2: _Field("secrets", "ObjectReference", "list"),
-        3: _Field("imagePullSecrets", "LocalObjectReference", "list"),
-        4: _Field("automountServiceAccountToken", "bool", pointer=True),
-    },
-    "ObjectReference": {
-        1: _Field("kind", "string"),
-        2: _Field("namespace", "string"),
-        3: _Field("name", "string"),
-        4: _Field("uid", "string"),
-        5: _Field("apiVersion", "string"),
-    },
-    "LocalObjectReference": {1: _Field("name", "string")},
-    "v1 Service": {**_META, 2: _Field("spec", "ServiceSpec")},
-    "ServiceSpec": {
-        1: _Field("ports", "ServicePort", "list"),
-        2: _Field("selector", "string", "map"),
-        3: _Field("clusterIP", "string"),
-        4: _Field("type", "string"),
-        5: _Field("externalIPs", "string", "list"),
-        7: _Field("sessionAffinity", "string"),
-        10: _Field("externalName", "string"),
-        13: _Field("publishNotReadyAddresses", "bool"),
-        18: _Field("clusterIPs", "string", "list"),
-    },
-    "ServicePort": {
-        1: _Field("name", "string"),
-        2: _Field("protocol", "string"),
-        3: _Field("port", "int"),
-        4: _Field("targetPort", "IntOrString"),
-        5: _Field("nodePort", "int"),
-    },
-    "scheduling.k8s.io/v1 PriorityClass": {
-        **_META,
-        2: _Field("value", "int"),
-        3: _Field("globalDefault", "bool"),
-        4: _Field("description", "string"),
-        5: _Field("preemptionPolicy", "string", pointer=True),
-    },
-    "policy/v1 Eviction": {**_META, 2: _Field("deleteOptions", "DeleteOptions")},
-    "DeleteOptions": {
-        1: _Field("gracePeriodSeconds", "int", pointer=True),
-        2: _Field("preconditions", "Preconditions"),
-        3: _Field("orphanDependents", "bool", pointer=True),
-        4: _Field("propagationPolicy", "string", pointer=True),
-        5: _Field("dryRun", "string", "list"),
-    },
-    "Preconditions": {1: _Field("uid", "string"), 2: _Field("resourceVersion", "string")},
+    "Holder": {1: _Field("raw", "raw")},
     "Timestamp": {1: _Field("seconds", "int"), 2: _Field("nanos", "int")},
+    "Duration": {1: _Field("nanos", "int")},
     "Port": {1: _Field("type", "int"), 2: _Field("number", "int"), 3: _Field("text", "string")},
+    "Quantity": {1: _Field("text", "string")},
+    "Items": {1: _Field("items", "string", "list")},
 }
-_VERSIONED_OPTIONS = " DeleteOptions"
-"""DeleteOptions come in the version of the kind they delete."""
+"""Messages that JSON writes otherwise, and those around all others."""
+_DELETE_OPTIONS = "DeleteOptions"
 
 
 def decode(body: bytes) -> Json:
@@ -164,47 +84,58 @@ def decode(body: bytes) -> Json:
     envelope = _message(body[len(_PREFIX) :], "Unknown")
     type_meta = envelope.get("typeMeta", {})
     api_version, kind = type_meta.get("apiVersion", ""), type_meta.get("kind", "")
-    name = f"{api_version} {kind}"
-    table = "DeleteOptions" if name.endswith(_VERSIONED_OPTIONS) else name
-    if table not in _MESSAGES or " " not in name:
+    name = kind if kind == _DELETE_OPTIONS else f"{api_version} {kind}"
+    message = _table().kinds.get(name)
+    if message is None:
         raise MalformedError(f"{name} is not understood as protobuf here; send application/json")
-    return {"apiVersion": api_version, "kind": kind, **_message(envelope.get("raw", b""), table)}
+    return {"apiVersion": api_version, "kind": kind, **_message(envelope.get("raw", b""), message)}
 
 
-def _message(data: bytes, name: str) -> Json:
-    """Fields that Go writes although they are zero, and status of whole objects, which a create never sets,
-    need no place in the table; anything else that has none is refused rather than lost."""
-    fields = _MESSAGES[name]
+def _message(data: bytes, name: str, depth: int = 0) -> Json:
+    """Zero values that Go writes although nobody set them are left out; a field that has no place in the
+    table is refused rather than lost."""
+    if depth > _DEEPEST:
+        raise MalformedError(f"messages are nested deeper than {_DEEPEST}")
+    fields = _ENVELOPE.get(name) or _table().messages[name]
     found: Json = {}
     for number, value in _pairs(data):
         field = fields.get(number)
         if field is None:
-            if not value or (number == _STATUS and 1 in fields and fields[1].name == "metadata"):
-                continue
             raise MalformedError(f"field {number} of {name} is not known here; send application/json")
         if field.shape == "map":
-            found.setdefault(field.name, {}).update(_entry(value, field.type))
+            found.setdefault(field.name, {}).update(_entry(value, field.type, depth))
+        elif field.shape == "map of lists":
+            key, listed = _pair(value, "Items", depth)
+            found.setdefault(field.name, {})[key] = listed.get("items", [])
         elif field.shape == "list":
-            found.setdefault(field.name, []).append(_value(value, field.type))
+            found.setdefault(field.name, []).append(_value(value, field.type, depth))
+        elif not field.name:
+            found.update(_message(_bytes(value), field.type, depth + 1))
         else:
-            decoded = _value(value, field.type)
-            if field.pointer or decoded:
+            decoded = _value(value, field.type, depth)
+            if field.pointer or decoded or field.type == "bytes":
                 found[field.name] = decoded
     return found
 
 
-def _entry(data: bytes | int, type_: str) -> Json:
+def _entry(data: bytes | int, type_: str, depth: int) -> Json:
+    key, value = _pair(data, type_, depth)
+    return {key: value}
+
+
+def _pair(data: bytes | int, type_: str, depth: int) -> tuple[str, Any]:
+    """Key and value of a map's entry."""
     pairs = dict(_pairs(_bytes(data)))
-    return {_value(pairs.get(1, b""), "string"): _value(pairs.get(2, b""), type_)}
+    return _string(pairs.get(1, b"")), _value(pairs.get(2, b""), type_, depth)
 
 
-def _value(value: bytes | int, type_: str) -> Any:
+def _value(value: bytes | int, type_: str, depth: int) -> Any:
     scalar = _SCALARS.get(type_)
-    return scalar(value) if scalar is not None else _message(_bytes(value), type_)
+    return scalar(value) if scalar is not None else _message(_bytes(value), type_, depth + 1)
 
 
 def _pairs(data: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Field numbers and raw values, in order. Kubernetes uses two wire types: varint and length-delimited."""
+    """Field numbers and raw values, in order. Kubernetes uses varint, 64-bit and length-delimited."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
@@ -218,6 +149,9 @@ def _pairs(data: bytes) -> Iterator[tuple[int, bytes | int]]:
                 raise MalformedError(f"field {number} is longer than the message")
             yield number, data[at : at + length]
             at += length
+        elif wire_type == _FIXED_64 and at + 8 <= len(data):
+            yield number, data[at : at + 8]
+            at += 8
         else:
             raise MalformedError(f"field {number} has wire type {wire_type}")
 
@@ -255,17 +189,45 @@ def _int(value: bytes | int) -> int:
 
 def _time(value: bytes | int) -> str | None:
     stamp = _message(_bytes(value), "Timestamp")
-    if not stamp:
-        return None
-    return datetime.fromtimestamp(stamp.get("seconds", 0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _moment(stamp).strftime("%Y-%m-%dT%H:%M:%SZ") if stamp else None
 
 
-def _fields_v1(value: bytes | int) -> Json:
-    raw = _message(_bytes(value), "RawFields").get("raw", b"{}")
+def _micro_time(value: bytes | int) -> str | None:
+    stamp = _message(_bytes(value), "Timestamp")
+    return _moment(stamp).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if stamp else None
+
+
+def _moment(stamp: Json) -> datetime:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        return datetime.fromtimestamp(stamp.get("seconds", 0), UTC).replace(
+            microsecond=stamp.get("nanos", 0) // 1000
+        )
+    except (ValueError, OverflowError, OSError) as error:
+        raise MalformedError(f"a time is out of range: {error}") from error
+
+
+def _duration(value: bytes | int) -> str:
+    return f"{_message(_bytes(value), 'Duration').get('nanos', 0) / 1e9:g}s"
+
+
+def _raw(value: bytes | int) -> Any:
+    """`runtime.RawExtension`: JSON within a message."""
+    return _json(_message(_bytes(value), "Holder").get("raw", b""))
+
+
+def _fields_v1(value: bytes | int) -> Any:
+    return _json(_message(_bytes(value), "Holder").get("raw", b"{}"))
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text) if text else None
     except msgspec.MsgspecError as error:
-        raise MalformedError(f"fieldsV1 is not a JSON object: {error}") from error
+        raise MalformedError(f"a field is not JSON: {error}") from error
+
+
+def _double(value: bytes | int) -> float:
+    return float(struct.unpack("<d", _bytes(value))[0])
 
 
 def _int_or_string(value: bytes | int) -> int | str:
@@ -279,8 +241,12 @@ _SCALARS: dict[str, Callable[[bytes | int], Any]] = {
     "bool": lambda value: bool(_int(value)),
     "bytes": lambda value: base64.b64encode(_bytes(value)).decode(),
     "raw": _bytes,
+    "double": _double,
+    "Raw": _raw,
     "Time": _time,
+    "MicroTime": _micro_time,
+    "Duration": _duration,
+    "Quantity": lambda value: str(_message(_bytes(value), "Quantity").get("text", "")),
     "IntOrString": _int_or_string,
     "FieldsV1": _fields_v1,
-    "Extra": lambda value: _message(_bytes(value), "ExtraValue").get("items", []),
 }
