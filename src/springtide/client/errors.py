@@ -123,6 +123,10 @@ class Unreachable(ApiError):
     default_reason = "Unreachable"
 
 
+class Closed(Exception):
+    """The other side of a WebSocket is gone, or has said goodbye."""
+
+
 class KubeconfigError(ValueError):
     """A kubeconfig (or in-cluster setting) that cannot be used; names file, entry and fix."""
 

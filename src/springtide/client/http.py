@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from springtide.client.errors import Unreachable, error_from_response
 from springtide.client.kubeconfig import Connection
 from springtide.client.tls import tls_context
 from springtide.client.transport import Request, Response
+from springtide.client.websocket import ClientWebSocket, open_websocket
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
@@ -67,6 +68,22 @@ class HttpTransport:
 
     def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         return self._stream(request)
+
+    async def websocket(
+        self, path: str, raw_query: str = "", subprotocols: Sequence[str] = ()
+    ) -> ClientWebSocket:
+        """Open a WebSocket. Raises Unreachable, and ApiError (without a text) if the server does not."""
+        request = Request("GET", path)
+        try:
+            credential = await self._credentials.current()
+            _, streams = await self._sessions(credential)
+            arguments = self._arguments(request, credential)
+            url = URL(f"{arguments['url']}?{raw_query}", encoded=True) if raw_query else arguments["url"]
+            return await open_websocket(streams, url, arguments["headers"], subprotocols)
+        except aiohttp.WSServerHandshakeError as error:
+            raise error_from_response(error.status, b"") from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(request, error) from error
 
     async def close(self) -> None:
         sessions = [*self._retired, self._unary, self._streams]

@@ -6,11 +6,13 @@
 from springtide.node.agent import ProcessNode
 from springtide.node.behaviour import Behaviour
 from springtide.node.inventory import InventoryError, load_nodes
+from springtide.node.registration import Endpoint
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.simulated import SimulatedNodes, SimulationSettings
 
 __all__ = [
     "Behaviour",
+    "Endpoint",
     "InventoryError",
     "ProcessNode",
     "ProcessNodeSettings",

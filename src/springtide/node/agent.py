@@ -29,7 +29,7 @@ from springtide.node.podstatus import Addresses, build_status
 from springtide.node.progress import ProgressFile
 from springtide.node.records import Records, recover
 from springtide.node.references import read_sources
-from springtide.node.registration import ROOM, Registration
+from springtide.node.registration import ROOM, Endpoint, Registration
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.summary import NodeFigures
@@ -341,6 +341,14 @@ class ProcessNode:
             await self._runtime.apply(ROOM, events)
 
     # -- what the API server asks for -----------------------------------------------------------------
+
+    def has(self, node: str) -> bool:
+        """Whether it is this node (`server.LocalNodes`)."""
+        return node == self._settings.name
+
+    def listens(self, endpoint: Endpoint) -> None:
+        """Its API is served there: said on the Node object. To be called before the node is ready."""
+        self._registration.listens(endpoint)
 
     async def ask(self, _node: str, request: Request) -> Answer:
         """The answer of the node's own API (`server.NodeAccess`, in the same process)."""

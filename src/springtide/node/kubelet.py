@@ -81,9 +81,10 @@ class Kubelet:
         first, *rest = request.path.strip("/").split("/")
         try:
             if first in self._streams:
-                if not request.websocket:
+                upgrade = await self._streams[first](request, rest)
+                if not request.websocket:  # what else there is to say no to comes first
                     raise Refused(400, f"/{first} needs a WebSocket: send GET with `Upgrade: websocket`")
-                return await self._streams[first](request, rest)
+                return upgrade
             if first == "containerLogs" and len(rest) == 3:
                 return await self._logs(request, rest)
             return await self._document(request.path)

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,9 +20,17 @@ import psutil
 from springtide import __version__
 from springtide.api.commands import Apply, Command
 from springtide.api.coordination import Lease
-from springtide.api.labels import ARCH, HOSTNAME, NODE_KIND, OS
+from springtide.api.labels import ARCH, HOSTNAME, NODE_KIND, OS, SERVING_AUTHORITY
 from springtide.api.meta import find_condition, micro_time, whole_second
-from springtide.api.nodes import Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo
+from springtide.api.nodes import (
+    DaemonEndpoint,
+    Node,
+    NodeAddress,
+    NodeCondition,
+    NodeDaemonEndpoints,
+    NodeStatus,
+    NodeSystemInfo,
+)
 from springtide.api.quantity import format_bytes
 from springtide.api.struct import encode
 from springtide.api.version import GIT_VERSION
@@ -53,6 +62,16 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a node in a process of its own serves its API."""
+
+    host: str
+    port: int
+    authority: bytes
+    """The certificate (PEM) that signs for the one it shows."""
+
+
 class Registration:
     """Keeps the Node object and its Lease."""
 
@@ -60,6 +79,7 @@ class Registration:
         self._runtime = runtime
         self._settings = settings
         self._annotations: dict[str, str] = {}
+        self._endpoint: Endpoint | None = None
         self._nodes = runtime.informer(Node)
         self._capacity = machine_capacity(settings)
         self._ready = True
@@ -70,6 +90,11 @@ class Registration:
     def annotate(self, notes: Mapping[str, str]) -> None:
         """Say these things on the Node object, by short name."""
         self._annotations = {ANNOTATION_PREFIX + name: text for name, text in notes.items()}
+
+    def listens(self, endpoint: Endpoint) -> None:
+        """Say on the Node object where its own API is."""
+        self._endpoint = endpoint
+        self._reported_at = float("-inf")
 
     @property
     def capacity(self) -> Mapping[str, str]:
@@ -116,7 +141,10 @@ class Registration:
         }
 
     def _metadata(self) -> Apply:
-        fields = {"metadata": {"labels": self._labels(), "annotations": self._annotations}}
+        annotations = self._annotations
+        if self._endpoint is not None:
+            annotations = annotations | {SERVING_AUTHORITY: self._endpoint.authority.decode()}
+        fields = {"metadata": {"labels": self._labels(), "annotations": annotations}}
         return Apply(Node, "", self._settings.name, fields)
 
     def _status(self, known: Node | None, now: datetime) -> Apply:
@@ -125,12 +153,20 @@ class Registration:
             allocatable=dict(self._capacity),
             conditions=[self._condition(known, *one, now) for one in self._observations()],
             addresses=[
-                NodeAddress(type="InternalIP", address="127.0.0.1"),
+                NodeAddress(type="InternalIP", address=self._address()),
                 NodeAddress(type="Hostname", address=self._settings.name),
             ],
             node_info=_system_info(),
+            daemon_endpoints=self._daemon_endpoints(),
         )
         return Apply(Node, "", self._settings.name, {"status": encode(status)}, subresource="status")
+
+    def _address(self) -> str:
+        return self._endpoint.host if self._endpoint is not None else "127.0.0.1"
+
+    def _daemon_endpoints(self) -> NodeDaemonEndpoints:
+        port = self._endpoint.port if self._endpoint is not None else 0
+        return NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=port))
 
     def _observations(self) -> list[tuple[str, str, str, str]]:
         ready = ("True", "KubeletReady", "the process node is posting ready status")

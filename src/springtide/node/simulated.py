@@ -320,6 +320,10 @@ class SimulatedNodes:
         host = node.status.addresses[0].address if node is not None and node.status.addresses else ""
         return Addresses(playing.address, host)
 
+    def has(self, node: str) -> bool:
+        """Whether it is one of these (`server.LocalNodes`)."""
+        return node in self._wanted
+
     async def ask(self, node: str, request: Request) -> Answer:
         """A node's own API: it is healthy and has figures; nothing runs that somebody could talk to."""
         if request.path == "/healthz":

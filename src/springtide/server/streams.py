@@ -18,6 +18,8 @@ from springtide.server.status import BadRequest, InternalError, NotFound, Status
 
 _STREAMS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 """Query parameters of the API, and what the node calls them."""
+_TOKEN = "base64url.bearer.authorization.k8s.io."
+"""A browser's credentials come among the subprotocols; they are nobody else's business."""
 
 
 async def exec_(context: Context, request: Request, route: Route, kind: ServedKind) -> Answer:
@@ -78,7 +80,7 @@ async def _open(
         user=request.user,
         raw_query=raw_query,
         websocket=True,
-        subprotocols=request.subprotocols,
+        subprotocols=tuple(one for one in request.subprotocols if not one.startswith(_TOKEN)),
     )
     answer = await ask(context, node, inner)
     if isinstance(answer, Upgrade):

@@ -34,6 +34,7 @@ from springtide.runtime import (
 from springtide.server import InProcessTransport
 from springtide.up.bootstrap import bootstrap
 from springtide.up.control_plane import admin_connection, open_https, open_server
+from springtide.up.node_api import open_node_api, reach_nodes
 from springtide.up.rooms import EMBEDDED, OWN, register_domains, register_embedded
 from springtide.up.running import background, first
 from springtide.up.settings import DEFAULT_PORT, Ready
@@ -93,6 +94,7 @@ async def serve_api(settings: ServerSettings, ready: Callable[[Ready], None]) ->
                 server, settings.data_dir, clock, host=settings.host, port=settings.port, names=settings.names
             )
         )
+        await stack.enter_async_context(reach_nodes(server, credentials, clock))
         await bootstrap(Client(InProcessTransport(server)).with_manager("bootstrap"))
         connection = admin_connection(https.url, credentials)
         for path in (settings.data_dir / "kubeconfig", settings.kubeconfig):
@@ -155,6 +157,11 @@ async def run_node(
             if simulate is None
             else SimulatedNodes(runtime, load_nodes(simulate))
         )
+        if isinstance(nodes, ProcessNode):
+            door = open_node_api(
+                nodes.kubelet, process.data_dir / "pki", runtime.clock, clients=settings.connection.ca_data
+            )
+            nodes.listens(await stack.enter_async_context(door))
         running = await stack.enter_async_context(background(runtime.run()))
         stack.push_async_callback(nodes.stop)
         count = await first(nodes.ready(), running)

@@ -17,9 +17,11 @@ import psutil
 from springtide.client import Client, write_context
 from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
 from springtide.runtime import Runtime, SystemClock, configure_logging, logger
-from springtide.server import InProcessTransport, NodeAccess
+from springtide.server import InProcessTransport
+from springtide.server.remote_nodes import LocalNodes
 from springtide.up.bootstrap import bootstrap
 from springtide.up.control_plane import admin_connection, open_https, open_server
+from springtide.up.node_api import reach_nodes
 from springtide.up.rooms import register_controllers
 from springtide.up.running import background, first
 from springtide.up.settings import Ready, UpSettings
@@ -27,7 +29,7 @@ from springtide.up.settings import Ready, UpSettings
 log = logger("up.platform")
 
 
-class _Nodes(NodeAccess, Protocol):
+class _Nodes(LocalNodes, Protocol):
     """What both kinds of node give: readiness, an orderly end, and an API of their own."""
 
     async def ready(self) -> int:
@@ -61,7 +63,7 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
         runtime = Runtime(client, clock)
         register_controllers(runtime)
         nodes = _nodes(runtime, settings, https.url)
-        server.reach_nodes_through(nodes)
+        await stack.enter_async_context(reach_nodes(server, credentials, clock, nodes))
         running = await stack.enter_async_context(background(runtime.run()))
         stack.push_async_callback(nodes.stop)
         count = await first(nodes.ready(), running)
