@@ -1,216 +1,253 @@
-"""CustomResourceDefinitions: checked when written, served the moment they are stored, gone when deleted.
+"""CustomResourceDefinitions: checked when written, served the moment they are stored, gone after their last
+object.
 
-The store is the truth: at start every stored CRD is served again. Deleting a CRD deletes all its objects,
-whatever finalizers they have; should the server die in between, the next start finishes that.
-Rules: Kubernetes apiextensions validation of structural schemas, as far as the server relies on them.
+The store is the truth: at start every stored CRD is served again, and a deletion that was under way goes
+on. What a CRD may say is in `definition_spec`, `definition_schema` and `definition_rules`, what the server
+says of it in `definition_status`. Semantics: Kubernetes apiextensions.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from springtide.api.resources import Column
 from springtide.server.context import Context
+from springtide.server.definition_schema import schema_errors, unknown_formats
+from springtide.server.definition_spec import approval_errors, own_versions, place_of, spec_errors
+from springtide.server.definition_status import (
+    CLEANUP,
+    is_true,
+    stored_version_errors,
+    terminating,
+    with_status,
+)
 from springtide.server.kinds import ServedKind
-from springtide.server.metadata import is_subdomain
-from springtide.server.schema import Schema
 from springtide.server.schema_rules import FieldError
-from springtide.server.status import bad_value, duplicate, required, unsupported
+from springtide.server.served_versions import CustomResourceStrategy, served_kinds
+from springtide.server.status import bad_value
 from springtide.server.strategy import Strategy
-from springtide.server.structural import schema_errors
-from springtide.server.transition_rules import unevaluated_rules
 
 Json = dict[str, Any]
 
 RESOURCE = "apiextensions.k8s.io/customresourcedefinitions"
-AGE = Column("Age", "date", ".metadata.creationTimestamp")
+_REMEMBERED = 1024
+"""Schemas that were found sound; the same one need not be looked at again."""
 
 
 class CustomResourceDefinitionStrategy(Strategy):
     """apiextensions.k8s.io/v1 CustomResourceDefinition."""
 
+    def __init__(self) -> None:
+        self._context: Context | None = None
+        self._sound: dict[bytes, None] = {}
+        self._served: dict[str, bytes] = {}
+
+    def attach(self, context: Context) -> None:
+        """Called once at start: the kinds that are served already decide which names are free."""
+        self._context = context
+
     def default(self, obj: Json) -> None:
         names = obj["spec"]["names"]
-        names.setdefault("singular", names["kind"].lower())
-        names.setdefault("listKind", f"{names['kind']}List")
-        obj["spec"].setdefault("conversion", {"strategy": "None"})
+        if not names.get("singular"):
+            names["singular"] = names["kind"].lower()
+        if not names.get("listKind"):
+            names["listKind"] = f"{names['kind']}List"
+        if not obj["spec"].get("conversion"):
+            obj["spec"]["conversion"] = {"strategy": "None"}
 
     def before_create(self, obj: Json, context: Context) -> None:
-        obj["status"] = _status(obj, context.timestamp(), None)
+        obj["status"] = with_status({**obj, "status": {}}, self._others(obj), context.timestamp())
 
     def before_update(self, new: Json, old: Json) -> None:
-        since = old["metadata"]["creationTimestamp"]
-        new["status"] = _status(new, since, old.get("status"))
+        now = self._context.timestamp() if self._context else old["metadata"]["creationTimestamp"]
+        new["status"] = with_status(new, self._others(new), now)
+
+    def _others(self, obj: Json) -> Iterator[ServedKind]:
+        """The kinds of the same group whose names are taken."""
+        group, plural = obj["spec"]["group"], obj["spec"]["names"]["plural"]
+        kinds = self._context.kinds if self._context else ()
+        return (kind for kind in kinds if kind.group == group and kind.plural != plural)
 
     def validate(self, obj: Json) -> Sequence[FieldError]:
         spec, names = obj["spec"], obj["spec"]["names"]
         errors: list[FieldError] = []
-        expected = f"{names['plural']}.{spec['group']}"
         name = obj["metadata"].get("name", "")
-        if name != expected:
-            rule = f'must be spec.names.plural+"."+spec.group: {expected}'
-            errors.append(bad_value("metadata.name", name, rule))
-        if "." not in spec["group"]:
-            errors.append(bad_value("spec.group", spec["group"], "should be a domain with at least one dot"))
-        if spec["scope"] not in ("Namespaced", "Cluster"):
-            errors.append(unsupported("spec.scope", spec["scope"], ("Cluster", "Namespaced")))
-        if spec["conversion"].get("strategy") != "None":
-            errors.append(
-                unsupported("spec.conversion.strategy", spec["conversion"].get("strategy"), ("None",))
-            )
-        return [*errors, *_names_errors(names), *_version_errors(spec["versions"])]
+        if name != f"{names['plural']}.{spec['group']}":
+            errors.append(bad_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
+        errors += spec_errors(spec)
+        errors += self._schema_errors(spec["versions"])
+        return errors
 
-    def warn(self, obj: Json) -> Sequence[str]:
-        return [
-            f"spec.versions[{number}].schema: the rule {rule!r} at {path or 'the root'} is not evaluated: "
-            "of x-kubernetes-validations this server knows `self == oldSelf`"
-            for number, version in enumerate(obj["spec"]["versions"])
-            for path, rule in unevaluated_rules((version.get("schema") or {}).get("openAPIV3Schema") or {})
-        ]
+    def _schema_errors(self, versions: list[Json]) -> Iterator[FieldError]:
+        for index, version in own_versions(versions, "schema"):
+            schema = (version.get("schema") or {}).get("openAPIV3Schema")
+            if schema is None:
+                continue
+            sharing = [version] if place_of(versions, "schema", index, "") != "spec." else versions
+            status = any("status" in (one.get("subresources") or {}) for one in sharing)
+            digest = hashlib.sha256(msgspec.json.encode([schema, status])).digest()
+            if digest in self._sound:
+                continue
+            place = place_of(versions, "schema", index, "validation")
+            found = schema_errors(schema, f"{place}.openAPIV3Schema", status=status)
+            if not found:
+                self._remember(digest)
+            yield from found
+
+    def _remember(self, digest: bytes) -> None:
+        if len(self._sound) >= _REMEMBERED:
+            self._sound.pop(next(iter(self._sound)))
+        self._sound[digest] = None
+
+    def validate_create(self, obj: Json) -> Sequence[FieldError]:
+        return list(approval_errors(obj, None))
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
-        fixed = (("group",), ("scope",), ("names", "plural"), ("names", "kind"))
-        return [
-            bad_value("spec." + ".".join(path), _at(new["spec"], path), "field is immutable")
-            for path in fixed
+        fixed = [("spec.group", ("group",)), ("spec.names.plural", ("names", "plural"))]
+        if is_true(old.get("status") or {}, "Established"):
+            fixed += [("spec.scope", ("scope",)), ("spec.names.kind", ("names", "kind"))]
+        errors = [
+            bad_value(place, _at(new["spec"], path), "field is immutable")
+            for place, path in fixed
             if _at(new["spec"], path) != _at(old["spec"], path)
         ]
+        return [*errors, *stored_version_errors(new), *approval_errors(new, old)]
+
+    def warn(self, obj: Json) -> Sequence[str]:
+        """Formats that check nothing."""
+        schemas = ((one.get("schema") or {}).get("openAPIV3Schema") for one in obj["spec"]["versions"])
+        found = {name for schema in schemas if schema for name in unknown_formats(schema)}
+        return [f'unrecognized format "{name}"' for name in sorted(found)]
+
+    def before_delete(self, obj: Json) -> None:
+        """Its objects go first; a finalizer keeps the definition until they have."""
+        metadata = obj["metadata"]
+        finalizers = metadata.get("finalizers") or []
+        if CLEANUP not in finalizers:
+            metadata["finalizers"] = [*finalizers, CLEANUP]
+        now = self._context.timestamp() if self._context else metadata["creationTimestamp"]
+        obj["status"] = terminating(obj.get("status") or {}, now, started=False)
 
     def after_write(self, obj: Json, context: Context, *, deleted: bool) -> None:
         if deleted:
-            group, plural = obj["spec"]["group"], obj["spec"]["names"]["plural"]
-            context.kinds.remove(group, plural)
-            _purge(f"{group}/{plural}", context)
-        else:
-            serve(obj, context)
+            self.withdraw(obj, context)
+            return
+        self.serve(obj, context)
+        if "deletionTimestamp" in obj["metadata"]:
+            clean_up(obj, context)
+
+    def serve(self, definition: Json, context: Context) -> None:
+        """Serve all served versions of an established CRD, in place of those it had, if anything changed."""
+        name, metadata = definition["metadata"]["name"], definition["metadata"]
+        status = definition.get("status") or {}
+        going = "deletionTimestamp" in metadata
+        state = msgspec.json.encode([definition["spec"], status.get("acceptedNames"), going, metadata["uid"]])
+        digest = hashlib.sha256(state).digest()
+        if self._served.get(name) == digest or not is_true(status, "Established"):
+            return
+        context.kinds.remove(definition["spec"]["group"], definition["spec"]["names"]["plural"])
+        for kind in served_kinds(definition, CustomResourceStrategy(name, going=going, emptied=_finish)):
+            context.kinds.add(kind)
+        self._served[name] = digest
+
+    def withdraw(self, definition: Json, context: Context) -> None:
+        """Serve a CRD no more, whatever became of its objects."""
+        group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
+        self._served.pop(definition["metadata"]["name"], None)
+        context.kinds.remove(group, plural)
+        _purge(f"{group}/{plural}", context)
+        self._reconsider(group, context)
+
+    def _reconsider(self, group: str, context: Context) -> None:
+        """Names are free again: another CRD of the group may have waited for them."""
+        for record in context.store.accepted(RESOURCE):
+            waiting = msgspec.json.decode(record.value)
+            status = waiting.get("status") or {}
+            if waiting["spec"]["group"] != group or is_true(status, "NamesAccepted"):
+                continue
+            waiting["status"] = with_status(waiting, self._others(waiting), context.timestamp())
+            if waiting["status"] != status:
+                _store(waiting, record.revision, context)
+                self.serve(waiting, context)
 
 
 def serve_stored(context: Context) -> None:
     """Serve every CRD the store holds: called once at start."""
+    strategy = next(
+        kind.strategy for kind in context.kinds if isinstance(kind.strategy, CustomResourceDefinitionStrategy)
+    )
+    assert isinstance(strategy, CustomResourceDefinitionStrategy)
+    strategy.attach(context)
+    known = {kind.resource for kind in context.kinds}
     for record in context.store.page(RESOURCE).records:
-        serve(msgspec.json.decode(record.value), context)
-    served = {kind.resource for kind in context.kinds}
+        definition = msgspec.json.decode(record.value)
+        known.add(f"{definition['spec']['group']}/{definition['spec']['names']['plural']}")
+        strategy.serve(definition, context)
+        if "deletionTimestamp" in definition["metadata"]:
+            clean_up(definition, context)
     for resource in context.store.resources():
-        if resource not in served:
+        if resource not in known:
             _purge(resource, context)
 
 
+def clean_up(definition: Json, context: Context) -> None:
+    """Delete all objects of a CRD that is going away; those with finalizers stay until these are gone."""
+    resource = f"{definition['spec']['group']}/{definition['spec']['names']['plural']}"
+    for record in context.store.accepted(resource):
+        obj = msgspec.json.decode(record.value)
+        metadata = obj["metadata"]
+        if not metadata.get("finalizers"):
+            metadata["resourceVersion"] = str(context.store.next_revision)
+            value = msgspec.json.encode(obj)
+            context.store.write(resource, record.key, value, expected=record.revision, deleted=True)
+        elif "deletionTimestamp" not in metadata:
+            metadata |= {"deletionTimestamp": context.timestamp(), "deletionGracePeriodSeconds": 0}
+            metadata["generation"] = metadata.get("generation", 0) + 1
+            metadata["resourceVersion"] = str(context.store.next_revision)
+            value = msgspec.json.encode(obj)
+            context.store.write(resource, record.key, value, expected=record.revision, frees=True)
+    _finish(definition["metadata"]["name"], context)
+
+
+def _finish(name: str, context: Context) -> None:
+    """Let a CRD go whose last object is gone; until then say that it is waiting."""
+    record = context.store.latest(RESOURCE, name)
+    if record is None:
+        return
+    definition = msgspec.json.decode(record.value)
+    metadata, spec = definition["metadata"], definition["spec"]
+    if CLEANUP not in (metadata.get("finalizers") or ()):
+        return
+    if context.store.accepted(f"{spec['group']}/{spec['names']['plural']}"):
+        status = terminating(definition["status"], context.timestamp(), started=True)
+        if status != definition["status"]:
+            _store({**definition, "status": status}, record.revision, context)
+        return
+    metadata["finalizers"] = [one for one in metadata["finalizers"] if one != CLEANUP]
+    if metadata["finalizers"]:
+        _store(definition, record.revision, context)
+        return
+    del metadata["finalizers"]
+    _store(definition, record.revision, context, deleted=True)
+    strategy = next(kind.strategy for kind in context.kinds if kind.resource == RESOURCE)
+    assert isinstance(strategy, CustomResourceDefinitionStrategy)
+    strategy.withdraw(definition, context)
+
+
+def _store(definition: Json, expected: int, context: Context, *, deleted: bool = False) -> None:
+    definition["metadata"]["resourceVersion"] = str(context.store.next_revision)
+    value = msgspec.json.encode(definition)
+    name = definition["metadata"]["name"]
+    context.store.write(RESOURCE, name, value, expected=expected, deleted=deleted, frees=deleted)
+
+
 def _purge(resource: str, context: Context) -> None:
-    """Delete all objects of a kind that is no longer served."""
-    for record in context.store.page(resource).records:
-        latest = context.store.latest(resource, record.key)
-        if latest is not None:
-            context.store.write(resource, record.key, latest.value, expected=latest.revision, deleted=True)
-
-
-def serve(definition: Json, context: Context) -> None:
-    """Serve all served versions of a CRD, in place of those it had."""
-    context.kinds.remove(definition["spec"]["group"], definition["spec"]["names"]["plural"])
-    for kind in served_kinds(definition):
-        context.kinds.add(kind)
-
-
-def served_kinds(definition: Json) -> Iterator[ServedKind]:
-    """One `ServedKind` for each served version."""
-    spec, names = definition["spec"], definition["spec"]["names"]
-    storage = next(version["name"] for version in spec["versions"] if version["storage"])
-    for version in spec["versions"]:
-        if not version["served"]:
-            continue
-        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
-        subresources = version.get("subresources") or {}
-        yield ServedKind(
-            group=spec["group"],
-            version=version["name"],
-            kind=names["kind"],
-            plural=names["plural"],
-            namespaced=spec["scope"] == "Namespaced",
-            schema=schema,
-            validator=Schema(schema),
-            singular=names["singular"],
-            list_kind=names["listKind"],
-            short_names=tuple(names.get("shortNames") or ()),
-            categories=tuple(names.get("categories") or ()),
-            columns=_columns(version),
-            status="status" in subresources,
-            builtin=False,
-            storage_version=storage,
-            selectable_fields=_selectable(version),
-            scale=subresources.get("scale") or {},
-            warning=_deprecation(version, spec, names),
-        )
-
-
-def _columns(version: Json) -> tuple[Column, ...]:
-    listed = version.get("additionalPrinterColumns")
-    if not listed:
-        return (AGE,)
-    return tuple(
-        Column(
-            column["name"],
-            column["type"],
-            column["jsonPath"],
-            column.get("description", ""),
-            column.get("priority", 0),
-        )
-        for column in listed
-    )
-
-
-def _selectable(version: Json) -> dict[str, str]:
-    paths = [field["jsonPath"].strip(".") for field in version.get("selectableFields") or ()]
-    return {path: path for path in paths}
-
-
-def _deprecation(version: Json, spec: Json, names: Json) -> str:
-    if not version.get("deprecated"):
-        return ""
-    said = version.get("deprecationWarning")
-    return said or f"{spec['group']}/{version['name']} {names['kind']} is deprecated"
-
-
-def _names_errors(names: Json) -> Iterator[FieldError]:
-    for key in ("plural", "singular", "kind", "listKind"):
-        if not is_subdomain(names[key].lower()) or "." in names[key]:
-            yield bad_value(f"spec.names.{key}", names[key], "must be a DNS label: letters, digits and '-'")
-
-
-def _version_errors(versions: list[Json]) -> Iterator[FieldError]:
-    if sum(1 for version in versions if version["storage"]) != 1:
-        stored = [version["name"] for version in versions if version["storage"]]
-        yield bad_value("spec.versions", stored, "must have exactly one version marked as storage version")
-    if len({version["name"] for version in versions}) != len(versions):
-        yield duplicate("spec.versions", [version["name"] for version in versions])
-    for index, version in enumerate(versions):
-        if not is_subdomain(version["name"]):
-            yield bad_value(f"spec.versions[{index}].name", version["name"], "must be a DNS label such as v1")
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        field = f"spec.versions[{index}].schema.openAPIV3Schema"
-        if schema is None:
-            yield required(field, "schemas are required")
-            continue
-        if schema.get("type") != "object":
-            yield bad_value(f"{field}.type", schema.get("type"), "must be object at the root")
-        yield from schema_errors(schema, field)
-
-
-def _status(obj: Json, now: str, old: Json | None) -> Json:
-    """A CRD is accepted and served with the write that stores it: there is no controller to wait for."""
-    reasons = (
-        ("NamesAccepted", "NoConflicts", "no conflicts found"),
-        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-    )
-    conditions = [
-        {"type": type_, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now}
-        for type_, reason, message in reasons
-    ]
-    storage = [version["name"] for version in obj["spec"]["versions"] if version.get("storage")]
-    stored = [*((old or {}).get("storedVersions") or [])]
-    stored += [version for version in storage if version not in stored]
-    return {"conditions": conditions, "acceptedNames": obj["spec"]["names"], "storedVersions": stored}
+    """Delete what is left of a kind that is no longer served."""
+    for record in context.store.accepted(resource):
+        context.store.write(resource, record.key, record.value, expected=record.revision, deleted=True)
 
 
 def _at(obj: Any, path: tuple[str, ...]) -> Any:

@@ -6,7 +6,7 @@ A `ServedKind` is all that the verbs, discovery, OpenAPI and tables need to know
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,8 @@ class ServedKind:
     """JSON paths of the scale subresource (specReplicasPath …); empty: the kind has none."""
     conversion: Conversion | None = None
     """For a kind that is stored as another one."""
+    on_read: Callable[[dict[str, Any]], None] | None = None
+    """Makes a stored object one of today's schema, in place; None where none can differ."""
     typed: type[Object] | None = None
     """The class of a built-in kind."""
     warning: str = ""

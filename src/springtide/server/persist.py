@@ -43,17 +43,22 @@ def decode(record: Record, kind: ServedKind) -> Json:
     if kind.conversion is not None:
         obj = kind.conversion.from_stored(obj)
     obj["apiVersion"] = kind.api_version
+    if kind.on_read is not None:
+        kind.on_read(obj)
     return obj
 
 
 def in_version(value: bytes, kind: ServedKind) -> bytes:
     """Stored bytes as served in the version of `kind`; the bytes themselves for the stored version."""
-    if kind.api_version == kind.stored_api_version:
+    if kind.api_version == kind.stored_api_version and kind.on_read is None:
         return value
     obj: Json = msgspec.json.decode(value)
     if kind.conversion is not None:
         obj = kind.conversion.from_stored(obj)
-    return msgspec.json.encode({**obj, "apiVersion": kind.api_version})
+    obj["apiVersion"] = kind.api_version
+    if kind.on_read is not None:
+        kind.on_read(obj)
+    return msgspec.json.encode(obj)
 
 
 async def persist(
@@ -75,13 +80,14 @@ async def persist(
             deleted=deleted,
             frees="deletionTimestamp" in metadata,
         )
-        context.admission.accepted(kind, obj, context, deleted=deleted)
+        context.admission.accepted(kind.resource, obj, context, deleted=deleted)
         record = await written
     except ObjectTooLarge as error:
         raise TooLarge(f"Request entity too large: {error}") from error
     except SpaceExceeded as error:
         raise InsufficientStorage(str(error)) from error
     except WriteFailed as error:
+        context.admission.lost(context)
         raise unavailable(error) from error
     kind.strategy.after_write(obj, context, deleted=deleted)
     return in_version(record.value, kind)

@@ -8,7 +8,7 @@ A watch starts where a list ended, or with the collection as it is (`resourceVer
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -77,8 +77,13 @@ async def _stream(
         while not watcher.closed:
             left = ends_at - clock.monotonic()
             events = await watcher.batch(min(left, BOOKMARK_SECONDS))
+            served = this.context.kinds.find(this.kind.group, this.kind.version, this.kind.plural)
+            if served is not None and served is not this.kind:  # the CRD has changed
+                this = replace(this, kind=served)
             for chunk in _chunks(line for event in events if (line := _event_line(this, event))):
                 yield chunk
+            if served is None:
+                return
             if this.bookmarks and not events and not watcher.closed:
                 yield _bookmark(this, this.context.store.revision)
             if clock.monotonic() >= ends_at:
