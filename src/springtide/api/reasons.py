@@ -429,5 +429,58 @@ EVENTS: Final = (
     ),
 )
 
-GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS)
+APPS: Final = (
+    Group(
+        "Deployment",
+        "Progressing",
+        "How the rollout gets on. The first cause of a stuck one is told by the events of its ReplicaSet.",
+        (
+            Reason("NewReplicaSetCreated", "The template changed: a replica set was made for it."),
+            Reason("FoundNewReplicaSet", "A replica set of the template was there already."),
+            Reason("ReplicaSetUpdated", "Pods are being replaced."),
+            Reason("NewReplicaSetAvailable", "The rollout is done."),
+            Reason("ReplicaSetCreateError", "The replica set was refused.", "The message says why."),
+            Reason(
+                "ProgressDeadlineExceeded",
+                "Nothing got better for spec.progressDeadlineSeconds.",
+                "`kubectl describe` its newest pods; correct the template, or `kubectl rollout undo`.",
+            ),
+            Reason("DeploymentPaused", "spec.paused is true: changes wait.", "`kubectl rollout resume`"),
+            Reason("DeploymentResumed", "It was paused before and goes on."),
+        ),
+    ),
+    Group(
+        "Deployment",
+        "Available",
+        "Whether enough pods are available.",
+        (
+            Reason("MinimumReplicasAvailable", "No more pods are missing than maxUnavailable allows."),
+            Reason("MinimumReplicasUnavailable", "More are missing.", "`kubectl get pods` shows which."),
+        ),
+    ),
+    Group(
+        "ReplicaSet, Deployment",
+        "ReplicaFailure",
+        "There are too few or too many pods, and that cannot be changed.",
+        (
+            Reason("FailedCreate", "Pods cannot be made.", "The message says why: a quota, for example."),
+            Reason("FailedDelete", "Pods cannot be deleted.", "The message says why."),
+        ),
+    ),
+    Group(
+        "Deployment, ReplicaSet, StatefulSet, DaemonSet",
+        "",
+        "What their controllers do.",
+        (
+            Reason("ScalingReplicaSet", "A Deployment changed the size of one of its replica sets."),
+            Reason("SuccessfulCreate", "A pod or claim was made."),
+            Reason("SuccessfulDelete", "A pod was deleted."),
+            Reason("FailedDaemonPod", "A pod failed; another is made, later each time.", "`kubectl logs`"),
+            Reason("SucceededDaemonPod", "A pod ended, which a daemon should not; another is made."),
+        ),
+        what="event",
+    ),
+)
+
+GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS)
 """All of them, in the order in which a job meets them."""
