@@ -33,6 +33,20 @@ class ServicePort(Struct):
     """Number on every node, for types that have one."""
 
 
+class ClientIPConfig(Struct):
+    """How long a client sticks to a pod."""
+
+    timeout_seconds: int | None = None
+    """Seconds, 1 to 86400; 10800 by default."""
+
+
+class SessionAffinityConfig(Struct):
+    """Settings of the session affinity."""
+
+    client_ip: ClientIPConfig | None = field(name="clientIP", default=None)
+    """Those of affinity `ClientIP`."""
+
+
 class ServiceSpec(Struct):
     """Which pods a service stands for, and how it is reached."""
 
@@ -50,10 +64,18 @@ class ServiceSpec(Struct):
     """Further addresses at which nodes accept its traffic."""
     session_affinity: str = ""
     """`ClientIP` sends a client to the same pod; `None` by default."""
+    session_affinity_config: SessionAffinityConfig | None = None
+    """Settings of the session affinity."""
     load_balancer_ip: str = field(name="loadBalancerIP", default="")
     """Deprecated wish for the load balancer's address."""
     load_balancer_class: str | None = None
     """Which load balancer implementation serves it."""
+    load_balancer_source_ranges: list[str] = []
+    """Clients that its load balancer lets in."""
+    allocate_load_balancer_node_ports: bool | None = None
+    """Whether type `LoadBalancer` gets node ports; true by default."""
+    health_check_node_port: int = 0
+    """Port at which nodes tell whether they have pods of it, for policy `Local`."""
     external_name: str = ""
     """Name it is an alias of, for `ExternalName`."""
     external_traffic_policy: str = ""
@@ -66,6 +88,8 @@ class ServiceSpec(Struct):
     """`IPv4`, `IPv6` or both."""
     ip_family_policy: str | None = None
     """`SingleStack`, `PreferDualStack` or `RequireDualStack`."""
+    traffic_distribution: str | None = None
+    """Which pods are preferred: `PreferClose`, `PreferSameZone` or `PreferSameNode`."""
 
 
 class ServiceStatus(Struct):
