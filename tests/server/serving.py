@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from springtide.runtime.clock import LoopClock
-from springtide.server import ADMIN, LogSource, Request, Response, Server, Stream, User
+from springtide.server import ADMIN, LogSource, Request, Response, Server, SigningKeys, Stream, User
 from springtide.store import History, MemoryLog, Store
 
 Json = dict[str, Any]
@@ -133,12 +133,16 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    log: MemoryLog | None = None, *, history: History | None = None, log_source: LogSource | None = None
+    log: MemoryLog | None = None,
+    *,
+    history: History | None = None,
+    log_source: LogSource | None = None,
+    signing_keys: SigningKeys | None = None,
 ) -> AsyncIterator[Api]:
     """A started server; on `log` if given, so that a test can restart it."""
     clock, log = LoopClock(seed=7), log or MemoryLog()
     store = Store(log, monotonic=clock.monotonic, history=history)
-    server = Server(store, clock=clock, log_source=log_source)
+    server = Server(store, clock=clock, log_source=log_source, signing_keys=signing_keys)
     await server.start()
     try:
         yield Api(server, store, log)
