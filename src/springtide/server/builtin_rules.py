@@ -1,4 +1,4 @@
-"""Strategies of the small core kinds: Secret, ConfigMap, Node, Lease, PriorityClass, Service.
+"""Strategies of the small core kinds: Secret, ConfigMap, Node, Lease, PriorityClass.
 
 Pods, Namespaces, Events and CRDs have files of their own. Rules are those of the Kubernetes API reference.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from springtide.server.context import Context
 from springtide.server.schema_rules import FieldError
-from springtide.server.status import bad_value, forbidden_field, required
+from springtide.server.status import bad_value, forbidden_field
 from springtide.server.strategy import Strategy
 
 Json = dict[str, Any]
@@ -108,29 +108,6 @@ class LeaseStrategy(Strategy):
         if seconds is not None and seconds <= 0:
             return [bad_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
         return ()
-
-
-class ServiceStrategy(Strategy):
-    """v1 Service. No cluster addresses are assigned here: every service is headless unless it says so."""
-
-    def default(self, obj: Json) -> None:
-        spec = obj.setdefault("spec", {})
-        spec.setdefault("type", "ClusterIP")
-        spec.setdefault("sessionAffinity", "None")
-        for port in spec.get("ports") or ():
-            port.setdefault("protocol", "TCP")
-            port.setdefault("targetPort", port.get("port"))
-
-    def before_create(self, obj: Json, context: Context) -> None:
-        if obj["spec"]["type"] != "ExternalName":
-            obj["spec"].setdefault("clusterIP", "None")
-
-    def validate(self, obj: Json) -> Sequence[FieldError]:
-        return [
-            required(f"spec.ports[{index}].port")
-            for index, port in enumerate(obj["spec"].get("ports") or ())
-            if not port.get("port")
-        ]
 
 
 def _immutable_errors(new: Json, old: Json, parts: tuple[str, ...]) -> list[FieldError]:
