@@ -66,13 +66,17 @@ def test_what_a_request_wants(method: str, path: str, query: dict[str, str], wan
         ),
         (
             Attributes("get", "", "nodes", "", "", "n1"),
-            'nodes "n1" is forbidden: User "x" cannot get resource "nodes" in API group "" '
-            "at the cluster scope",
+            (
+                'nodes "n1" is forbidden: User "x" cannot get resource "nodes" in API group "" '
+                "at the cluster scope"
+            ),
         ),
         (
             Attributes("update", "apps", "deployments", "scale", "y", "d"),
-            'deployments.apps "d" is forbidden: User "x" cannot update resource "deployments/scale" '
-            'in API group "apps" in the namespace "y"',
+            (
+                'deployments.apps "d" is forbidden: User "x" cannot update resource "deployments/scale" '
+                'in API group "apps" in the namespace "y"'
+            ),
         ),
         (Attributes("get", path="/metrics"), 'forbidden: User "x" cannot get path "/metrics"'),
         (Attributes("get", path="/<b>"), 'forbidden: User "x" cannot get path "/&lt;b&gt;"'),

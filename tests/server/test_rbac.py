@@ -1,4 +1,4 @@
-"""RBAC as the server evaluates it: rules, bindings, aggregation, what every cluster starts with, escalation."""
+"""RBAC as the server evaluates it: rules, bindings, aggregation, what a cluster starts with, escalation."""
 
 from __future__ import annotations
 
