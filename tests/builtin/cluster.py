@@ -123,6 +123,7 @@ _PLURALS: dict[str, Callable[[str], str]] = {
     "Lease": lambda namespace: f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
     "CustomResourceDefinition": lambda _: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "Ship": lambda namespace: f"/apis/sea.example.com/v1/namespaces/{namespace}/ships",
+    "Service": lambda namespace: f"/api/v1/namespaces/{namespace}/services",
 }
 
 

@@ -63,7 +63,7 @@ class ServiceAddressPlugin(Plugin):
             self._holders.pop(taken, None)
         if deleted:
             return
-        held = (*_addresses(service["spec"]), *_node_ports(service["spec"]))
+        held: tuple[str | int, ...] = (*_addresses(service["spec"]), *_node_ports(service["spec"]))
         self._held[key] = held
         self._holders.update(dict.fromkeys(held, key))
 

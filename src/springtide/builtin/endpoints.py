@@ -1,0 +1,90 @@
+"""Keeps EndpointSlices and Endpoints of Services in step with their pods.
+
+A controller whose keys are Services. `register_endpoints` is called by `builtin.controller`. Endpoints are no
+longer used by anything here; they are written because older clients read nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from springtide.api.core import Endpoints, Pod, Service
+from springtide.api.discovery import EndpointSlice
+from springtide.builtin.endpoint_plan import SERVICE_NAME, has_endpoints, plan
+from springtide.runtime import Runtime
+
+NAME = "builtin.endpoints"
+BATCH_SECONDS = 0.5
+"""Changes of one Service's pods within this time become one write: pods of a job start together."""
+_BY_NAMESPACE = "builtin.endpoints.namespace"
+_BY_SERVICE = "builtin.endpoints.service"
+
+
+def register_endpoints(runtime: Runtime, manager: str) -> None:
+    """Add the controller to a runtime."""
+    endpoints = _Endpoints(runtime, manager)
+    runtime.controller(
+        NAME,
+        endpoints.reconcile,
+        [
+            (endpoints.services, lambda service: (service.key,)),
+            (endpoints.pods, endpoints.keys_of_pod),
+            (endpoints.slices, _key_of_slice),
+            (endpoints.older, lambda older: (older.key,)),
+        ],
+    )
+
+
+def _namespace(obj: Pod | Service) -> list[str]:
+    return [obj.metadata.namespace]
+
+
+def _key_of_slice(piece: EndpointSlice) -> list[str]:
+    name = piece.metadata.labels.get(SERVICE_NAME)
+    return [f"{piece.metadata.namespace}/{name}"] if name else []
+
+
+class _Endpoints:
+    """Reconciles one Service at a time."""
+
+    def __init__(self, runtime: Runtime, manager: str) -> None:
+        self._runtime = runtime
+        self._manager = manager
+        self.services = runtime.informer(Service, indexes={_BY_NAMESPACE: _namespace})
+        self.pods = runtime.informer(Pod, indexes={_BY_NAMESPACE: _namespace})
+        self.slices = runtime.informer(EndpointSlice, indexes={_BY_SERVICE: _key_of_slice})
+        self.older = runtime.informer(Endpoints)
+        self._next: dict[str, float] = {}
+        """When a Service may be written again."""
+
+    def keys_of_pod(self, pod: Pod) -> Iterable[str]:
+        """Services of its namespace that select it, or did when the pod had other labels."""
+        for service in self.services.cache.by_index(_BY_NAMESPACE, pod.metadata.namespace):
+            if has_endpoints(service) and _selects(service, pod):
+                yield service.key
+
+    async def reconcile(self, key: str) -> float | None:
+        """Write what changed, or say when it may be written."""
+        service = self.services.cache.get(key)
+        if service is None or service.metadata.deletion_timestamp is not None:
+            self._next.pop(key, None)
+            return None  # the garbage collector takes what it owned
+        pods = [
+            pod
+            for pod in self.pods.cache.by_index(_BY_NAMESPACE, service.metadata.namespace)
+            if _selects(service, pod)
+        ]
+        decided = plan(service, pods, self.slices.cache.by_index(_BY_SERVICE, key), self.older.cache.get(key))
+        if not decided.commands:
+            return None
+        now = self._runtime.clock.monotonic()
+        if now < self._next.get(key, now):
+            return self._next[key] - now
+        self._next[key] = now + BATCH_SECONDS
+        await self._runtime.apply(self._manager, decided.commands)
+        return None
+
+
+def _selects(service: Service, pod: Pod) -> bool:
+    labels = pod.metadata.labels
+    return all(labels.get(name) == value for name, value in service.spec.selector.items())
