@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from springtide.api.commands import Apply, Bind, Command, Create, Delete, Emit
+from springtide.api.core import Pod
 from springtide.api.meta import Object
 from springtide.client.client import Client
 from springtide.client.errors import AlreadyExists, Conflict, NotFound
@@ -106,5 +107,18 @@ async def _still_there(client: Client, command: Apply | Delete) -> bool:
 async def _bind(client: Client, command: Bind) -> None:
     try:
         await client.bind(command.namespace, command.pod, command.node, uid=command.uid)
-    except (NotFound, Conflict):
+    except NotFound:
         return
+    except Conflict:
+        if await _still_waits(client, command):
+            raise
+
+
+async def _still_waits(client: Client, command: Bind) -> bool:
+    """Whether a refused binding is about more than a pod that is bound, gone or replaced."""
+    try:
+        found = await client.get(Pod, command.pod, command.namespace)
+    except NotFound:
+        return False
+    same = not command.uid or found.metadata.uid == command.uid
+    return same and not found.spec.node_name and found.metadata.deletion_timestamp is None
