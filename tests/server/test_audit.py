@@ -41,6 +41,10 @@ def events(folder: Path) -> list[Json]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
 async def ask(api: Api, method: str, path: str, body: Any = None, *, user: User = JANE, **more: Any) -> Any:
     data = json.dumps(body).encode() if body is not None else b""
     headers = {"content-type": "application/json", "user-agent": "tester/1.0"}
@@ -143,7 +147,7 @@ async def test_files_turn_over_and_only_so_many_stay(tmp_path: Path) -> None:
             for _ in range(5):
                 await ask(api, "GET", SECRETS)
         log.close()
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["audit.log", "audit.log.1", "audit.log.2"]
+    assert names(tmp_path) == ["audit.log", "audit.log.1", "audit.log.2"]
     assert (tmp_path / "audit.log").stat().st_mode & 0o077 == 0
 
 

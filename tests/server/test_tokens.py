@@ -1,4 +1,4 @@
-"""Tokens of service accounts: what they say, when they end, that nobody can make one; pods that carry them."""
+"""Tokens of service accounts: what they say, when they end, that nobody makes one; pods that carry them."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from springtide.server.json_patch import PatchError, apply_json_patch
 from springtide.server.kinds import ServedKind
 from springtide.server.merge_patch import apply_merge_patch
 from springtide.server.persist import decode, key_of, latest, not_found
+from springtide.server.rbac_rules import Attributes
 from springtide.server.request import Request, Response
 from springtide.server.routes import Route
 from springtide.server.schema_rules import INVALID, FieldError
@@ -125,6 +126,8 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
     except PatchError as error:
         raise _refused(error, config, kind) from error
     if record is None or old is None:
+        wanted = Attributes("create", kind.group, kind.plural, "", route.namespace, route.name)
+        context.authorizer.require(request.user, wanted)
         prepare(new, kind, route.namespace, context, request)
         body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
         return Response(201, body, warnings=(*warnings, *kind.strategy.warn(new)))
