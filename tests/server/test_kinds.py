@@ -27,7 +27,7 @@ NAMESPACES = "/api/v1/namespaces"
 PRIORITIES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
-async def test_rules_that_are_not_evaluated_are_said() -> None:
+async def test_a_rule_of_a_definition_is_enforced() -> None:
     definition = gadget_crd()
     root = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     root["properties"]["spec"].setdefault("properties", {})["size"] = {
@@ -35,8 +35,10 @@ async def test_rules_that_are_not_evaluated_are_said() -> None:
         "x-kubernetes-validations": [{"rule": "self == oldSelf"}, {"rule": "self < 10"}],
     }
     async with serving() as api:
-        (warning,) = (await api.post(CRDS, definition)).warnings
-    assert "'self < 10' at spec.size is not evaluated" in warning
+        made = await api.post(CRDS, definition)
+        refused = await api.post(GADGETS, gadget("a", size=10), expect=422)
+    assert made.warnings == ()
+    assert "spec.size: Invalid value: 10: failed rule: self < 10" in refused.json["message"]
 
 
 async def test_a_pod_gets_the_defaults_kubernetes_gives_it() -> None:

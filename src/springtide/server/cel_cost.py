@@ -302,8 +302,8 @@ class _Estimator:
             self.sizes[node.id] = size
 
 
-_KEY = Declared(Type("string"), 2, 2**63 - 1)
-"""The keys of a map: texts that nothing bounds."""
+_KEY = Declared(Type("string"), 2)
+"""The keys of a map; upstream reckons their length as nothing."""
 _INDEXED = {"index_list": "@items", "index_map": "@values"}
 _SCALARS = frozenset({"bool", "double", "duration", "int", "timestamp", "uint"})
 

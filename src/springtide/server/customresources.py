@@ -21,6 +21,7 @@ from springtide.server.definition_status import (
     CLEANUP,
     is_true,
     stored_version_errors,
+    stored_versions,
     terminating,
     with_status,
 )
@@ -78,6 +79,8 @@ class CustomResourceDefinitionStrategy(Strategy):
         if name != f"{names['plural']}.{spec['group']}":
             errors.append(bad_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
         errors += spec_errors(spec)
+        if "storedVersions" not in (obj.get("status") or {}):  # a new one: the status is made when it is sound
+            errors += stored_version_errors({**obj, "status": {"storedVersions": stored_versions(spec, {})}})
         errors += self._schema_errors(spec["versions"])
         return errors
 

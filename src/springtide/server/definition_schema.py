@@ -13,7 +13,7 @@ from typing import Any
 from springtide.server.definition_rules import RuleScope, Spending, rule_errors
 from springtide.server.schema import Schema
 from springtide.server.schema_formats import is_known
-from springtide.server.schema_rules import FieldError, has_rules
+from springtide.server.schema_rules import INVALID, TYPE_INVALID, FieldError, has_rules
 from springtide.server.status import bad_value, forbidden_field, required, unsupported
 from springtide.server.structural import keyword_errors, structural_errors
 
@@ -248,7 +248,11 @@ def _one_default(schema: Json, field: str) -> Iterator[FieldError]:
         yield bad_value(f"{field}.default", schema["default"], "must not have unknown fields")
     for error in holder.validate(value):
         path = f"{field}.{error.field}"
-        yield replace(error, field=path, message=error.message.replace(error.field, path))
+        text = error.message.replace(error.field, path)
+        reason = (
+            INVALID if error.reason == TYPE_INVALID else error.reason
+        )  # the object is a CRD: its types are right
+        yield replace(error, field=path, message=text, reason=reason)
 
 
 def unknown_formats(schema: Json) -> Iterator[str]:

@@ -141,6 +141,8 @@ def _versions_errors(versions: list[Json]) -> Iterator[FieldError]:
     for index, version in own_versions(versions, "selectableFields"):
         place = place_of(versions, "selectableFields", index, "selectableFields")
         yield from _selectable_errors(version, place)
+    if versions and (fault := label_1035_fault(versions[0]["name"])):
+        yield bad_value("spec.version", versions[0]["name"], fault)
     if len({version["name"] for version in versions}) != len(versions):
         yield bad_value("spec.versions", _named(versions), "must contain unique version names")
     if sum(1 for version in versions if version["storage"]) != 1:
