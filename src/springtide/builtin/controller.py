@@ -13,6 +13,8 @@ from springtide.api.core import Namespace
 from springtide.api.nodes import Node
 from springtide.builtin.apps import register_apps
 from springtide.builtin.batch import register_batch
+from springtide.builtin.disruption import register_disruption
+from springtide.builtin.endpoints import register_endpoints
 from springtide.builtin.garbage import GarbageCollector
 from springtide.builtin.inventory import Inventory
 from springtide.builtin.namespaces import NamespaceLifecycle
@@ -43,8 +45,10 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     _register_garbage(runtime, inventory, chosen)
     _register_namespaces(runtime, inventory, chosen)
     _register_nodes(runtime)
+    register_disruption(runtime, inventory)
     register_apps(runtime)
     register_batch(runtime)
+    register_endpoints(runtime, ROOM)
     register_serviceaccounts(runtime)
     register_roles(runtime)
 

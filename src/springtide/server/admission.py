@@ -26,7 +26,6 @@ from springtide.server.builtin_rules import (
     NodeStrategy,
     PriorityClassStrategy,
     SecretStrategy,
-    ServiceStrategy,
 )
 from springtide.server.conversion import CONVERSIONS
 from springtide.server.customresources import CustomResourceDefinitionStrategy
@@ -34,6 +33,7 @@ from springtide.server.events import EventStrategy
 from springtide.server.kinds import VERBS, ServedKind
 from springtide.server.namespaces import NamespaceStrategy
 from springtide.server.pods import PodStrategy
+from springtide.server.policy_rules import PodDisruptionBudgetStrategy
 from springtide.server.quota_rules import LimitRangeStrategy, ResourceQuotaStrategy
 from springtide.server.rbac_kinds import (
     ClusterRoleBindingStrategy,
@@ -43,6 +43,7 @@ from springtide.server.rbac_kinds import (
 )
 from springtide.server.reviews import ON_COLLECTION
 from springtide.server.schema import Schema
+from springtide.server.service_rules import EndpointSliceStrategy, ServiceStrategy
 from springtide.server.strategy import Strategy
 
 STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
@@ -52,9 +53,11 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("v1", "Secret"): SecretStrategy,
     ("v1", "ConfigMap"): ConfigMapStrategy,
     ("v1", "Service"): ServiceStrategy,
+    ("discovery.k8s.io/v1", "EndpointSlice"): EndpointSliceStrategy,
     ("v1", "Event"): EventStrategy,
     ("v1", "ResourceQuota"): ResourceQuotaStrategy,
     ("v1", "LimitRange"): LimitRangeStrategy,
+    ("policy/v1", "PodDisruptionBudget"): PodDisruptionBudgetStrategy,
     ("apps/v1", "Deployment"): DeploymentStrategy,
     ("apps/v1", "ReplicaSet"): ReplicaSetStrategy,
     ("apps/v1", "StatefulSet"): StatefulSetStrategy,

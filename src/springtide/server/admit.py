@@ -62,8 +62,14 @@ class Plugin:
     def validate(self, change: Change, context: Context) -> None:
         """Raise `Forbidden`, or another `StatusError`, if the change may not happen."""
 
-    def accepted(self, kind: ServedKind, obj: Json, context: Context, *, deleted: bool) -> None:
-        """The store took `obj` (and dropped it, if `deleted`); called for every operation and subresource."""
+    def accepted(self, resource: str, obj: Json, context: Context, *, deleted: bool) -> None:
+        """The store took `obj` of the collection `resource`, or dropped it; called whatever the operation."""
+
+    def lost(self, context: Context) -> None:
+        """The store could not keep what it had accepted: whatever `accepted` noted may be wrong."""
+
+    def started(self, context: Context) -> None:
+        """The server is about to answer its first request; the store holds what it held before."""
 
 
 class Admission:
@@ -72,6 +78,7 @@ class Admission:
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self._admit = [one for one in plugins if type(one).admit is not Plugin.admit]
         self._validate = [one for one in plugins if type(one).validate is not Plugin.validate]
+        self._plugins = tuple(plugins)
         self._accepted = [one for one in plugins if type(one).accepted is not Plugin.accepted]
         self._found: dict[tuple[str, str, str], tuple[tuple[Plugin, ...], tuple[Plugin, ...]]] = {}
         self._told: dict[str, tuple[Plugin, ...]] = {}
@@ -86,15 +93,25 @@ class Admission:
         for plugin in self._concerned(change)[1]:
             plugin.validate(change, context)
 
-    def accepted(self, kind: ServedKind, obj: Json, context: Context, *, deleted: bool) -> None:
+    def accepted(self, resource: str, obj: Json, context: Context, *, deleted: bool) -> None:
         """Tell those who keep accounts, in the same event-loop step in which the store took the write."""
-        told = self._told.get(kind.resource)
+        told = self._told.get(resource)
         if told is None:
-            told = self._told[kind.resource] = tuple(
-                one for one in self._accepted if one.resources is None or kind.resource in one.resources
+            told = self._told[resource] = tuple(
+                one for one in self._accepted if one.resources is None or resource in one.resources
             )
         for plugin in told:
-            plugin.accepted(kind, obj, context, deleted=deleted)
+            plugin.accepted(resource, obj, context, deleted=deleted)
+
+    def lost(self, context: Context) -> None:
+        """Tell everyone that accepted writes did not become durable."""
+        for plugin in self._plugins:
+            plugin.lost(context)
+
+    def started(self, context: Context) -> None:
+        """Tell everyone that requests are about to come."""
+        for plugin in self._plugins:
+            plugin.started(context)
 
     def _concerned(self, change: Change) -> tuple[tuple[Plugin, ...], tuple[Plugin, ...]]:
         key = (change.operation, change.kind.resource, change.subresource)

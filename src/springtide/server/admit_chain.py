@@ -7,10 +7,13 @@ before those that count.
 from __future__ import annotations
 
 from springtide.server.admit import Admission
+from springtide.server.admit_limits import LimitsPlugin
 from springtide.server.admit_node import NodeRestriction
 from springtide.server.admit_priority import PriorityPlugin
+from springtide.server.admit_quota import QuotaPlugin
 from springtide.server.admit_rbac import EscalationPlugin
 from springtide.server.admit_serviceaccount import ServiceAccountPlugin
+from springtide.server.admit_services import ServiceAddressPlugin
 
 
 def admission(*, mount_tokens: bool = False) -> Admission:
@@ -19,4 +22,14 @@ def admission(*, mount_tokens: bool = False) -> Admission:
     `mount_tokens` gives pods their service account and a token of it.
     """
     identities = (ServiceAccountPlugin(),) if mount_tokens else ()
-    return Admission((NodeRestriction(), *identities, PriorityPlugin(), EscalationPlugin()))
+    return Admission(
+        (
+            LimitsPlugin(),
+            *identities,
+            NodeRestriction(),
+            PriorityPlugin(),
+            EscalationPlugin(),
+            ServiceAddressPlugin(),
+            QuotaPlugin(),
+        )
+    )

@@ -1,7 +1,4 @@
-"""Two subresources by which others decide over a pod: binding (which node) and eviction (that it must go).
-
-`pods/binding` is how every scheduler places a pod; `pods/eviction` is how `kubectl drain` asks one to go.
-"""
+"""POST pods/{name}/binding: says on which node a pod runs. How every scheduler places pods."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import msgspec
 from springtide.server import bodies, metadata
 from springtide.server.apply import track_update
 from springtide.server.context import Context
-from springtide.server.delete import DeleteOptions, checked, delete_record
 from springtide.server.kinds import ServedKind
 from springtide.server.persist import decode, latest, persist
 from springtide.server.request import Request, Response
@@ -38,12 +34,6 @@ class _Binding(msgspec.Struct, frozen=True):
 
     target: _Target = _Target()
     metadata: _Metadata = _Metadata()
-
-
-class _Eviction(msgspec.Struct, frozen=True, rename="camel"):
-    """What of a policy/v1 Eviction has an effect."""
-
-    delete_options: DeleteOptions | None = None
 
 
 async def bind(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
@@ -73,15 +63,6 @@ async def bind(context: Context, request: Request, route: Route, kind: ServedKin
     )
     if not bodies.is_dry_run(request):
         await persist(context, kind, new, expected=record.revision)
-    return Response(201, success())
-
-
-async def evict(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
-    """POST pods/{name}/eviction: deletes the pod with the grace it asks for. Answers 201."""
-    eviction = bodies.typed(bodies.parse_object(request), _Eviction)
-    options = checked(eviction.delete_options or DeleteOptions(), request)
-    record = latest(context, kind, route.namespace, route.name)
-    await delete_record(context, kind, record, options, request.user)
     return Response(201, success())
 
 

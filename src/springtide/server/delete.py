@@ -7,19 +7,22 @@ dependents is recorded as a finalizer for the garbage collector: foregroundDelet
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from springtide.server import bodies, metadata
+from springtide.server import options as write_options
 from springtide.server.admit import DELETE, Change
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
 from springtide.server.persist import decode, latest, persist
 from springtide.server.request import Request, Response, User
 from springtide.server.routes import Route
-from springtide.server.status import BadRequest, success
+from springtide.server.schema_rules import FieldError
+from springtide.server.status import BadRequest, Conflict, bad_value, invalid, success, unsupported
 from springtide.store import Record
 
 Json = dict[str, Any]
@@ -63,7 +66,7 @@ async def delete_record(
 ) -> tuple[bool, bytes]:
     """Delete one object; says whether it is gone, and its last JSON."""
     old = decode(record, kind)
-    _check(old, options, kind)
+    check_preconditions(old, options, kind)
     _admit(old, kind, context, user, dry_run=bool(options.dry_run))
     new: Json = {**old, "metadata": {**old["metadata"]}}
     _record_policy(new["metadata"], options.propagation_policy or "", kind.strategy.default_propagation)
@@ -78,27 +81,42 @@ async def delete_record(
 
 def parse_options(request: Request) -> DeleteOptions:
     """Options of the body win over those of the query. Raises BadRequest naming the option."""
-    body = bodies.typed(bodies.parse_object(request), DeleteOptions) if request.body else DeleteOptions()
-    return checked(body, request)
+    if not request.body:
+        return checked(DeleteOptions(), request)
+    sent = bodies.parse_object(request)
+    if sent.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise BadRequest(f"the body of a deletion is DeleteOptions, not {sent['kind']}")
+    return checked(bodies.typed(sent, DeleteOptions), request)
 
 
 def checked(body: DeleteOptions, request: Request) -> DeleteOptions:
     """The options with those of the query filled in, all of them sound."""
     policy = body.propagation_policy or request.query.get("propagationPolicy", "")
-    if body.orphan_dependents or request.flag("orphanDependents"):
-        policy = "Orphan"
-    if policy and policy not in _POLICIES:
-        raise BadRequest(
-            f"propagationPolicy: Unsupported value: {policy!r}: supported: {', '.join(_POLICIES)}"
-        )
+    orphan = body.orphan_dependents
+    if orphan is None and "orphanDependents" in request.query:
+        orphan = request.flag("orphanDependents")
+    dry_run = [*(body.dry_run or ()), *filter(None, [request.query.get("dryRun", "")])]
+    if errors := list(_errors(policy, orphan, dry_run)):
+        raise invalid("meta.k8s.io", "DeleteOptions", "", errors)
+    if orphan is not None:
+        policy = "Orphan" if orphan else "Background"
     grace = body.grace_period_seconds
     if grace is None:
         grace = _whole(request.query.get("gracePeriodSeconds", ""))
     if grace is not None and not 0 <= grace <= _LONGEST_GRACE_SECONDS:
         raise BadRequest(f"gracePeriodSeconds: Invalid value: {grace}: must be 0 to {_LONGEST_GRACE_SECONDS}")
-    if bodies.is_dry_run(request):
+    if dry_run:
         body = msgspec.structs.replace(body, dry_run=("All",))
     return msgspec.structs.replace(body, propagation_policy=policy, grace_period_seconds=grace)
+
+
+def _errors(policy: str, orphan: bool | None, dry_run: Sequence[str]) -> Iterator[FieldError]:
+    if policy and orphan is not None:
+        rule = "orphanDependents and deletionPropagation cannot be both set"
+        yield bad_value("propagationPolicy", policy, rule)
+    if policy and policy not in _POLICIES:
+        yield unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))
+    yield from filter(None, map(write_options.dry_run_error, dry_run))
 
 
 def _whole(text: str) -> int | None:
@@ -110,18 +128,15 @@ def _whole(text: str) -> int | None:
         raise BadRequest(f"gracePeriodSeconds: Invalid value: {text!r}: must be a whole number") from None
 
 
-def _check(old: Json, options: DeleteOptions, kind: ServedKind) -> None:
+def check_preconditions(old: Json, options: DeleteOptions, kind: ServedKind) -> None:
+    """Raise Conflict if the object is not the one that is meant."""
     meta = old["metadata"]
     wanted = options.preconditions or Preconditions()
     if wanted.uid and wanted.uid != meta["uid"]:
-        raise metadata.uid_conflict(kind, meta["name"], wanted.uid, meta["uid"])
+        raise _not_meant(kind, meta["name"], "UID", wanted.uid, meta["uid"], "deleted and then recreated")
     if wanted.resource_version and wanted.resource_version != meta["resourceVersion"]:
-        raise metadata.conflict(
-            kind,
-            meta["name"],
-            f"Precondition failed: ResourceVersion in precondition: {wanted.resource_version}, "
-            f"ResourceVersion in object meta: {meta['resourceVersion']}",
-        )
+        found = meta["resourceVersion"]
+        raise _not_meant(kind, meta["name"], "ResourceVersion", wanted.resource_version, found, "modified")
 
 
 def _admit(old: Json, kind: ServedKind, context: Context, user: User, *, dry_run: bool) -> None:
@@ -129,6 +144,16 @@ def _admit(old: Json, kind: ServedKind, context: Context, user: User, *, dry_run
     namespace = meta.get("namespace", "")
     change = Change(DELETE, kind, "", namespace, meta["name"], None, old, user, dry_run)
     context.admission.validate(change, context)
+
+
+def _not_meant(kind: ServedKind, name: str, what: str, wanted: str, found: str, how: str) -> Conflict:
+    return Conflict(
+        f'Operation cannot be fulfilled on {kind.kind} "{name}": the {what} in the precondition ({wanted}) '
+        f"does not match the {what} in record ({found}). The object might have been {how}",
+        name=name,
+        group=kind.group,
+        kind=kind.plural,
+    )
 
 
 def _record_policy(meta: Json, policy: str, default: str) -> None:

@@ -58,8 +58,12 @@ def expire(context: Context) -> None:
     limit = _stamp(context, -KEPT)
     for record in context.store.page(_RESOURCE).records:
         latest = context.store.latest(_RESOURCE, record.key)
-        if latest is not None and _last_seen(msgspec.json.decode(latest.value)) < limit:
+        if latest is None:
+            continue
+        event = msgspec.json.decode(latest.value)
+        if _last_seen(event) < limit:
             context.store.write(_RESOURCE, record.key, latest.value, expected=latest.revision, deleted=True)
+            context.admission.accepted(_RESOURCE, event, context, deleted=True)
 
 
 def _last_seen(event: Json) -> str:

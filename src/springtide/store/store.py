@@ -87,6 +87,8 @@ class Store:
         self._past: deque[_Past] = deque()
         self._past_bytes = 0
         self._closed = False
+        self.failure: WriteFailed | None = None
+        """Why the last commit failed; None once one has succeeded."""
         self._compacted = self._committed = FIRST_REVISION
         superfluous = self._load(log.load())
         self._next = self._committed + 1
@@ -130,8 +132,19 @@ class Store:
         limit = self.limits.database_bytes
         return bool(limit) and self._log.usage.in_use > limit
 
+    @property
+    def pending(self) -> int:
+        """How many writes wait for their commit."""
+        return len(self._pending)
+
+    def watchers_of(self, resource: str) -> int:
+        """How many watches of a resource are open."""
+        found = self._collections.get(resource)
+        return len(found.watchers) if found is not None else 0
+
     def resources(self) -> list[str]:
-        return sorted(self._collections)
+        """Collections that hold, held or are about to hold something."""
+        return sorted({*self._collections, *(resource for resource, _ in self._pending_by_key)})
 
     def count(self, resource: str) -> int:
         return len(self._collection(resource).records)
@@ -152,6 +165,14 @@ class Store:
         if pending is not None:
             return None if pending.deleted else pending
         return self.get(resource, key)
+
+    def accepted(self, resource: str, prefix: str = "") -> list[Record]:
+        """The states writes must build on: committed records, and those accepted since. In no order."""
+        found = {record.key: record for record in self.page(resource, prefix).records}
+        for (of, key), record in self._pending_by_key.items():
+            if of == resource and key.startswith(prefix):
+                found[key] = record
+        return [record for record in found.values() if not record.deleted]
 
     def write(
         self,
@@ -288,6 +309,7 @@ class Store:
         return event
 
     def _on_committed(self, revision: int) -> None:
+        self.failure = None
         while self._pending and self._pending[0][0].revision <= revision:
             record, future = self._pending.popleft()
             if self._pending_by_key.get((record.resource, record.key)) is record:
@@ -299,6 +321,7 @@ class Store:
             self.compact()
 
     def _on_failed(self, error: WriteFailed) -> None:
+        self.failure = error
         failed, self._pending = self._pending, deque()
         self._pending_by_key.clear()
         self._next = self._committed + 1
