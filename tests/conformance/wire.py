@@ -73,9 +73,9 @@ class Wire:
             try:
                 connection.request(method, target, body=data, headers=sent)
                 return _read(connection.getresponse())
-            except (http.client.RemoteDisconnected, ConnectionError, BrokenPipeError):
+            except (http.client.HTTPException, OSError) as error:
                 self.close()
-                if attempt == 2:
+                if attempt == 2 or not isinstance(error, ConnectionError):
                     raise
         raise AssertionError("unreachable")
 

@@ -55,7 +55,7 @@ async def test_propagation_is_recorded_for_the_garbage_collector(
     [
         ({"preconditions": {"uid": "other"}}, {}, 409),
         ({"preconditions": {"resourceVersion": "1"}}, {}, 409),
-        ({"propagationPolicy": "Sideways"}, {}, 400),
+        ({"propagationPolicy": "Sideways"}, {}, 422),
         (None, {"gracePeriodSeconds": "-1"}, 400),
         (None, {"gracePeriodSeconds": "soon"}, 400),
         (None, {"dryRun": "All"}, 200),

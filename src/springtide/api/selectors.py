@@ -133,5 +133,7 @@ def _split_escaped(text: str) -> list[str]:
 def _term(part: str) -> tuple[str, str, bool]:
     match = re.fullmatch(r"\s*([^=!\s]+)\s*(==|=|!=)(.*)", part)
     if match is None:
-        raise ValueError(f"invalid field selector {part!r}: write path=value or path!=value")
+        raise ValueError(
+            f"invalid selector: {part!r}; can't understand {part!r}: write path=value or path!=value"
+        )
     return match[1], re.sub(r"\\([\\,=])", r"\1", match[3]), match[2] != "!="

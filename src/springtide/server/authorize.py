@@ -75,7 +75,7 @@ def attributes_of(request: Request, route: Route | None) -> Attributes:
     name, selector = route.name, ""
     if not name and verb in ("get", "delete"):
         verb = "deletecollection" if verb == "delete" else "list"
-    if verb in ("get", "list") and request.flag("watch") and not route.subresource:
+    if verb == "list" and request.flag("watch") and not route.subresource:
         verb = "watch"
     if verb in _ON_MANY:
         selector = request.query.get("fieldSelector", "")

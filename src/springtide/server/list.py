@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from springtide.server import list_options
 from springtide.server.context import Context
 from springtide.server.forms import Form, accepted, metadata_only, table_of
 from springtide.server.kinds import ServedKind
+from springtide.server.list_options import ListOptions, too_large_version
 from springtide.server.persist import in_version
 from springtide.server.request import Request, Response
 from springtide.server.routes import Route
@@ -41,7 +43,7 @@ class _Token(msgspec.Struct, frozen=True):
 async def list_(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 200 with a list object, a Table or a PartialObjectMetadataList."""
     form = accepted(request)
-    found = _find(context, request, Selection(kind, route, request), kind)
+    found = _find(context, list_options.parse(request), Selection(kind, route, request), kind)
     values = [in_version(record.value, kind) for record in found.records]
     list_metadata: dict[str, object] = {"resourceVersion": str(found.revision)}
     if found.continue_:
@@ -63,9 +65,9 @@ async def list_(context: Context, request: Request, route: Route, kind: ServedKi
     return Response(200, msgspec.json.encode(head)[:-1] + b',"items":[' + b",".join(values) + b"]}")
 
 
-def _find(context: Context, request: Request, selection: Selection, kind: ServedKind) -> _Found:
-    limit = _whole_number(request, "limit")
-    revision, after = _where_to_read(request)
+def _find(context: Context, options: ListOptions, selection: Selection, kind: ServedKind) -> _Found:
+    revision, after = _where_to_read(options, context.store.revision)
+    limit = options.limit
     paged = limit if selection.selects_all else 0
     try:
         page = context.store.page(
@@ -77,7 +79,7 @@ def _find(context: Context, request: Request, selection: Selection, kind: Served
             f"{error}. Start a new list without them."
         ) from error
     except FutureRevision as error:
-        raise Expired(str(error)) from error
+        raise too_large_version(revision or 0, context.store.revision) from error
     records, remaining = page.records, page.remaining
     if not selection.selects_all:
         records = [record for record in records if selection.matches(record)]
@@ -88,32 +90,16 @@ def _find(context: Context, request: Request, selection: Selection, kind: Served
     return _Found(records, page.revision, token, remaining if selection.selects_all else None)
 
 
-def _where_to_read(request: Request) -> tuple[int | None, str]:
+def _where_to_read(options: ListOptions, newest: int) -> tuple[int | None, str]:
     """The revision to read at (None: the newest) and the key to start behind."""
-    wanted, match = request.query.get("resourceVersion", ""), request.query.get("resourceVersionMatch", "")
-    token = request.query.get("continue", "")
-    if token:
-        if wanted not in ("", "0"):
+    if options.continue_:
+        if options.version:
             raise BadRequest("specifying resource version is not allowed when using continue")
-        decoded = _decode_token(token)
+        decoded = _decode_token(options.continue_)
         return decoded.revision, decoded.after
-    if match not in ("", "Exact", "NotOlderThan"):
-        raise BadRequest(
-            f"resourceVersionMatch: Unsupported value: {match!r}: supported: Exact, NotOlderThan"
-        )
-    if match and not wanted:
-        raise BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if match == "Exact":
-        return _whole_number(request, "resourceVersion"), ""
-    _whole_number(request, "resourceVersion")
-    return None, ""
-
-
-def _whole_number(request: Request, name: str) -> int:
-    text = request.query.get(name, "") or "0"
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(f"{name}: Invalid value: {text!r}: must be a whole number")
-    return int(text)
+    if options.version > newest:
+        raise too_large_version(options.version, newest)
+    return (options.version if options.exact else None), ""
 
 
 def _encode_token(token: _Token) -> str:
@@ -124,4 +110,4 @@ def _decode_token(text: str) -> _Token:
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(text), type=_Token)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise BadRequest(f"continue: Invalid value: {text!r}: not a token this server gave") from error
+        raise BadRequest(f"continue key is not valid: {text!r} is no token of this server") from error

@@ -28,6 +28,20 @@ class Route:
     subresource: str = ""
 
 
+def without_watch(path: str) -> tuple[str, str]:
+    """The path that a deprecated one, `/api/v1/watch/…`, stands for, and the name at its end if it has one.
+
+    Such a path watches what the path without `watch` lists; one that ends in a name watches that object.
+    """
+    parts = path.strip("/").split("/")
+    root = 2 if parts[0] == "api" else 3
+    rest = parts[root + 1 :]
+    if parts[0] not in ("api", "apis") or parts[root : root + 1] != ["watch"] or not rest:
+        return path, ""
+    name = rest.pop() if len(rest) in (2, 4) else ""
+    return "/" + "/".join(parts[:root] + rest), name
+
+
 @lru_cache(maxsize=4096)
 def parse(path: str) -> Route | None:
     """The resource route of a path, or None if the path addresses something else."""

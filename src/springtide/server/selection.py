@@ -6,17 +6,21 @@ fields) is kept in the record's memo, so that many watchers with selectors parse
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from springtide.api.selectors import Fields, Labels, parse_fields, parse_labels
+from springtide.api.selectors import Fields, Labels, Requirement, parse_fields, parse_labels
 from springtide.server.kinds import ServedKind
+from springtide.server.metadata_rules import key_faults, label_value_faults
 from springtide.server.request import Request
 from springtide.server.routes import Route
+from springtide.server.schema import Schema
 from springtide.server.status import BadRequest
 from springtide.store import Record
 
+_EMPTY = {"boolean": "false", "integer": "0"}
 _COMMON_FIELDS = {"metadata.name": "metadata.name", "metadata.namespace": "metadata.namespace"}
 
 
@@ -30,12 +34,15 @@ class Selection:
     """A parsed selection. Raises BadRequest for a selector that does not parse or names an unknown field."""
 
     def __init__(self, kind: ServedKind, route: Route, request: Request) -> None:
+        self._empty = _empty_texts(kind)
         self._paths = {**_COMMON_FIELDS, **kind.strategy.selectable_fields, **kind.selectable_fields}
         try:
             self._labels: Labels = parse_labels(request.query.get("labelSelector", ""))
             self._fields: Fields = parse_fields(request.query.get("fieldSelector", ""))
         except ValueError as error:
             raise BadRequest(f"unable to parse selector: {error}") from error
+        for requirement in self._labels.requirements:
+            _check_requirement(requirement)
         for path, _, _ in self._fields.terms:
             if path not in self._paths:
                 raise BadRequest(
@@ -63,8 +70,31 @@ class Selection:
 
     def _attributes(self, record: Record) -> _Attributes:
         obj = msgspec.json.decode(record.value)
-        fields = {path: _text_at(obj, path) for path in self._paths.values()}
+        fields = {path: _text_at(obj, path) or self._empty.get(path, "") for path in self._paths.values()}
         return _Attributes(obj["metadata"].get("labels") or {}, fields)
+
+
+def _check_requirement(requirement: Requirement) -> None:
+    """Raise BadRequest for a key or a value that no label could have."""
+    for fault in key_faults(requirement.key):
+        raise BadRequest(f'unable to parse requirement: key: Invalid value: "{requirement.key}": {fault}')
+    for value in requirement.values:
+        for fault in label_value_faults(value) if requirement.operator in ("in", "notin") else ():
+            raise BadRequest(f'unable to parse requirement: values: Invalid value: "{value}": {fault}')
+
+
+@cache
+def _empty_texts(kind: ServedKind) -> dict[str, str]:
+    """What selectable fields that are no text mean when an object lacks them, by path."""
+    found: dict[str, str] = {}
+    for path in {**kind.strategy.selectable_fields, **kind.selectable_fields}.values():
+        schema: Schema | None = kind.validator
+        for step in path.split("."):
+            schema = schema.child(step) if schema is not None else None
+        type_ = schema.source.get("type") if schema is not None else ""
+        if kind.builtin and type_ in _EMPTY:
+            found[path] = _EMPTY[type_]
+    return found
 
 
 def _text_at(obj: Any, path: str) -> str:

@@ -136,6 +136,10 @@ class ServiceUnavailable(StatusError):
     code, reason = 503, "ServiceUnavailable"
 
 
+class Timeout(StatusError):
+    code, reason = 504, "Timeout"
+
+
 class InsufficientStorage(StatusError):
     code, reason = 507, "InsufficientStorage"
 

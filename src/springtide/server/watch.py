@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from springtide.server import list_options
 from springtide.server.context import Context
 from springtide.server.forms import Form, accepted, render_one
 from springtide.server.kinds import ServedKind
@@ -19,7 +20,7 @@ from springtide.server.persist import in_version
 from springtide.server.request import Request, Stream
 from springtide.server.routes import Route
 from springtide.server.selection import Selection
-from springtide.server.status import BadRequest, Expired
+from springtide.server.status import Expired
 from springtide.store import Compacted, Event, FutureRevision, Record, Watcher, WatcherTooSlow
 
 BOOKMARK_SECONDS = 30.0
@@ -42,25 +43,28 @@ class _Watch:
 
 async def watch(context: Context, request: Request, route: Route, kind: ServedKind) -> Stream:
     """Answers 200 with a stream; a revision that is no longer kept is an ERROR event with status 410."""
-    seconds = _number(request, "timeoutSeconds") or _LONGEST_SECONDS
+    options = list_options.parse(request, watch=True)
     this = _Watch(
         context,
         request,
         kind,
         accepted(request),
         Selection(kind, route, request),
-        request.flag("allowWatchBookmarks"),
-        seconds,
+        options.bookmarks,
+        options.timeout_seconds or _LONGEST_SECONDS,
     )
-    start = _number(request, "resourceVersion")
-    with_state = request.query.get("sendInitialEvents", "true" if start == 0 else "false") == "true"
-    after = context.store.revision if with_state or start == 0 else start
+    start, store, with_state = options.version, context.store, options.send_initial_events
+    if with_state is None:
+        with_state = start == 0
+    after = start if start and not with_state else store.revision
+    if start > store.revision:
+        return Stream(_only(_error_line(f"Too large resource version: {start}, current: {store.revision}")))
     try:
-        watcher = context.store.watch(kind.resource, this.selection.prefix, after=after)
+        watcher = store.watch(kind.resource, this.selection.prefix, after=after)
     except (Compacted, FutureRevision) as error:
         return Stream(_only(_error_line(str(error))))
-    initial = context.store.page(kind.resource, this.selection.prefix).records if with_state else []
-    ends_initial = with_state and "sendInitialEvents" in request.query
+    initial = store.page(kind.resource, this.selection.prefix).records if with_state else []
+    ends_initial = with_state and options.send_initial_events is not None and options.bookmarks
     return Stream(_stream(this, watcher, initial, after if ends_initial else None))
 
 
@@ -150,10 +154,3 @@ def _chunks(lines: Iterable[bytes]) -> Iterable[bytes]:
             gathered.clear()
     if gathered:
         yield b"".join(gathered)
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.query.get(name, "") or "0"
-    if not text.isascii() or not text.isdigit():
-        raise BadRequest(f"{name}: Invalid value: {text!r}: must be a whole number")
-    return int(text)
