@@ -185,6 +185,8 @@ class World:
 
     seed: int
     faults: FaultSettings
+    steps: int = STEPS
+    """How often the user acts."""
     counts: FaultCounts = field(default_factory=FaultCounts)
 
     async def play(self) -> Json:
@@ -271,7 +273,7 @@ class World:
         stateful["spec"]["podManagementPolicy"] = chances.choice(["OrderedReady", "Parallel"])
         await self._send("POST", "statefulsets", _labelled(stateful, "db"))
         await self._send("POST", "daemonsets", _labelled(workload("DaemonSet", "agent"), "agent"))
-        for step in range(STEPS):
+        for step in range(self.steps):
             await asyncio.sleep(chances.uniform(0.2, 25))
             await self._act(step)
 
@@ -368,10 +370,10 @@ def faults_of(seed: int) -> FaultSettings:
     )
 
 
-def play(seed: int, faults: FaultSettings | None = None) -> Json:
+def play(seed: int, faults: FaultSettings | None = None, steps: int = STEPS) -> Json:
     """Play one seed; the row says what was violated."""
     configure_logging(level="error")
-    return loop.run(World(seed, faults or faults_of(seed)).play(), seed=seed)
+    return loop.run(World(seed, faults or faults_of(seed), steps).play(), seed=seed)
 
 
 def main(arguments: list[str]) -> int:
