@@ -1,6 +1,7 @@
 """Kubeconfig files: read as kubectl reads them, written without harm to anyone else's entries."""
 
 import base64
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,17 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     (tmp_path / "config.lock").touch()
     with pytest.raises(KubeconfigError, match=r"config\.lock exists: another program is changing"):
         write_context(path, OURS)
+
+
+def test_a_lock_that_a_killed_program_left_behind_is_no_obstacle(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path / "config")
+    lock = tmp_path / "config.lock"
+    lock.touch()
+    write_context(path, OURS, shared=False)
+    assert lock.exists()
+    os.utime(lock, (1, 1))
+    write_context(path, OURS)
+    assert not lock.exists()
 
 
 def test_a_connection_without_a_name_cannot_be_written(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ WATCHERS = 3
 KEYS_AN_EPOCH = 12
 KILLS_AN_EPOCH = 2
 _PATIENCE_SECONDS = 60.0
-_MOST_ALIVE_SECONDS = 0.9
+_ALIVE_SECONDS = ((0.02, 0.9), (0.5, 1.6))
+"""Spans of how long a server lives after it listens: while it is still starting, and while it is busy."""
+_LAST = "pod-9999-00"
+"""Written when all else is done: who has heard of it has heard everything."""
 
 Json = dict[str, Any]
 
@@ -109,6 +112,7 @@ class Load:
         self.operations: list[Operation] = []
         self.finals: list[Listing] = []
         self.newest = 0
+        self.quiet = False
         self.ended = False
         self.wrong: list[str] = []
         self.followers = [Follower(number) for number in range(WATCHERS)]
@@ -133,7 +137,7 @@ class Load:
     async def write(self, client: int, session: aiohttp.ClientSession) -> None:
         """One writer, until the end."""
         known: dict[str, Json] = {}
-        while not self.ended:
+        while not self.quiet:
             await self.victim.up.wait()
             action = self.order.choices(list(Action), weights=(2, 5, 3, 3, 3, 2))[0]
             key = self.key()
@@ -236,10 +240,13 @@ async def check(seed: int, kills: int, folder: Path) -> tuple[list[str], Counter
             clients = [asyncio.create_task(load.write(number, session)) for number in range(1, WRITERS + 1)]
             watching = [asyncio.create_task(load.follow(one, session)) for one in load.followers]
             await _kill(kills, load, session)
-            load.ended = True
+            load.quiet = True
             await asyncio.gather(*clients)
-            final = await load.listed(session)
-            await _catch_up(load, watching)
+            final = await _catch_up(load, session)
+            load.ended = True
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
     finally:
         victim.end()
     wrong = [*load.wrong, *linearizability.violations(load.operations, load.finals, load.keys())]
@@ -256,7 +263,7 @@ async def _kill(kills: int, load: Load, session: aiohttp.ClientSession) -> None:
     """Kill and start again; what nobody writes to any more must stay as it is."""
     settled: dict[str, tuple[int, Any]] = {}
     for number in range(kills):
-        await asyncio.sleep(load.order.uniform(0.02, _MOST_ALIVE_SECONDS))
+        await asyncio.sleep(load.order.uniform(*load.order.choice(_ALIVE_SECONDS)))
         load.victim.kill()
         await load.victim.start()
         if number % KILLS_AN_EPOCH:
@@ -274,16 +281,16 @@ async def _kill(kills: int, load: Load, session: aiohttp.ClientSession) -> None:
         load.epoch += 1
 
 
-async def _catch_up(load: Load, watching: list[asyncio.Task[None]]) -> None:
-    """Let the watchers hear the last event, then end them."""
-    last = max((one.revision for one in load.operations), default=0)
-    for _ in range(400):
-        if all(follower.revision >= last and not follower.stale for follower in load.followers):
+async def _catch_up(load: Load, session: aiohttp.ClientSession) -> dict[str, tuple[int, Any]]:
+    """Write a last pod and let every watcher hear of it; returns what there is then."""
+    last = Operation(0, _LAST, Action.CREATE, 0, ("last", ""))
+    async with session.request(**request_of(last, None)) as response:
+        assert response.status == 201, await response.text()
+    for _ in range(600):
+        if all(_LAST in follower.cache for follower in load.followers):
             break
         await asyncio.sleep(0.05)
-    for task in watching:
-        task.cancel()
-    await asyncio.gather(*watching, return_exceptions=True)
+    return await load.listed(session)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import base64
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,24 @@ from springtide.client.errors import KubeconfigError
 from springtide.client.kubeconfig import Connection, read_document
 
 _HEAD: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
+_STALE_SECONDS = 10
+"""A lock is held for milliseconds: one this old was left behind by a program that was killed."""
 
 
-def write_context(path: Path, connection: Connection, *, make_current: bool = True) -> None:
+def write_context(
+    path: Path, connection: Connection, *, make_current: bool = True, shared: bool = True
+) -> None:
     """Put the connection under its `context` name: as cluster, user and context.
 
-    Entries of the same name are replaced, all else is kept. Raises KubeconfigError when the present file
+    Entries of the same name are replaced, all else is kept. A file that is not `shared` is written by nobody
+    else, so it needs no lock, and a lock that a killed process left behind is no obstacle. Raises KubeconfigError when the present file
     cannot be understood or written.
     """
     name = connection.context
     if not name:
         raise KubeconfigError("a connection without a context name cannot be written; set Connection.context")
     context = {"cluster": name, "user": name, "namespace": connection.namespace}
-    with _locked(path):
+    with _locked(path) if shared else nullcontext():
         document = _HEAD | (read_document(path) if path.exists() else {})
         _put(document, "clusters", {"name": name, "cluster": _cluster(connection)})
         _put(document, "users", {"name": name, "user": _user(connection)})
@@ -96,6 +101,8 @@ def _locked(path: Path) -> Iterator[None]:
     lock = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_stale(lock):
+            lock.unlink(missing_ok=True)
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError as error:
         raise KubeconfigError(
@@ -107,6 +114,16 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _is_stale(lock: Path) -> bool:
+    """By the file system's own clock, which a new file tells."""
+    try:
+        locked_at = lock.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    with tempfile.TemporaryFile(dir=lock.parent) as probe:
+        return os.fstat(probe.fileno()).st_mtime - locked_at > _STALE_SECONDS
 
 
 def _replace(path: Path, document: dict[str, Any]) -> None:

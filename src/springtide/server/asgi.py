@@ -27,6 +27,7 @@ from springtide.server.request import Request, Response, Service, Stream, Upgrad
 from springtide.server.status import (
     BadRequest,
     InternalError,
+    ServiceUnavailable,
     StatusError,
     TooLarge,
     TooManyRequests,
@@ -60,6 +61,7 @@ class Application:
         self._on_refused = on_refused
         self._authenticator = authenticator
         self._streams: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._websockets = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,12 +127,19 @@ class Application:
             raise error
 
     def end_streams(self) -> None:
-        """End every watch and followed log now, as if each had come to its end."""
+        """End every watch and followed log now, as if each had come to its end, and begin no new one."""
+        self._stopping = True
         for stream in tuple(self._streams):
             stream.cancel()
 
     async def _stream(self, send: Send, receive: Receive, answer: Stream) -> None:
         """Send chunks as they come, until the stream ends, the client goes or the server stops."""
+        if self._stopping:  # a client whose watch has just ended is quicker back than the door is shut
+            await answer.chunks.aclose()
+            refusal = ServiceUnavailable("the server is shutting down", retry_after_seconds=1)
+            headers = (("Retry-After", "1"), ("Connection", "close"))
+            await _respond(send, Response(refusal.code, refusal.encode(), headers=headers), {})
+            return
         listed = [(b"content-type", answer.content_type.encode())]
         _add_extra(listed, answer)
         await send({"type": "http.response.start", "status": answer.status, "headers": listed})

@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from springtide.runtime.clock import Clock
 from springtide.server.admit import Admission
 from springtide.server.authorize import Authorizer
 from springtide.server.kinds import Kinds
+from springtide.server.measures import Measures
 from springtide.server.templates import Templates
 from springtide.server.token_accounts import AccountTokens, Identity
 from springtide.server.tokens import SigningKeys
@@ -69,6 +71,11 @@ class Context:
     identify_token: Callable[[str, Sequence[str]], Identity] = field(init=False)
     """Whose bearer token it is; raises TokenRejected."""
     templates: Templates = field(default_factory=Templates)
+    measures: Measures = field(default_factory=Measures)
+    registries: list[CollectorRegistry] = field(default_factory=list)
+    """Further metrics of this process, which /metrics shows."""
+    shutting_down: bool = False
+    """No longer ready, though what has been begun is still finished."""
     documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
     _stamp: tuple[int, str] = (0, "")

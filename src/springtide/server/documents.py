@@ -9,10 +9,9 @@ import platform
 from collections.abc import Callable
 
 import msgspec
-from prometheus_client import REGISTRY, generate_latest
 
 from springtide.api.version import GIT_VERSION, KUBERNETES_MAJOR, KUBERNETES_MINOR
-from springtide.server import discovery, openapi
+from springtide.server import discovery, exposition, openapi, readiness
 from springtide.server.context import Context
 from springtide.server.request import Request, Response
 from springtide.server.status import MethodNotAllowed, NotFound
@@ -33,7 +32,7 @@ async def serve(context: Context, request: Request) -> Response:
     if simple is not None:
         return simple(context)
     if path.split("/")[1] in ("livez", "readyz", "healthz"):
-        return _text("ok")
+        return _health(context, path)
     if path == "/openapi/v2":
         return _cached(context, request, path, lambda: msgspec.json.encode(openapi.v2(tuple(context.kinds))))
     if path == "/openapi/v3":
@@ -71,6 +70,19 @@ def _cached(context: Context, request: Request, path: str, make: Callable[[], by
     return Response(200, known[1], headers=(("Etag", etag), ("Cache-Control", "no-cache, private")))
 
 
+def _health(context: Context, path: str) -> Response:
+    """`ok`, or 500 and what is wrong; what stands behind the first name picks one check."""
+    which, _, name = path.strip("/").partition("/")
+    checks = readiness.READINESS if which == "readyz" else readiness.LIVENESS
+    if name:
+        checks = {name: checks[name]} if name in checks else {}
+    wrong = readiness.failures(context, checks)
+    if not wrong:
+        return _text("ok")
+    lines = [f"[-]{check} failed: {text}" for check, text in wrong.items()]
+    return Response(500, "\n".join([*lines, f"{which} check failed\n"]).encode(), "text/plain; charset=utf-8")
+
+
 def _version(context: Context) -> Response:
     body = {
         "major": KUBERNETES_MAJOR,
@@ -104,7 +116,7 @@ def _paths(context: Context) -> Response:
 
 
 def _metrics(context: Context) -> Response:
-    return Response(200, generate_latest(REGISTRY), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(200, exposition.expose(context), content_type=exposition.CONTENT_TYPE)
 
 
 def _jwks(context: Context) -> Response:

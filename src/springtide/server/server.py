@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
+
+from prometheus_client import CollectorRegistry
 
 from springtide.runtime.clock import Clock
 from springtide.runtime.log import logger
 from springtide.server import (
     binding,
     documents,
+    eviction,
     initial,
     log,
     metrics_api,
@@ -41,7 +45,7 @@ from springtide.server.nodes import NodeAccess
 from springtide.server.patch import patch
 from springtide.server.persist import unavailable
 from springtide.server.request import Answer, Request, Response, User
-from springtide.server.routes import Route, parse
+from springtide.server.routes import Route, parse, without_watch
 from springtide.server.status import InternalError, MethodNotAllowed, NotFound, StatusError
 from springtide.server.tokens import SigningKeys
 from springtide.server.update import update
@@ -57,7 +61,7 @@ _ON_OBJECT: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch, "DELET
 _ON_STATUS: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch}
 _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
     ("pods", "binding"): {"POST": binding.bind},
-    ("pods", "eviction"): {"POST": binding.evict},
+    ("pods", "eviction"): {"POST": eviction.evict},
     ("pods", "log"): {"GET": log.read},
     ("pods", "exec"): {"GET": streams.exec_, "POST": streams.exec_},
     ("pods", "attach"): {"GET": streams.attach, "POST": streams.attach},
@@ -124,8 +128,27 @@ class Server:
         """From now on requests about running pods are answered by their nodes, which `nodes` asks."""
         self.context.log_source = self.context.nodes = nodes
 
+    def measure_too(self, registry: CollectorRegistry) -> None:
+        """From now on /metrics shows these numbers too: those of the controllers in the same process."""
+        self.context.registries.append(registry)
+
+    def shut_down(self) -> None:
+        """From now on /readyz fails, so that nobody sends new clients here; requests are still answered."""
+        self.context.shutting_down = True
+
     async def handle(self, request: Request) -> Answer:
         """Answer one authenticated request. Never raises but for cancellation."""
+        measures, began = self.context.measures, self.context.clock.monotonic()
+        measures.begin(request)
+        try:
+            answer = await self._audited(request)
+        except BaseException:
+            measures.abandon(request)
+            raise
+        measures.end(request, self._served(request.path), answer, self.context.clock.monotonic() - began)
+        return answer
+
+    async def _audited(self, request: Request) -> Answer:
         if self._audit is None:
             return (await self._answered(request))[0]
         received = self.context.now()
@@ -158,6 +181,8 @@ class Server:
             self._audit.note(request, acting, answer, audit_id=audit_id, received=received, now=now)
 
     async def _dispatch(self, request: Request) -> Answer:
+        if "/watch/" in request.path:
+            request = _watching(request)
         route = parse(request.path)
         self.context.authorizer.require_request(request, route)
         if route is None:
@@ -170,11 +195,17 @@ class Server:
             answer.warnings = (*answer.warnings, kind.warning)
         return answer
 
+    def _served(self, path: str) -> Route | None:
+        """The route of a path, if a kind is served there."""
+        route = parse(path)
+        if route is None or self.context.kinds.find(route.group, route.version, route.plural) is None:
+            return None
+        return route
+
     def _verb(self, request: Request, route: Route, kind: ServedKind) -> Verb:
         if kind.group == metrics_api.GROUP:
             return self._metrics.serve
-        many = not route.name or request.flag("watch")
-        if request.method == "GET" and many and not route.subresource and "list" in kind.verbs:
+        if request.method == "GET" and not route.name and "list" in kind.verbs:
             return watch if request.flag("watch") and "watch" in kind.verbs else list_
         verb = _verbs(route, kind).get("GET" if request.method == "HEAD" else request.method)
         if verb is None:
@@ -182,8 +213,8 @@ class Server:
                 f"{request.method} is not supported on {request.path}; "
                 f"supported: {', '.join(sorted(_verbs(route, kind)))}"
             )
-        if kind.namespaced and not route.namespace and request.method == "POST":
-            raise MethodNotAllowed(f"{kind.kind} is namespaced: create it below namespaces/<namespace>")
+        if kind.namespaced and not (route.namespace or route.name) and request.method in ("POST", "DELETE"):
+            raise MethodNotAllowed(f"{kind.kind} is namespaced: the path needs namespaces/<namespace>")
         if kind.namespaced and route.name and not route.namespace:
             raise NotFound(f"{kind.kind} is namespaced: the path needs namespaces/<namespace>")
         return verb
@@ -196,6 +227,17 @@ class Server:
             except WriteFailed as failed:
                 return _answer(unavailable(failed))
         return _answer(error)
+
+
+def _watching(request: Request) -> Request:
+    """A request to a deprecated path of watches, as one to the collection."""
+    path, name = without_watch(request.path)
+    if path == request.path:
+        return request
+    query = {**request.query, "watch": "true"}
+    if name:
+        query["fieldSelector"] = f"metadata.name={name}"
+    return replace(request, path=path, query=query)
 
 
 def _verbs(route: Route, kind: ServedKind) -> dict[str, Verb]:

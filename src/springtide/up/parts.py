@@ -97,9 +97,9 @@ async def serve_api(settings: ServerSettings, ready: Callable[[Ready], None]) ->
         await stack.enter_async_context(reach_nodes(server, credentials, clock))
         await bootstrap(Client(InProcessTransport(server)).with_manager("bootstrap"))
         connection = admin_connection(https.url, credentials)
-        for path in (settings.data_dir / "kubeconfig", settings.kubeconfig):
-            if path is not None:
-                write_context(path, connection)
+        write_context(settings.data_dir / "kubeconfig", connection, shared=False)
+        if settings.kubeconfig is not None:
+            write_context(settings.kubeconfig, connection)
         seconds = clock.monotonic() - began
         log.info("serving", address=https.url, seconds=round(seconds, 3))
         ready(
@@ -113,6 +113,7 @@ async def serve_api(settings: ServerSettings, ready: Callable[[Ready], None]) ->
                 nodes=0,
             )
         )
+        stack.callback(server.shut_down)  # the first thing at the end
         await asyncio.Event().wait()
 
 

@@ -55,18 +55,20 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
             open_https(server, settings.data_dir, clock, port=settings.port)
         )
         connection = admin_connection(https.url, credentials)
-        write_context(settings.data_dir / "kubeconfig", connection)
+        write_context(settings.data_dir / "kubeconfig", connection, shared=False)
         if settings.kubeconfig is not None:
             write_context(settings.kubeconfig, connection)
         client = Client(InProcessTransport(server))
         await bootstrap(client.with_manager("bootstrap"))
         runtime = Runtime(client, clock)
+        server.measure_too(runtime.metrics())
         register_controllers(runtime)
         nodes = _nodes(runtime, settings, https.url)
         await stack.enter_async_context(reach_nodes(server, credentials, clock, nodes))
         running = await stack.enter_async_context(background(runtime.run()))
         stack.push_async_callback(nodes.stop)
         count = await first(nodes.ready(), running)
+        stack.callback(server.shut_down)  # the first thing at the end
         ready(_ready(settings, https.url, clock.monotonic() - began, count))
         await running
 
