@@ -12,13 +12,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from springtide.builtin.batch import register_batch
 from springtide.client import Client, NotFound
-from springtide.runtime import LoopClock, Runtime
+from springtide.runtime import LoopClock, Runtime, RuntimeSettings
+from springtide.runtime.clock import EPOCH
+from springtide.runtime.informer import InformerSettings
 from springtide.server import InProcessTransport, Server
 from springtide.store import MemoryLog, Store
 
@@ -28,6 +31,10 @@ JOBS = "/apis/batch/v1/namespaces/default/jobs"
 CRON_JOBS = "/apis/batch/v1/namespaces/default/cronjobs"
 PODS = "/api/v1/namespaces/default/pods"
 TRACKING = "batch.kubernetes.io/job-tracking"
+
+
+PATIENT = InformerSettings(watch_seconds=(10**7, 10**7), relist_seconds=float("inf"))
+"""Watches that last for months of virtual time: opening them anew costs real time."""
 
 
 @dataclass
@@ -138,9 +145,9 @@ class BatchScene:
 
 
 @asynccontextmanager
-async def batch_scene(*, controllers: bool = True) -> AsyncIterator[BatchScene]:
-    """A server with the batch controllers on it."""
-    clock = LoopClock()
+async def batch_scene(*, controllers: bool = True, epoch: datetime = EPOCH) -> AsyncIterator[BatchScene]:
+    """A server with the batch controllers on it; its time begins at `epoch`."""
+    clock = LoopClock(epoch)
     store = Store(MemoryLog(), monotonic=clock.monotonic)
     server = Server(store, clock=clock)
     await server.start()
@@ -159,7 +166,7 @@ async def batch_scene(*, controllers: bool = True) -> AsyncIterator[BatchScene]:
 @asynccontextmanager
 async def running(client: Client, clock: LoopClock) -> AsyncIterator[Runtime]:
     """The batch controllers, as a process that can be stopped and started again."""
-    runtime = Runtime(client, clock)
+    runtime = Runtime(client, clock, RuntimeSettings(informer=PATIENT))
     register_batch(runtime)
     task = asyncio.create_task(runtime.run())
     try:

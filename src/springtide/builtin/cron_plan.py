@@ -19,6 +19,8 @@ from springtide.api.struct import replace
 
 MANY_MISSED = 100
 """More missed times than these are told of: a clock may be wrong."""
+SLACK_SECONDS = 0.1
+"""So much after its time a job is made: a timer that fires a moment early must not find nothing to do."""
 _FIRST_WINDOW = timedelta(hours=1)
 _SAYS_ZONE = "TZ"
 
@@ -68,7 +70,7 @@ def plan(owner: CronJob, jobs: Sequence[Job], now: datetime) -> CronStep:
     if following is None:
         note = f"invalid schedule: {owner.spec.schedule} : no time in the next {cron.YEARS_AHEAD} years"
         return _with(step, Event("InvalidSchedule", note, True))
-    step = _again(step, (following - now).total_seconds())
+    step = _again(step, (following - now).total_seconds() + SLACK_SECONDS)
     if missed > MANY_MISSED:
         note = (
             "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"

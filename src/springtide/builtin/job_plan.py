@@ -42,6 +42,8 @@ from springtide.builtin.pod_state import is_ready, ready_since, restarts
 
 MOST_PODS_A_STEP = 500
 """Pods that are made or deleted in one go, at most."""
+SHORTEST_WAIT_SECONDS = 0.01
+"""So that a timer that fires a moment early does not turn in circles."""
 _PHASES = {"": 0, "Pending": 0, "Unknown": 1, "Running": 2}
 
 
@@ -96,7 +98,8 @@ def plan(job: Job, pods: Sequence[Pod], backoff: Backoff, now: datetime, *, stuc
         return changed(step, status=status, events=events)
     deadline = _deadline_seconds(sight) if end is None else None
     again = [one for one in (step.again_seconds, deadline) if one is not None]
-    return changed(step, let_go=let_go, again_seconds=min(again, default=None))
+    soonest = max(min(again), SHORTEST_WAIT_SECONDS) if again else None
+    return changed(step, let_go=let_go, again_seconds=soonest)
 
 
 # How it ends

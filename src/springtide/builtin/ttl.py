@@ -15,6 +15,9 @@ from springtide.builtin.jobs import Jobs
 from springtide.client import NotFound
 from springtide.runtime import Runtime, logger
 
+_SHORTEST_SECONDS = 0.01
+"""So that a timer that fires a moment early does not turn in circles."""
+
 log = logger("builtin.ttl")
 
 
@@ -54,5 +57,6 @@ class FinishedJobs:
             found = find_condition(job.status.conditions, type_)
             if found is not None and found.status == "True" and found.last_transition_time is not None:
                 ends = found.last_transition_time + timedelta(seconds=ttl or 0)
-                return (ends - self._runtime.clock.now()).total_seconds()
+                left = (ends - self._runtime.clock.now()).total_seconds()
+                return max(left, _SHORTEST_SECONDS) if left > 0 else left
         return None
