@@ -93,10 +93,17 @@ def _matches(args: Args, result: Any) -> int:
     return _matching(size_of(args[0]), size_of(args[1]))
 
 
+def _compared(items: Any) -> int:
+    """Every item with every other; texts by their letters too."""
+    text = any(isinstance(item, str | bytes) for item in items)
+    return 11 + int(size_of(items) ** 2 * (2 + TEXT if text else 2))
+
+
 _COSTS: dict[str, Cost] = {
-    **dict.fromkeys(
-        ("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf", "sort", "distinct", "flatten"), _traverses
-    ),
+    **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), _traverses),
+    **dict.fromkeys(("sort", "distinct"), lambda args, _result: _compared(args[0])),
+    "@sortByAssociatedKeys": lambda args, _result: _compared(args[1]),
+    "flatten": lambda args, _result: 11 + size_of(args[0]) * (args[1] if len(args) > 1 else 1),
     **dict.fromkeys(("url", "lowerAscii", "upperAscii", "substring", "trim"), _first(TEXT)),
     **dict.fromkeys(("replace", "split", "ip.isCanonical"), _first(2 * TEXT)),
     **dict.fromkeys(("cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"), _first(TEXT)),
@@ -118,7 +125,7 @@ _COSTS: dict[str, Cost] = {
         ("sets.contains", "sets.equivalent", "sets.intersects"),
         lambda args, _result: 1 + size_of(args[0]) * size_of(args[1]),
     ),
-    **dict.fromkeys(("slice", "reverse", "lists.range"), lambda _args, result: 1 + size_of(result)),
+    **dict.fromkeys(("slice", "reverse", "lists.range"), lambda _args, result: 11 + size_of(result)),
 }
 
 

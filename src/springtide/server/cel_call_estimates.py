@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from springtide.server.cel_ranges import NOTHING, ONE, Range, fixed
+from springtide.server.cel_ranges import LARGEST, NOTHING, ONE, Range, fixed
 from springtide.server.cel_types import Type
 
 TEXT, PATTERN = 0.1, 0.25
@@ -215,12 +215,46 @@ def _pairs(overload: str, target: Argument | None, args: list[Argument]) -> Resu
     return cost.times(fixed(2 if "equivalent" in overload else 1)).plus(ONE), None
 
 
-def _whole_list(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
-    return (target.size.plus(ONE), target.size) if target is not None else None
+def _new_list(size: Range, factor: float = 1) -> Result:
+    """Making a list of this many items, with so much work for each."""
+    return size.scaled(factor).plus(fixed(1 + 10)), size
 
 
-def _squared_list(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
-    return (target.size.times(target.size).plus(ONE), target.size) if target is not None else None
+def _literal(argument: Argument, otherwise: int) -> int:
+    value = argument.literal
+    return max(0, value) if type(value) is int else otherwise
+
+
+def _slice(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
+    if target is None or len(args) != 2:
+        return None
+    start, end = _literal(args[0], 0), _literal(args[1], target.size.most)
+    return _new_list(fixed(max(0, end - start)))
+
+
+def _numbers(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
+    return _new_list(fixed(_literal(args[0], LARGEST)))
+
+
+def _reverse(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
+    return _new_list(target.size) if target is not None and overload == "list_reverse" else None
+
+
+def _flatten(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
+    return _new_list(target.size, _literal(args[0], LARGEST) if args else 1) if target is not None else None
+
+
+def _distinct(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
+    return _new_list(target.size.times(target.size), 2) if target is not None else None
+
+
+def _sort(overload: str, target: Argument | None, args: list[Argument]) -> Result | None:
+    """Every item with every other; texts by their letters too."""
+    keys = args[0] if args else target
+    if keys is None:
+        return None
+    factor = 2 + TEXT if overload.startswith(("list_string", "list_bytes")) else 2
+    return _new_list(keys.size.times(keys.size), factor)
 
 
 _RULES: dict[str, _Estimate] = {
@@ -251,6 +285,10 @@ _RULES: dict[str, _Estimate] = {
     "string": _to_string,
     "strings.quote": _quote,
     **dict.fromkeys(("sets.contains", "sets.equivalent", "sets.intersects"), _pairs),
-    **dict.fromkeys(("slice", "reverse", "sort", "flatten"), _whole_list),
-    "distinct": _squared_list,
+    "slice": _slice,
+    "lists.range": _numbers,
+    "reverse": _reverse,
+    "flatten": _flatten,
+    "distinct": _distinct,
+    **dict.fromkeys(("sort", "@sortByAssociatedKeys"), _sort),
 }

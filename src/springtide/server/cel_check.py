@@ -166,7 +166,7 @@ class _Checker:
 
     def object_field(self, node: Node, target: Type, name: str) -> Type:
         declared = self.objects.get(target.name)
-        found = declared.fields.get(name) if declared is not None else None
+        found = declared.field(name) if declared is not None else None
         return found.declared.type if found is not None else self.fault(node, f"undefined field '{name}'")
 
     # Calls

@@ -94,6 +94,7 @@ def _overload(identity: str, text: str) -> Overload:
     return Overload(identity, bool(target), params, result, variables, guards)
 
 
+@cache
 def read_type(text: str) -> Type:
     """A type as written: `map(string, list(A))`."""
     name, _, rest = text.strip().partition("(")

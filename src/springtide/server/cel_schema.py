@@ -42,6 +42,11 @@ class Declared:
     view: Any = None
     convert: Convert | None = None
 
+    def field(self, name: str) -> DeclaredField | None:
+        """A field by the name an expression uses; words of the language need no escape after a dot."""
+        found = self.fields.get(name)
+        return self.fields.get(f"__{name}__") if found is None and name in _RESERVED else found
+
     def named(self, name: str, found: dict[str, Declared]) -> None:
         """Give every object type below a name of its own, and collect them by name."""
         if self.type.kind == "object":

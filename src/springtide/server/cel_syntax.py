@@ -19,6 +19,7 @@ from springtide.server.cel_values import UInt
 
 RESULT = "@result"
 """What the parser calls the accumulator of a comprehension."""
+_SORTED = "@__sortBy_input__"
 LONGEST = 65_536
 """Characters of one expression; the parser itself takes no more than 32 levels of nesting."""
 
@@ -196,7 +197,7 @@ class _Tree:
             else:
                 args.append(self.expression(value))
         call = Call(identity, function, args, target)
-        return self.expand(call) if target is not None and function in _MACROS else call
+        return self.expand(call) if target is not None and function in _EXPANDED else call
 
     def list(self, identity: int, data: bytes) -> Node:
         elements: list[Node] = []
@@ -238,9 +239,13 @@ class _Tree:
     # The macros with two variables, which the library leaves as calls.
 
     def expand(self, call: Call) -> Node:
+        if call.function == "sortBy" and len(call.args) == 2:
+            return self.sort_by(call, self.variable(call.args[0]))
         if call.function == "existsOne" and len(call.args) == 2:
             variable = self.variable(call.args[0])
             return self.one(call, variable, "", call.args[1])
+        if call.function not in _MACROS:
+            return call
         count, build = _MACROS[call.function]
         if len(call.args) not in count:
             return call
@@ -295,6 +300,23 @@ class _Tree:
         start, always = Literal(self.fresh(call), 0), Literal(self.fresh(call), True)
         return self.loop(call, first, second, (start, always, step, result))
 
+    def sort_by(self, call: Call, variable: str) -> Node:
+        """The target gets a name, its sort keys are mapped, and the two are sorted together."""
+        assert call.target is not None
+        item = ListNode(self.fresh(call), [call.args[1]])
+        step = Call(self.fresh(call), "_+_", [self.accumulated(call), item])
+        always, start = Literal(self.fresh(call), True), ListNode(self.fresh(call), [])
+        source = Ident(self.fresh(call), _SORTED)
+        keys = Comprehension(
+            self.fresh(call), variable, "", source, RESULT, start, always, step, self.accumulated(call)
+        )
+        sorted_ = Call(self.fresh(call), "@sortByAssociatedKeys", [keys], Ident(self.fresh(call), _SORTED))
+        never, empty = Literal(self.fresh(call), False), ListNode(self.fresh(call), [])
+        named = Ident(self.fresh(call), _SORTED)
+        return Comprehension(
+            self.fresh(call), "#unused", "", empty, _SORTED, call.target, never, named, sorted_
+        )
+
     def transform_list(self, call: Call, first: str, second: str) -> Node:
         item = ListNode(self.fresh(call), [call.args[-1]])
         step: Node = Call(self.fresh(call), "_+_", [self.accumulated(call), item])
@@ -326,6 +348,8 @@ _MACROS: dict[str, tuple[tuple[int, ...], _Build]] = {
     "transformMap": ((3, 4), _Tree.transform_map),
     "transformMapEntry": ((3, 4), _Tree.transform_map_entry),
 }
+
+_EXPANDED = frozenset({*_MACROS, "sortBy"})
 
 _READERS: dict[int, Callable[[_Tree, int, bytes], Node]] = {
     3: _Tree.literal,

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from springtide.server.cel_values import LARGEST, SMALLEST, CelError, Duration, Timestamp
 
@@ -123,6 +122,8 @@ def _zone(name: str) -> tzinfo:
     if offset:
         span = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
         return timezone(-span if offset[1] == "-" else span)
+    from zoneinfo import ZoneInfo  # seldom needed, and slow to import
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

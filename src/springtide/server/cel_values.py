@@ -64,11 +64,11 @@ class ObjectView:
         self.declared = declared
 
     def has(self, name: Any) -> bool:
-        field = self.declared.fields.get(name)
+        field = self.declared.fields.get(name) or self.declared.field(name)
         return field is not None and field.name in self.data
 
     def get(self, name: Any) -> Any:
-        field = self.declared.fields.get(name)
+        field = self.declared.fields.get(name) or self.declared.field(name)
         if field is None or field.name not in self.data:
             raise CelError(f"no such key: {name}")
         return read(self.data[field.name], field.declared)

@@ -12,7 +12,6 @@ import ipaddress
 import re
 from collections.abc import Callable
 from datetime import date
-from email.utils import parseaddr
 from typing import Any
 
 from springtide.api.names import label_fault, subdomain_fault
@@ -79,6 +78,8 @@ def _hostname(text: str) -> bool:
 
 
 def _email(text: str) -> bool:
+    from email.utils import parseaddr  # seldom needed, and slow to import
+
     name, address = parseaddr(text)
     local, _, domain = address.rpartition("@")
     return bool(local and domain and " " not in address and (name or address == text.strip(" <>")))
