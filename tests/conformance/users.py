@@ -22,4 +22,5 @@ USERS = {
     "alice": Person("alice", ("developers",)),
     "bob": Person("bob"),
     "carol": Person("carol", ("auditors", "developers")),
+    "dave": Person("dave"),
 }
