@@ -227,6 +227,9 @@ async def test_forwarded_connections_are_many_big_and_half_closed(tmp_path: Path
         await process.wait()
 
 
+@pytest.mark.filterwarnings(  # the client leaves its sockets to the garbage collector
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 async def test_the_python_client_executes_and_forwards(tmp_path: Path) -> None:
     def execute(api: official.CoreV1Api) -> tuple[str, str, int, str]:
         command = ["sh", "-c", "read word; echo out $word; echo err >&2; exit 5"]
