@@ -27,10 +27,12 @@ from springtide.node.logs import LogFolder, remove_pod_logs
 from springtide.node.pod import Place, PodRun
 from springtide.node.podstatus import Addresses, build_status
 from springtide.node.progress import ProgressFile
+from springtide.node.proxy import ServiceProxy
 from springtide.node.records import Records, recover
 from springtide.node.references import read_sources
 from springtide.node.registration import ROOM, Endpoint, Registration
 from springtide.node.report import progress_command, release, same_status, status_command
+from springtide.node.service_book import ServiceBook
 from springtide.node.settings import ProcessNodeSettings
 from springtide.node.summary import NodeFigures
 from springtide.node.tokens import PodTokens
@@ -45,6 +47,8 @@ RETRY_SECONDS = 2.0
 REFRESH_SECONDS = 60.0
 PROGRESS_SECONDS = 1.0
 HOST_ADDRESS = "127.0.0.1"
+NAMES = "names"
+"""The one key of the controller that keeps names of Services up to date."""
 STEPS = 20
 """Decisions in one look at a pod; more than any pod needs."""
 
@@ -74,6 +78,10 @@ class ProcessNode:
             ROOM, self._reconcile, [(self._pods, self._keys)], workers=WORKERS
         )
         self._progress: dict[str, ProgressFile] = {}
+        self._services = ServiceBook(runtime, HOST_ADDRESS)
+        self._proxy = ServiceProxy(runtime, ROOM, self._services)
+        named = (self._services.services, self._services.slices)
+        runtime.controller(f"{ROOM}.names", self._rename, [(one, lambda _: (NAMES,)) for one in named])
         self._tokens = PodTokens(runtime.client, runtime.clock)
         self._registration = Registration(runtime, settings)
         for name, reconcile in (("registration", self._register), ("progress", self._report_progress)):
@@ -98,6 +106,7 @@ class ProcessNode:
         async with asyncio.TaskGroup() as group:
             for run in list(self._runs.values()):
                 group.create_task(run.close(self._settings.stop_seconds))
+        await self._proxy.stop()
         if self._begun.is_set():
             self._place.launcher.close()
         with contextlib.suppress(ApiError):
@@ -119,7 +128,7 @@ class ProcessNode:
             self._settings.address_prefix,
             distinct=capabilities.distinct_addresses,
         )
-        self._peers = peers.Peers(self._pods.cache, self._book, self._settings.name)
+        self._peers = peers.Peers(self._pods.cache, self._book, self._settings.name, self._services)
         launcher = self._scripted or MachineLauncher(self.node_id, capabilities.cgroup_folders)
         self._place = Place(
             self._settings, self._runtime.clock, capabilities, launcher, self._records, self.node_id
@@ -222,6 +231,13 @@ class ProcessNode:
                 if run.blocked:
                     self._controller.queue.add(run.pod.key)
 
+    async def _rename(self, _key: str) -> None:
+        """A Service came, went or moved: all running pods hear of it."""
+        if self._begun.is_set():
+            for run in self._runs.values():
+                if run.situation.prepared:
+                    run.set_hosts(self._peers.hosts(run.pod))
+
     async def _refresh(self, run: PodRun) -> None:
         """Volumes made from API objects follow them, about once a minute as with a kubelet."""
         if run.situation.prepared and run.follows_objects and run.age_of_volumes() >= REFRESH_SECONDS:
@@ -235,6 +251,7 @@ class ProcessNode:
             allocatable=self._registration.capacity,
             pod_ip=run.address,
             host_ip=HOST_ADDRESS,
+            services=self._services.variables(run.pod.metadata.namespace),
         )
 
     async def _report(self, run: PodRun, decision: Decision) -> None:

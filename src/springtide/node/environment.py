@@ -45,6 +45,8 @@ class Sources:
     """Tokens of the pod's service account, by audience and wanted seconds of life."""
     token_fault: str = ""
     """Why a token is missing."""
+    services: Mapping[str, str] = field(default_factory=dict)
+    """Variables that say where the namespace's Services are; for pods that want them."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -63,7 +65,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 def container_environment(pod: Pod, container: Container, sources: Sources) -> dict[str, str]:
     """What the pod's author asked for, without the base environment."""
-    result: dict[str, str] = {}
+    result = dict(sources.services) if pod.spec.enable_service_links is not False else {}
     for source in container.env_from:
         if source.config_map_ref is not None:
             ref = source.config_map_ref

@@ -12,6 +12,7 @@ from pathlib import Path
 from springtide.api.core import Pod
 from springtide.node.lifecycle import TERMINAL
 from springtide.node.names import AddressBook, Peer, hostname, hosts_text, names_of, peer_group
+from springtide.node.service_book import ServiceBook
 from springtide.runtime import Cache
 
 INDEX = "node.peers"
@@ -25,8 +26,9 @@ def by_group(pod: Pod) -> list[str]:
 class Peers:
     """The groups of pods, seen from one node."""
 
-    def __init__(self, pods: Cache[Pod], book: AddressBook, node: str) -> None:
+    def __init__(self, pods: Cache[Pod], book: AddressBook, node: str, services: ServiceBook) -> None:
         self._pods = pods
+        self._services = services
         self._book = book
         self._node = node
         self._machine_hosts = _machine_hosts()
@@ -42,8 +44,9 @@ class Peers:
         return list(by_name.values())
 
     def hosts(self, pod: Pod) -> str:
-        """The text of its hosts file."""
-        return hosts_text(pod, self.of(pod), self._machine_hosts)
+        """The text of its hosts file: its peers, then every Service there is."""
+        known = [*self.of(pod), *self._services.names(pod.metadata.namespace)]
+        return hosts_text(pod, known, self._machine_hosts)
 
     def _address(self, pod: Pod) -> str:
         here = pod.spec.node_name == self._node and pod.status.phase not in TERMINAL

@@ -56,6 +56,7 @@ async def read_sources(
     allocatable: Mapping[str, str],
     pod_ip: str,
     host_ip: str,
+    services: Mapping[str, str],
 ) -> Sources:
     """Everything the pod's values come from, as it is now."""
     namespace = pod.metadata.namespace
@@ -68,6 +69,7 @@ async def read_sources(
         host_ip=host_ip,
         tokens=own_tokens,
         token_fault=fault,
+        services=services,
     )
 
 
