@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import pty
@@ -268,6 +269,9 @@ async def test_the_python_client_executes_and_forwards(tmp_path: Path) -> None:
         assert (out, err, code) == ("out hello\n", "err\n", 5)
         await asyncio.sleep(0.3)  # the server in the pod begins to listen
         assert await asyncio.to_thread(forward, api) == b"knock"
+        api.api_client.close()
+        del api
+        gc.collect()  # while the warnings are expected
 
 
 async def test_who_may_only_read_pods_gets_nowhere(tmp_path: Path) -> None:
