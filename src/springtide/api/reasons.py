@@ -427,6 +427,19 @@ EVENTS: Final = (
         ),
         what="event",
     ),
+    Group(
+        "Service",
+        "",
+        "From the node's proxy.",
+        (
+            Reason(
+                "ServiceNotReachable",
+                "An address or port of it cannot be served on the node.",
+                "The message says why: another program listens there, or the protocol is not proxied.",
+            ),
+        ),
+        what="event",
+    ),
 )
 
 APPS: Final = (

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from springtide.server.admit_services import SERVICE_BLOCK
+
 _AUTHORITY_LIFE = timedelta(days=3650)
 _LEAF_LIFE = timedelta(days=365)
 _RENEW_WITHIN = timedelta(days=30)
@@ -81,6 +83,21 @@ def ensure(folder: Path, now: datetime, hosts: Sequence[str] = ()) -> Credential
     )
 
 
+def renew(folder: Path, now: datetime) -> None:
+    """A new serving certificate and key for the same names. Raises FileNotFoundError without an authority."""
+    authority = _load(folder / "ca.crt", folder / "ca.key")
+    if authority is None:
+        raise FileNotFoundError(f"{folder}: ca.crt and ca.key are missing or do not belong together")
+    old = _load(folder / "server.crt", folder / "server.key")
+    names = sorted(_covered(old[0])) if old is not None else _names(())
+    subject = _subject("springtide-apiserver")
+    _store(
+        folder / "server.crt",
+        folder / "server.key",
+        *_issue(authority, subject, now, usage=_SERVER, names=names),
+    )
+
+
 _Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
@@ -92,6 +109,9 @@ def _names(hosts: Sequence[str]) -> list[str]:
         socket.gethostname(),
         "kubernetes",
         "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        str(SERVICE_BLOCK.network_address + 1),
         *hosts,
     ]
     return sorted({name for name in known if name and name not in ("0.0.0.0", "::")})
@@ -199,9 +219,13 @@ def _fits(leaf: x509.Certificate, authority: x509.Certificate, names: Sequence[s
         leaf.verify_directly_issued_by(authority)
     except (InvalidSignature, TypeError, ValueError):
         return False
+    return _lasts(leaf, now) and _covered(leaf).issuperset(names)
+
+
+def _covered(leaf: x509.Certificate) -> set[str]:
+    """Names and addresses a certificate is good for."""
     listed = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    covered = {str(entry.value) for entry in listed}
-    return _lasts(leaf, now) and covered.issuperset(names)
+    return {str(entry.value) for entry in listed}
 
 
 def _store(

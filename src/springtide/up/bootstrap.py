@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from springtide.api.apiextensions import CustomResourceDefinition
-from springtide.api.core import Namespace
+from springtide.api.core import Namespace, Service
 from springtide.api.crds import bundled
+from springtide.api.discovery import EndpointSlice
 from springtide.api.kueue import ClusterQueue, ClusterQueueSpec, LocalQueue, LocalQueueSpec
 from springtide.api.meta import LabelSelector, Object, ObjectMeta
 from springtide.api.scheduling import PriorityClass
+from springtide.api.services import ServicePort, ServiceSpec
 from springtide.api.struct import encode
 from springtide.client import AlreadyExists, Client
 from springtide.training import builtin_runtimes
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 DEFAULT_QUEUE = "default"
+SERVER_SERVICE = "kubernetes"
+"""The Service of the API server itself, in namespace `default`, as in every cluster."""
 
 
 async def bootstrap(client: Client) -> None:
@@ -28,6 +33,26 @@ async def bootstrap(client: Client) -> None:
     await _create_missing(client, (_namespace(name) for name in NAMESPACES))
     await asyncio.gather(*(_install(client, crd) for crd in bundled()))
     await _create_missing(client, (*_priority_classes(), *_queues(), *builtin_runtimes()))
+
+
+async def publish_server(client: Client, url: str) -> None:
+    """Let pods find the API server as `kubernetes.default.svc`: a Service, and the address it listens at now."""
+    where = urlsplit(url)
+    host = "127.0.0.1" if where.hostname in (None, "0.0.0.0", "::") else where.hostname
+    spec = ServiceSpec(ports=[ServicePort(port=443, name="https", target_port=where.port or 443)])
+    metadata = ObjectMeta(name=SERVER_SERVICE, namespace="default")
+    await _create_missing(client, (Service(metadata=metadata, spec=spec),))
+    await client.apply(
+        EndpointSlice,
+        SERVER_SERVICE,
+        "default",
+        {
+            "metadata": {"labels": {"kubernetes.io/service-name": SERVER_SERVICE}},
+            "addressType": "IPv6" if ":" in host else "IPv4",
+            "endpoints": [{"addresses": [host], "conditions": {"ready": True}}],
+            "ports": [{"name": "https", "port": where.port, "protocol": "TCP"}],
+        },
+    )
 
 
 async def _create_missing(client: Client, objects: Iterable[Object]) -> None:

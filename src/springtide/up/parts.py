@@ -32,7 +32,7 @@ from springtide.runtime import (
     logger,
 )
 from springtide.server import InProcessTransport
-from springtide.up.bootstrap import bootstrap
+from springtide.up.bootstrap import bootstrap, publish_server
 from springtide.up.control_plane import admin_connection, open_https, open_server
 from springtide.up.node_api import open_node_api, reach_nodes
 from springtide.up.rooms import EMBEDDED, OWN, register_domains, register_embedded
@@ -95,7 +95,10 @@ async def serve_api(settings: ServerSettings, ready: Callable[[Ready], None]) ->
             )
         )
         await stack.enter_async_context(reach_nodes(server, credentials, clock))
-        await bootstrap(Client(InProcessTransport(server)).with_manager("bootstrap"))
+        client = Client(InProcessTransport(server)).with_manager("bootstrap")
+        await bootstrap(client)
+        await publish_server(client, https.url)
+        await publish_server(client, https.url)
         connection = admin_connection(https.url, credentials)
         write_context(settings.data_dir / "kubeconfig", connection, shared=False)
         if settings.kubeconfig is not None:

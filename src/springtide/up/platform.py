@@ -19,7 +19,7 @@ from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, lo
 from springtide.runtime import Runtime, SystemClock, configure_logging, logger
 from springtide.server import InProcessTransport
 from springtide.server.remote_nodes import LocalNodes
-from springtide.up.bootstrap import bootstrap
+from springtide.up.bootstrap import bootstrap, publish_server
 from springtide.up.control_plane import admin_connection, open_https, open_server
 from springtide.up.node_api import reach_nodes
 from springtide.up.rooms import register_controllers
@@ -60,6 +60,7 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
             write_context(settings.kubeconfig, connection)
         client = Client(InProcessTransport(server))
         await bootstrap(client.with_manager("bootstrap"))
+        await publish_server(client.with_manager("bootstrap"), https.url)
         runtime = Runtime(client, clock)
         server.measure_too(runtime.metrics())
         register_controllers(runtime)
