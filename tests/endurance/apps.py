@@ -336,7 +336,13 @@ class World:
 
     async def _states(self) -> list[Json]:
         places = ("deployments/web", "statefulsets/db", "daemonsets/agent")
-        return [(await self._get(f"{APPS}/{place}"))["status"] for place in places]
+        pods = (await self._get("/api/v1/namespaces/default/pods"))["items"]
+        waiting = [
+            {"pod": one["metadata"]["name"], "on": one["spec"].get("nodeName"), "status": one["status"]}
+            for one in pods
+            if not _is_ready(one)
+        ]
+        return [*waiting, *[(await self._get(f"{APPS}/{place}"))["status"] for place in places]]
 
     async def _get(self, path: str) -> Json:
         decoded: Json = msgspec.json.decode((await self._user.request("GET", path)).body)

@@ -162,10 +162,12 @@ class Deployments:
             for key, value in after.metadata.annotations.items()
             if before.metadata.annotations.get(key) != value
         }
-        body = {
-            "metadata": {"annotations": noted} if noted else {},
-            "spec": {"replicas": size(after), "minReadySeconds": after.spec.min_ready_seconds},
-        }
+        spec: dict[str, int | None] = {}
+        if size(before) != size(after):
+            spec["replicas"] = size(after)
+        if before.spec.min_ready_seconds != after.spec.min_ready_seconds:
+            spec["minReadySeconds"] = after.spec.min_ready_seconds or None
+        body = {"metadata": {"annotations": noted} if noted else {}, "spec": spec}
         await self._writes.change(deployment, before, body)
         if size(before) != size(after):
             direction = "up" if size(after) > size(before) else "down"
