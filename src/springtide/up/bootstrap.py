@@ -36,7 +36,7 @@ async def bootstrap(client: Client) -> None:
 
 
 async def publish_server(client: Client, url: str) -> None:
-    """Let pods find the API server as `kubernetes.default.svc`: a Service, and the address it listens at now."""
+    """Let pods find the API server as `kubernetes.default.svc`: a Service, and where it listens now."""
     where = urlsplit(url)
     host = "127.0.0.1" if where.hostname in (None, "0.0.0.0", "::") else where.hostname
     spec = ServiceSpec(ports=[ServicePort(port=443, name="https", target_port=where.port or 443)])
