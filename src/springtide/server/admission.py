@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import springtide.api as api
-from springtide.api.resources import resource_of
+from springtide.api.resources import Resource, resource_of
 from springtide.api.schema import builtin_definitions, definition_name
 from springtide.server import metrics_api
 from springtide.server.apps_rules import (
@@ -20,18 +20,25 @@ from springtide.server.apps_rules import (
     StatefulSetStrategy,
 )
 from springtide.server.batch_rules import CronJobStrategy, JobStrategy
-from springtide.server.builtin_rules import (
-    ConfigMapStrategy,
-    LeaseStrategy,
-    NodeStrategy,
-    PriorityClassStrategy,
-    SecretStrategy,
-)
+from springtide.server.builtin_rules import LeaseStrategy, PriorityClassStrategy
 from springtide.server.conversion import CONVERSIONS
 from springtide.server.customresources import CustomResourceDefinitionStrategy
-from springtide.server.events import EventStrategy
+from springtide.server.data_rules import ConfigMapStrategy, SecretStrategy
+from springtide.server.events import EventStrategy, EventV1Strategy
 from springtide.server.kinds import VERBS, ServedKind
 from springtide.server.namespaces import NamespaceStrategy
+from springtide.server.networking_rules import (
+    IngressClassStrategy,
+    IngressStrategy,
+    NetworkPolicyStrategy,
+)
+from springtide.server.node_rules import NodeStrategy
+from springtide.server.other_rules import (
+    AutoscalerStrategy,
+    PodTemplateStrategy,
+    ReplicationControllerStrategy,
+    RuntimeClassStrategy,
+)
 from springtide.server.pods import PodStrategy
 from springtide.server.policy_rules import PodDisruptionBudgetStrategy
 from springtide.server.quota_rules import LimitRangeStrategy, ResourceQuotaStrategy
@@ -44,6 +51,14 @@ from springtide.server.rbac_kinds import (
 from springtide.server.reviews import ON_COLLECTION
 from springtide.server.schema import Schema
 from springtide.server.service_rules import EndpointSliceStrategy, ServiceStrategy
+from springtide.server.storage_rules import (
+    CSIDriverStrategy,
+    CSIStorageCapacityStrategy,
+    PersistentVolumeClaimStrategy,
+    PersistentVolumeStrategy,
+    StorageClassStrategy,
+    VolumeAttachmentStrategy,
+)
 from springtide.server.strategy import Strategy
 
 STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
@@ -57,6 +72,21 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("v1", "Event"): EventStrategy,
     ("v1", "ResourceQuota"): ResourceQuotaStrategy,
     ("v1", "LimitRange"): LimitRangeStrategy,
+    ("v1", "PersistentVolume"): PersistentVolumeStrategy,
+    ("v1", "PersistentVolumeClaim"): PersistentVolumeClaimStrategy,
+    ("v1", "PodTemplate"): PodTemplateStrategy,
+    ("v1", "ReplicationController"): ReplicationControllerStrategy,
+    ("events.k8s.io/v1", "Event"): EventV1Strategy,
+    ("autoscaling/v1", "HorizontalPodAutoscaler"): AutoscalerStrategy,
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): AutoscalerStrategy,
+    ("node.k8s.io/v1", "RuntimeClass"): RuntimeClassStrategy,
+    ("storage.k8s.io/v1", "StorageClass"): StorageClassStrategy,
+    ("storage.k8s.io/v1", "CSIDriver"): CSIDriverStrategy,
+    ("storage.k8s.io/v1", "CSIStorageCapacity"): CSIStorageCapacityStrategy,
+    ("storage.k8s.io/v1", "VolumeAttachment"): VolumeAttachmentStrategy,
+    ("networking.k8s.io/v1", "Ingress"): IngressStrategy,
+    ("networking.k8s.io/v1", "IngressClass"): IngressClassStrategy,
+    ("networking.k8s.io/v1", "NetworkPolicy"): NetworkPolicyStrategy,
     ("policy/v1", "PodDisruptionBudget"): PodDisruptionBudgetStrategy,
     ("apps/v1", "Deployment"): DeploymentStrategy,
     ("apps/v1", "ReplicaSet"): ReplicaSetStrategy,
@@ -92,6 +122,14 @@ _SUBRESOURCES = {
 }
 
 
+def _verbs(found: Resource) -> tuple[str, ...]:
+    """Metrics can only be read; namespaces go one by one."""
+    if found.group == metrics_api.GROUP:
+        return metrics_api.VERBS
+    one_by_one = (found.group, found.plural) == ("", "namespaces")
+    return tuple(verb for verb in VERBS if not one_by_one or verb != "deletecollection")
+
+
 def builtin_kinds() -> Iterator[ServedKind]:
     """One `ServedKind` for each built-in kind of `springtide.api`."""
     types = [kind for kind in api.registered() if resource_of(kind).builtin and kind is not api.core.Binding]
@@ -114,7 +152,7 @@ def builtin_kinds() -> Iterator[ServedKind]:
             categories=found.categories,
             columns=found.columns,
             status=found.status and not review,
-            verbs=("create",) if review else metrics_api.VERBS if found.group == metrics_api.GROUP else VERBS,
+            verbs=("create",) if review else _verbs(found),
             subresources=_SUBRESOURCES.get(identity, ()),
             builtin=True,
             storage_version=found.version,

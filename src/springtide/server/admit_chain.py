@@ -7,6 +7,7 @@ before those that count.
 from __future__ import annotations
 
 from springtide.server.admit import Admission
+from springtide.server.admit_defaults import NamespacePlugin, RuntimeClassPlugin, StorageClassPlugin
 from springtide.server.admit_limits import LimitsPlugin
 from springtide.server.admit_node import NodeRestriction
 from springtide.server.admit_priority import PriorityPlugin
@@ -24,11 +25,14 @@ def admission(*, mount_tokens: bool = False) -> Admission:
     identities = (ServiceAccountPlugin(),) if mount_tokens else ()
     return Admission(
         (
+            NamespacePlugin(),
             LimitsPlugin(),
             *identities,
             NodeRestriction(),
             PriorityPlugin(),
             EscalationPlugin(),
+            RuntimeClassPlugin(),
+            StorageClassPlugin(),
             ServiceAddressPlugin(),
             QuotaPlugin(),
         )
