@@ -37,6 +37,8 @@ COMMANDS: dict[str, str] = {
     "node": "Run this machine as a node, or simulated nodes, of any cluster",
     "backup": "Write a backup of the platform, also while it runs",
     "restore": "Make a data folder of a backup",
+    "user": "Write a kubeconfig for somebody else, with a client certificate",
+    "rotate": "Renew the platform's certificate and the key that signs tokens",
     "version": "Print the version",
     "completion": "Print the shell completion script",
 }

@@ -26,7 +26,7 @@ from springtide.runtime.log import logger
 from springtide.server.audit_policy import Level, Policy, status_of
 from springtide.server.authorize import attributes_of
 from springtide.server.rbac_rules import Attributes
-from springtide.server.request import Answer, Request, Response, User
+from springtide.server.request import Answer, Request, Response, Upgrade, User
 from springtide.server.routes import parse
 
 Json = dict[str, Any]
@@ -76,7 +76,7 @@ class AuditLog:
     ) -> None:
         """Keep a request that was answered; `acting` is whom it counted for, its own user who sent it."""
         stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
-        code = answer.status if not _is_upgrade(answer) else 101
+        code = 101 if isinstance(answer, Upgrade) else answer.status
         wanted = attributes_of(request, parse(request.path))
         sender = request.user
         level = self._policy.level(sender, wanted, code, inside=not request.remote)
@@ -150,10 +150,6 @@ class AuditLog:
             newer = file if number == 1 else file.with_name(f"{file.name}.{number - 1}")
             if newer.exists():
                 newer.replace(older)
-
-
-def _is_upgrade(answer: Answer) -> bool:
-    return not hasattr(answer, "status")
 
 
 def _uri(request: Request) -> str:
