@@ -70,6 +70,7 @@ def command(
         working_dir=workdir.absolute(),
         labels=_labels(labels),
         address_prefix=_prefix(address_prefix, chosen),
+        share_services=True,
     )
     run_until_signal(lambda: run_node(settings, say, process=process, simulate=simulate))
 

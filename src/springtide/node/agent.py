@@ -79,7 +79,7 @@ class ProcessNode:
         )
         self._progress: dict[str, ProgressFile] = {}
         self._services = ServiceBook(runtime, HOST_ADDRESS)
-        self._proxy = ServiceProxy(runtime, ROOM, self._services)
+        self._proxy = ServiceProxy(runtime, ROOM, self._services, shared=settings.share_services)
         named = (self._services.services, self._services.slices)
         runtime.controller(f"{ROOM}.names", self._rename, [(one, lambda _: (NAMES,)) for one in named])
         self._tokens = PodTokens(runtime.client, runtime.clock)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from springtide.api.commands import Emit
@@ -64,8 +63,9 @@ class TcpDoor:
     in the moment they are stopped, and its client waits for ever.
     """
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, *, shared: bool) -> None:
         self.turns = turns
+        self._shared = shared
         self._listener: socket.socket | None = None
         self._running: set[asyncio.Task[None]] = set()
 
@@ -74,7 +74,7 @@ class TcpDoor:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setblocking(False)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
+        if self._shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             listener.bind((door.address, door.port))
@@ -164,7 +164,9 @@ Opened = TcpDoor | UdpDoor
 class ServiceProxy:
     """The doors of all Services on one node."""
 
-    def __init__(self, runtime: Runtime, room: str, book: ServiceBook) -> None:
+    def __init__(self, runtime: Runtime, room: str, book: ServiceBook, *, shared: bool) -> None:
+        """`shared`: nodes of other processes listen at the same doors."""
+        self._shared = shared
         self._runtime = runtime
         self._room = room
         self._book = book
@@ -208,7 +210,7 @@ class ServiceProxy:
         if maker is None:
             await self._say(key, door, f"protocol {door.protocol} is not proxied here")
             return True
-        opened = maker(Turns(self._runtime.clock, route))
+        opened = maker(Turns(self._runtime.clock, route), shared=self._shared)
         try:
             await opened.open(door)
         except OSError as error:
@@ -229,4 +231,4 @@ class ServiceProxy:
             )
 
 
-_MAKERS: dict[str, Callable[[Turns], Opened]] = {"TCP": TcpDoor, "UDP": UdpDoor}
+_MAKERS: dict[str, type[Opened]] = {"TCP": TcpDoor, "UDP": UdpDoor}

@@ -23,15 +23,16 @@ Address = tuple[str, int]
 class UdpDoor(asyncio.DatagramProtocol):
     """One bound socket and a socket to a pod for each client."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, *, shared: bool) -> None:
         self.turns = turns
+        self._shared = shared
         self._transport: asyncio.DatagramTransport | None = None
         self._clients: dict[Address, _Conversation] = {}
 
     async def open(self, door: Door) -> None:
         """Raises OSError if the address cannot be had."""
         bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        if hasattr(socket, "SO_REUSEPORT"):
+        if self._shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             bound.bind((door.address, door.port))

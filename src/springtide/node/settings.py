@@ -53,5 +53,8 @@ class ProcessNodeSettings:
     """Memory and CPU limits through cgroups: `auto` where the machine permits, or `never`."""
     inherit_environment: tuple[str, ...] = INHERITED
     """Variables (glob patterns) that containers get from this process: the counterpart of an image's ENV."""
+    share_services: bool = False
+    """Whether other nodes of this machine serve the same Services: their addresses are then listened on
+    together. Not for nodes of different platforms, which would take each other's connections."""
     address_prefix: str = "127.77"
     """First two numbers of the pods' loopback addresses."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from springtide.api.rbac import GROUP as RBAC
 from springtide.api.resources import Column
-from springtide.server import table_apps, table_batch, table_pod, table_rbac
+from springtide.server import table_apps, table_batch, table_pod, table_rbac, table_services
 from springtide.server.table_time import UNKNOWN, age, created, since
 
 Json = dict[str, Any]
@@ -183,6 +183,18 @@ BUILT_IN: dict[tuple[str, str], Printer] = {
             _text("Selector", "Labels of the pods behind it", 1),
         ),
         _service,
+    ),
+    ("", "Endpoints"): Printer(
+        (_text("Endpoints", "Ready addresses and their ports"), _AGE), table_services.endpoints
+    ),
+    ("discovery.k8s.io", "EndpointSlice"): Printer(
+        (
+            _text("AddressType", "What kind of addresses"),
+            _text("Ports", "Their ports"),
+            _text("Endpoints", "The addresses"),
+            _AGE,
+        ),
+        table_services.endpoint_slice,
     ),
     ("", "ServiceAccount"): Printer(
         (_text("Secrets", "Number of secrets"), _AGE),
