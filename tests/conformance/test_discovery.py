@@ -138,16 +138,7 @@ TABLE = table(
                                 "singularName": "widget",
                                 "shortNames": ["wd"],
                                 "categories": ["all"],
-                                "verbs": [
-                                    "delete",
-                                    "deletecollection",
-                                    "get",
-                                    "list",
-                                    "patch",
-                                    "create",
-                                    "update",
-                                    "watch",
-                                ],
+                                "verbs": Has(_GET_LIST),
                             }
                         ),
                         "resources[name=widgets/status].verbs": ["get", "patch", "update"],

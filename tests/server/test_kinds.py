@@ -368,4 +368,4 @@ async def test_scale_reads_and_writes_one_number() -> None:
         assert (await api.get(f"{GADGETS}/a")).json["spec"]["size"] == 6
         assert (await api.put(f"{GADGETS}/a/scale", scale)).refusal == (409, "Conflict")
         wrong: Any = {"spec": {"replicas": "many"}}
-        assert (await api.patch(f"{GADGETS}/a/scale", wrong)).wrong_fields == ["spec.replicas"]
+        assert (await api.patch(f"{GADGETS}/a/scale", wrong)).wrong_fields == [".spec.size"]

@@ -136,6 +136,8 @@ def _applicable(config: dict[str, Any], subresource: str, *, has_status: bool) -
     metadata = config.get("metadata") or {}
     stripped = {key: value for key, value in metadata.items() if key not in _SET_BY_SERVER}
     config = {**config, "metadata": stripped}
+    if subresource == "scale":
+        return config
     if not subresource:
         return {key: value for key, value in config.items() if key != "status" or not has_status}
     kept = {key: value for key, value in config.items() if key in ("apiVersion", "kind", subresource)}

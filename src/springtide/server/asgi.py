@@ -43,6 +43,7 @@ Refused = Callable[[Request, Response], None]
 MAX_BODY_BYTES = 3 * 1024 * 1024
 _GOODBYE_SECONDS = 0.1
 _DRAINED_BYTES = 64 * 1024 * 1024
+_NO_CACHE = (b"cache-control", b"no-cache, private")
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
 PEER_CERTIFICATE = "springtide.peer_certificate"
@@ -392,10 +393,10 @@ async def _send_chunks(send: Send, answer: Stream) -> None:
 
 async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
     body = answer.body
-    listed = [(b"content-type", answer.content_type.encode())]
+    listed = [(b"content-type", answer.content_type.encode()), _NO_CACHE]
     if len(body) >= _GZIP_FROM_BYTES and "gzip" in headers.get("accept-encoding", ""):
         body = await asyncio.to_thread(gzip.compress, body, 1)
-        listed.append((b"content-encoding", b"gzip"))
+        listed += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
     listed.append((b"content-length", str(len(body)).encode()))
     _add_extra(listed, answer)
     await send({"type": "http.response.start", "status": answer.status, "headers": listed})

@@ -6,6 +6,7 @@ which `kubectl` prefers), always from the kinds served at this moment. Called by
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,6 +67,16 @@ def serve(context: Context, request: Request, path: str) -> Response | None:
 
 def _json(body: Json, content_type: str = "application/json") -> Response:
     return Response(200, msgspec.json.encode(body), content_type=content_type)
+
+
+def _unless_known(request: Request, body: Json, content_type: str) -> Response:
+    """The document, or 304 for a client that has it as it is."""
+    encoded = msgspec.json.encode(body)
+    etag = f'"{hashlib.sha256(encoded).hexdigest().upper()}"'
+    headers = (("Etag", etag), ("Vary", "Accept"))
+    if request.headers.get("if-none-match") == etag:
+        return Response(304, b"", headers=headers)
+    return Response(200, encoded, content_type=content_type, headers=headers)
 
 
 def _core_versions() -> Json:
@@ -151,7 +162,7 @@ def _aggregated(request: Request, kinds: Kinds, *, core: bool) -> Response | Non
                 "metadata": {},
                 "items": items,
             }
-            return _json(body, _AGGREGATED.format(version=version))
+            return _unless_known(request, body, _AGGREGATED.format(version=version))
     return None
 
 

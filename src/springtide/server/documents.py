@@ -67,7 +67,7 @@ def _cached(context: Context, request: Request, path: str, make: Callable[[], by
     etag = f'"{path}-{generation}"'
     if request.headers.get("if-none-match") == etag:
         return Response(304, b"", headers=(("Etag", etag),))
-    return Response(200, known[1], headers=(("Etag", etag), ("Cache-Control", "no-cache, private")))
+    return Response(200, known[1], headers=(("Etag", etag),))
 
 
 def _health(context: Context, path: str) -> Response:

@@ -6,7 +6,8 @@ first form this server has wins. Called by the get, list and watch verbs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
@@ -15,11 +16,13 @@ from typing import Any
 import msgspec
 
 from springtide.server.kinds import ServedKind
-from springtide.server.request import JSON, Request
-from springtide.server.status import NotAcceptable
+from springtide.server.request import JSON, Request, Response
+from springtide.server.routes import Route
+from springtide.server.status import BadRequest, NotAcceptable
 from springtide.server.table import to_table
 
 Json = dict[str, Any]
+_INCLUDED = ("None", "Metadata", "Object")
 _WILDCARDS = ("*/*", "application/*")
 
 
@@ -68,6 +71,19 @@ def render_one(form: Form, kind: ServedKind, value: bytes, now: datetime, reques
     return msgspec.json.encode(table)
 
 
+def written(
+    request: Request, route: Route, kind: ServedKind, answer: Response, now: Callable[[], datetime]
+) -> Response:
+    """The answer to a write in the form that was asked for; most ask for none and get the object."""
+    header = request.headers.get("accept", "*/*")
+    if "as=" not in header or answer.status not in (200, 201) or route.subresource not in ("", "status"):
+        return answer
+    form = accepted(request)
+    if form is Form.JSON:
+        return answer
+    return replace(answer, body=render_one(form, kind, answer.body, now(), request))
+
+
 def metadata_only(obj: Json) -> Json:
     """`PartialObjectMetadata` of an object."""
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
@@ -76,7 +92,9 @@ def metadata_only(obj: Json) -> Json:
 def table_of(kind: ServedKind, objects: Sequence[Json], now: datetime, request: Request) -> Json:
     """A `Table`; its rows carry what `includeObject` asks for: metadata (default), the object, or nothing."""
     table: Json = to_table(kind, list(objects), now=now)
-    include = request.query.get("includeObject", "Metadata")
+    include = request.query.get("includeObject") or "Metadata"
+    if include not in _INCLUDED:
+        raise BadRequest(f'includeObject: Invalid value: "{include}": use one of {", ".join(_INCLUDED)}')
     for row, obj in zip(table["rows"], objects, strict=True):
         if include == "None":
             row.pop("object", None)

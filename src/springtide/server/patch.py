@@ -30,12 +30,12 @@ Json = dict[str, Any]
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-_APPLY = ("application/apply-patch+yaml", "application/apply-patch+json")
+APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+json")
 
 
 async def patch(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 200 with the stored object, or 201 if an apply created it."""
-    if request.media_type in _APPLY:
+    if request.media_type in APPLY_TYPES:
         return await _apply(context, request, route, kind)
     options.check(request, "PatchOptions")
     record = latest(context, kind, route.namespace, route.name)
@@ -47,8 +47,8 @@ async def patch(context: Context, request: Request, route: Route, kind: ServedKi
     if (new.get("apiVersion"), new.get("kind")) != (kind.api_version, kind.kind):
         raise _unfit(f"apiVersion and kind must stay {kind.api_version} {kind.kind}")
     metadata.place(new, kind, route.namespace)
-    warnings = bodies.prune_unknown(new, kind, request, bodies.named_twice(request, patch_body))
     try:
+        warnings = bodies.prune_unknown(new, kind, request, bodies.named_twice(request, patch_body))
         body = await revise(context, request, route, kind, record, old, new)
     except bodies.Undecodable as error:
         raise _unfit(error.message) from error
@@ -71,7 +71,7 @@ def _patched(old: Json, body: Any, request: Request, kind: ServedKind) -> Any:
             return apply_strategic_patch(old, body, kind.validator)
     except PatchError as error:
         raise _refused(error, old, kind) from error
-    known = [_JSON_PATCH, _MERGE_PATCH, *([_STRATEGIC_PATCH] if kind.builtin else []), _APPLY[0]]
+    known = [_JSON_PATCH, _MERGE_PATCH, *([_STRATEGIC_PATCH] if kind.builtin else []), APPLY_TYPES[0]]
     raise UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
     )
@@ -119,10 +119,7 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
             has_status=kind.status,
         )
     except ApplyConflict as error:
-        causes = [FieldError(cause["reason"], cause["field"], cause["message"]) for cause in error.causes]
-        raise Conflict(
-            str(error), name=route.name, group=kind.group, kind=kind.plural, causes=causes
-        ) from error
+        raise conflict_of(error, route.name, kind) from error
     except PatchError as error:
         raise _refused(error, config, kind) from error
     if record is None or old is None:
@@ -133,6 +130,12 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
         return Response(201, body, warnings=(*warnings, *kind.strategy.warn(new)))
     body = await revise(context, request, route, kind, record, old, new, managed=True)
     return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
+
+
+def conflict_of(error: ApplyConflict, name: str, kind: ServedKind) -> Conflict:
+    """409 that names each field and who owns it."""
+    causes = [FieldError(cause["reason"], cause["field"], cause["message"]) for cause in error.causes]
+    return Conflict(str(error), name=name, group=kind.group, kind=kind.plural, causes=causes)
 
 
 def _check_target(config: Json, old: Json | None, route: Route, kind: ServedKind) -> None:

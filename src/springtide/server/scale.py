@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
-from springtide.server import bodies
+from springtide.server import bodies, options
+from springtide.server.apply import ApplyConflict, apply
 from springtide.server.context import Context
 from springtide.server.json_patch import PatchError, apply_json_patch
 from springtide.server.kinds import ServedKind
 from springtide.server.merge_patch import apply_merge_patch
+from springtide.server.patch import APPLY_TYPES, conflict_of
 from springtide.server.persist import decode, latest
 from springtide.server.request import Answer, Request, Response
 from springtide.server.routes import Route
@@ -25,6 +27,8 @@ from springtide.server.update import revise
 
 Json = dict[str, Any]
 
+_API_VERSION, _KIND = "autoscaling/v1", "Scale"
+
 
 async def read(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 200 with the Scale."""
@@ -33,21 +37,58 @@ async def read(context: Context, request: Request, route: Route, kind: ServedKin
 
 
 async def write(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
-    """PUT or PATCH of the Scale: only spec.replicas has an effect."""
+    """PUT or PATCH of the Scale: only spec.replicas has an effect. The writer owns it through `scale`."""
+    applied = request.media_type in APPLY_TYPES and request.method == "PATCH"
+    options.check(request, "PatchOptions" if request.method == "PATCH" else "UpdateOptions", apply=applied)
     record = latest(context, kind, route.namespace, route.name)
     old = decode(record, kind)
-    wanted = _wanted(request, _scale_of(old, kind))
-    replicas = (wanted.get("spec") or {}).get("replicas", 0)
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
-        fault = bad_value("spec.replicas", replicas, "must be a whole number, 0 or more")
-        raise invalid("autoscaling", "Scale", route.name, [fault])
-    new = msgspec.json.decode(msgspec.json.encode(old))
+    wanted = bodies.parse_object(request) if applied else _wanted(request, _scale_of(old, kind))
+    if (wanted.get("apiVersion"), wanted.get("kind")) != (_API_VERSION, _KIND):
+        raise BadRequest(f"the object provided must be {_API_VERSION} {_KIND}")
+    replicas = _replicas(wanted, kind, route.name)
+    path = kind.scale["specReplicasPath"]
+    if applied:
+        new = _applied(context, request, old, kind, path, replicas)
+    else:
+        new = msgspec.json.decode(msgspec.json.encode(old))
+        _put(new, path, replicas)
     if version := (wanted.get("metadata") or {}).get("resourceVersion"):
-        new["metadata"]["resourceVersion"] = version
-    _put(new, kind.scale["specReplicasPath"], replicas)
+        new = {**new, "metadata": {**new["metadata"], "resourceVersion": version}}
     main = Route(route.group, route.version, route.plural, route.namespace, route.name)
-    body = await revise(context, request, main, kind, record, old, new)
+    body = await revise(context, request, main, kind, record, old, new, managed=applied, writes_as="scale")
     return Response(200, msgspec.json.encode(_scale_of(msgspec.json.decode(body), kind)))
+
+
+def _replicas(wanted: Json, kind: ServedKind, name: str) -> int:
+    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    if isinstance(replicas, int) and not isinstance(replicas, bool) and replicas >= 0:
+        return replicas
+    if kind.builtin:
+        fault = bad_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise invalid("autoscaling", _KIND, name, [fault])
+    fault = bad_value(kind.scale["specReplicasPath"], replicas, "should be a non-negative integer")
+    raise invalid(kind.group, kind.kind, name, [fault])
+
+
+def _applied(
+    context: Context, request: Request, old: Json, kind: ServedKind, path: str, replicas: int
+) -> Json:
+    """The object after its replicas, and nothing else, were applied."""
+    config: Json = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {}}
+    _put(config, path, replicas)
+    try:
+        return apply(
+            old,
+            config,
+            manager=request.field_manager,
+            force=request.flag("force"),
+            schema=kind.validator,
+            subresource="scale",
+            now=context.now(),
+            api_version=kind.api_version,
+        )
+    except ApplyConflict as error:
+        raise conflict_of(error, old["metadata"]["name"], kind) from error
 
 
 VERBS: dict[str, Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]] = {
@@ -80,8 +121,8 @@ def _scale_of(obj: Json, kind: ServedKind) -> Json:
     replicas = _at(obj, paths["specReplicasPath"])
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "kind": _KIND,
+        "apiVersion": _API_VERSION,
         "metadata": {key: meta[key] for key in kept if key in meta},
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,

@@ -37,6 +37,7 @@ from springtide.server.create import create
 from springtide.server.customresources import serve_stored
 from springtide.server.delete import delete
 from springtide.server.deletecollection import deletecollection
+from springtide.server.forms import written
 from springtide.server.get import get
 from springtide.server.impersonation import impersonated
 from springtide.server.kinds import Kinds, ServedKind
@@ -57,6 +58,7 @@ Verb = Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]
 _log = logger("server")
 
 _ON_COLLECTION: dict[str, Verb] = {"GET": list_, "POST": create, "DELETE": deletecollection}
+_ON_COLLECTION_OF_ONES: dict[str, Verb] = {"GET": list_, "POST": create}
 _ON_OBJECT: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
 _ON_STATUS: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch}
 _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
@@ -71,6 +73,7 @@ _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
     ("namespaces", "finalize"): {"PUT": namespaces.finalize},
     ("serviceaccounts", "token"): {"POST": token_request.create},
 }
+_WRITES = ("POST", "PUT", "PATCH")
 _READS = ("GET", "HEAD")
 
 
@@ -191,6 +194,8 @@ class Server:
         if kind is None or (route.namespace and not kind.namespaced):
             return await documents.serve(self.context, request)
         answer = await self._verb(request, route, kind)(self.context, request, route, kind)
+        if request.method in _WRITES and isinstance(answer, Response):
+            answer = written(request, route, kind, answer, self.context.now)
         if kind.warning:
             answer.warnings = (*answer.warnings, kind.warning)
         return answer
@@ -246,7 +251,7 @@ def _verbs(route: Route, kind: ServedKind) -> dict[str, Verb]:
     if review is not None and route.name:
         raise NotFound(f"{kind.qualified_plural} are answered, not stored: post one to the collection")
     if not route.name:
-        return review or _ON_COLLECTION
+        return review or (_ON_COLLECTION if "deletecollection" in kind.verbs else _ON_COLLECTION_OF_ONES)
     if not route.subresource:
         return _ON_OBJECT
     if route.subresource == "status" and kind.status:

@@ -48,9 +48,11 @@ async def revise(
     new: Json,
     *,
     managed: bool = False,
+    writes_as: str = "",
 ) -> bytes:
     """Make `new` the state after `record` (whose object is `old`), within what the subresource may change.
 
+    `writes_as` names the subresource under which the writer owns what it changed, if not the route's.
     `managed`: `new` carries its managedFields already (server-side apply). Returns the stored JSON.
     """
     metadata.check_preconditions(new, old, kind, patched=request.method == "PATCH")
@@ -70,7 +72,7 @@ async def revise(
             old,
             new,
             manager=request.field_manager,
-            subresource=route.subresource,
+            subresource=writes_as or route.subresource,
             now=context.now(),
             schema=kind.validator,
             api_version=kind.api_version,
