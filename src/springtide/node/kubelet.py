@@ -83,7 +83,7 @@ class Kubelet:
             if first in self._streams:
                 upgrade = await self._streams[first](request, rest)
                 if not request.websocket:  # what else there is to say no to comes first
-                    raise Refused(400, f"/{first} needs a WebSocket: send GET with `Upgrade: websocket`")
+                    raise Refused(400, "a WebSocket is needed: send GET with `Upgrade: websocket`")
                 return upgrade
             if first == "containerLogs" and len(rest) == 3:
                 return await self._logs(request, rest)

@@ -67,11 +67,6 @@ def _place(route: Route) -> str:
 async def _open(
     context: Context, request: Request, node: str, path: str, query: list[tuple[str, str]]
 ) -> Answer:
-    if not request.websocket:
-        raise BadRequest(
-            "Upgrade request required: open a WebSocket (GET with `Upgrade: websocket`);"
-            " SPDY is spoken inside one only"
-        )
     raw_query = urlencode(query)
     inner = Request(
         "GET",
@@ -79,9 +74,11 @@ async def _open(
         dict(query),
         user=request.user,
         raw_query=raw_query,
-        websocket=True,
+        websocket=request.websocket,
         subprotocols=tuple(one for one in request.subprotocols if not one.startswith(_TOKEN)),
     )
+    # a client that was refused a WebSocket asks again with SPDY, and shows what that is answered: so the node
+    # is asked then too, which says again what it said first
     answer = await ask(context, node, inner)
     if isinstance(answer, Upgrade):
         return answer
