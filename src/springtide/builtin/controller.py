@@ -15,6 +15,7 @@ from springtide.builtin.apps import register_apps
 from springtide.builtin.batch import register_batch
 from springtide.builtin.disruption import register_disruption
 from springtide.builtin.endpoints import register_endpoints
+from springtide.builtin.evictions import TaintEvictions
 from springtide.builtin.garbage import GarbageCollector
 from springtide.builtin.inventory import Inventory
 from springtide.builtin.namespaces import NamespaceLifecycle
@@ -91,4 +92,10 @@ def _register_nodes(runtime: Runtime) -> None:
         "builtin.pods",
         forsaken.reconcile,
         [(forsaken.pods, forsaken.keys_of_pod), (nodes, forsaken.keys_of_node)],
+    )
+    evictions = TaintEvictions(runtime, ROOM, nodes, forsaken)
+    runtime.controller(
+        "builtin.evictions",
+        evictions.reconcile,
+        [(evictions.pods, evictions.keys_of_pod), (nodes, evictions.keys_of_node)],
     )

@@ -30,6 +30,10 @@ class ForsakenPods:
         self._missing: dict[str, datetime] = {}
         """Since when a node that pods are bound to was not there."""
 
+    def pods_on(self, node: str) -> list[Pod]:
+        """The pods bound to a node."""
+        return self.pods.cache.by_index(_BY_NODE, node)
+
     def keys_of_pod(self, pod: Pod) -> Iterable[str]:
         """The pod, if its node cannot end it."""
         if not pod.spec.node_name:
