@@ -67,8 +67,8 @@ class PersistentVolumeClaimStrategy(Strategy):
         bound = (new.get("status") or {}).get("phase") == "Bound"
         before, after = _fixed_part(old["spec"], bound=bound), _fixed_part(new["spec"], bound=bound)
         errors: list[FieldError] = []
-        if not before.get("volumeName"):
-            before["volumeName"] = after.get("volumeName")  # binding sets it once
+        if not before.get("volumeName") and after.get("volumeName"):
+            before["volumeName"] = after["volumeName"]  # binding sets it once
         if before != after:
             rule = (
                 "spec is immutable after creation except resources.requests and volumeAttributesClassName "
