@@ -86,7 +86,7 @@ async def test_a_node_hears_only_the_server(tmp_path: Path) -> None:
 
 
 async def test_a_node_that_is_off_is_said(tmp_path: Path) -> None:
-    async with apart(tmp_path) as (served, scene, url):
+    async with apart(tmp_path) as (served, scene, _):
         await scene.create("p", shell("sleep 100"), automountServiceAccountToken=False)
         await scene.running("p")
         gone = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": 1}}}}
