@@ -57,6 +57,8 @@ class ServedKind:
     """For a kind that is stored as another one."""
     on_read: Callable[[dict[str, Any]], None] | None = None
     """Makes a stored object one of today's schema, in place; None where none can differ."""
+    on_store: Callable[[dict[str, Any]], object] | None = None
+    """Takes from an object, in place, what the version it is stored in has no place for."""
     typed: type[Object] | None = None
     """The class of a built-in kind."""
     warning: str = ""

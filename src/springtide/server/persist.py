@@ -70,6 +70,8 @@ async def persist(
     if obj["apiVersion"] != kind.stored_api_version:
         obj = kind.conversion.to_stored(obj) if kind.conversion is not None else obj
         obj = {**obj, "apiVersion": kind.stored_api_version}
+        if kind.on_store is not None:
+            kind.on_store(obj)
     key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
     try:
         written = store.write(

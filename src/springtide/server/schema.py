@@ -11,10 +11,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from springtide.server.schema_meta import with_object_fields
 from springtide.server.schema_rules import (
     BLOCKING,
     INVALID,
+    QUANTITY,
     REQUIRED,
     Check,
     FieldError,
@@ -37,7 +40,7 @@ _NOT_CHECKED = (
 )
 
 _LOOSE_SCALARS: dict[str, dict[str, Any]] = {
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "number,string"},
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": QUANTITY},
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"x-kubernetes-int-or-string": True},
 }
 """Types that OpenAPI documents call strings although their JSON may be a number."""
@@ -163,9 +166,27 @@ class Schema:
 
     def default(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Fill in defaults, in place, at every depth that exists; returns `obj`."""
+        if not self._types.null_is_absent and b":null" in msgspec.json.encode(obj):
+            self._drop_nulls(obj)
         if self._types.null_is_absent or self.has_defaults:
             self._default(obj)
         return obj
+
+    def _drop_nulls(self, value: Any) -> None:
+        """Take away null where a schema does not allow it; a default may come in its place."""
+        if isinstance(value, list) and self.items is not None:
+            for item in value:
+                self.items._drop_nulls(item)
+        if not isinstance(value, dict):
+            return
+        for key in list(value):
+            child = self.child(key)
+            if child is None:
+                continue
+            if value[key] is None and not child.source.get("nullable"):
+                del value[key]
+            elif isinstance(value[key], _CONTAINERS):
+                child._drop_nulls(value[key])
 
     @property
     def has_defaults(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from springtide.api.quantity import is_quantity
 from springtide.server import regex
 from springtide.server.schema_formats import format_of
 
@@ -29,6 +30,9 @@ class MapKey(str):
 
 INVALID = "FieldValueInvalid"
 TYPE_INVALID = "FieldValueTypeInvalid"
+QUANTITY = "quantity"
+"""A type of built-in kinds: an amount such as `500m`, as text or number."""
+_QUANTITY_PATTERN = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 REQUIRED = "FieldValueRequired"
 NOT_SUPPORTED = "FieldValueNotSupported"
 DUPLICATE = "FieldValueDuplicate"
@@ -152,7 +156,15 @@ def _type_rules(source: Mapping[str, Any]) -> list[Check]:
     if source.get("x-kubernetes-int-or-string"):
         return [_type_rule("integer,string")]
     kind = source.get("type")
+    if kind == QUANTITY:
+        return [_quantity_rule]
     return [_type_rule(kind)] if kind in _CLASSES else []
+
+
+def _quantity_rule(value: Any, path: Path, errors: list[FieldError]) -> None:
+    if not is_quantity(value):
+        rule = f"Invalid value: {show(value)}: quantities must match the regular expression '{_QUANTITY_PATTERN}'"
+        _fail(errors, TYPE_INVALID, path, rule)
 
 
 def _type_rule(name: str) -> Check:
@@ -334,8 +346,7 @@ def _number_rules(source: Mapping[str, Any]) -> list[Check]:
     rules: list[Check] = []
     limits = {"int32": 2**31, "int64": 2**63}.get(source.get("format", ""))
     if limits is not None and source.get("type") == "integer":
-        rule = f"must be of type {source['format']}"
-        rules.append(_number_rule(lambda value: -limits <= value < limits, rule))
+        rules.append(_range_rule(limits, source["format"]))
     low, high, step = source.get("minimum"), source.get("maximum"), source.get("multipleOf")
     if low is not None:
         rules.append(_minimum_rule(low, bool(source.get("exclusiveMinimum"))))
@@ -344,6 +355,16 @@ def _number_rules(source: Mapping[str, Any]) -> list[Check]:
     if step:
         rules.append(_number_rule(lambda value: value % step == 0, f"should be a multiple of {step}"))
     return rules
+
+
+def _range_rule(limit: int, name: str) -> Check:
+    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        if type(value) in (int, float) and not -limit <= value < limit:
+            field, tokens = spell(path)
+            rule = f"Checked value must be of type integer with format {name} in {field}"
+            errors.append(FieldError(INVALID, "<nil>", f'Invalid value: "": {rule}', tokens))
+
+    return check
 
 
 def _minimum_rule(low: float, exclusive: bool) -> Check:

@@ -13,7 +13,7 @@ from springtide.api.resources import Column
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
 from springtide.server.schema import Schema
-from springtide.server.status import MethodNotAllowed
+from springtide.server.status import Forbidden
 from springtide.server.strategy import Strategy
 
 Json = dict[str, Any]
@@ -31,7 +31,9 @@ class CustomResourceStrategy(Strategy):
 
     def before_create(self, obj: Json, context: Context) -> None:
         if self._going:
-            raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
+            name = obj["metadata"].get("name", "")
+            why = "create not allowed while custom resource definition is terminating"
+            raise Forbidden(f'{self._definition} "{name}" is forbidden: {why}', name=name)
 
     def after_write(self, obj: Json, context: Context, *, deleted: bool) -> None:
         if deleted and self._going:
@@ -43,14 +45,15 @@ def served_kinds(definition: Json, strategy: Strategy) -> Iterator[ServedKind]:
     spec = definition["spec"]
     names = {**spec["names"], **(definition.get("status") or {}).get("acceptedNames", {})}
     storage = next(version["name"] for version in spec["versions"] if version["storage"])
-    changed = definition["metadata"].get("generation", 1) > 1
+    rereads = definition["metadata"].get("generation", 1) > 1 or len(spec["versions"]) > 1
+    stored = next((one for one in spec["versions"] if one["storage"]), {})
+    storing = Schema((stored.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
     for version in spec["versions"]:
         if not version["served"]:
             continue
         schema = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
         subresources = version.get("subresources") or {}
         validator = Schema(schema)
-        rereads = changed or version["name"] != storage
         yield ServedKind(
             group=spec["group"],
             version=version["name"],
@@ -72,6 +75,7 @@ def served_kinds(definition: Json, strategy: Strategy) -> Iterator[ServedKind]:
             scale=subresources.get("scale") or {},
             warning=_deprecation(version, spec, names),
             on_read=_reader(validator) if rereads else None,
+            on_store=storing.prune if version["name"] != storage else None,
         )
 
 
