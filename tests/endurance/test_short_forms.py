@@ -9,7 +9,7 @@ import pytest
 
 from springtide.store import Record, SqliteLog, WriteFailed
 from springtide.store.database import COMPACTED, set_fact
-from tests.endurance import histories, powerloss
+from tests.endurance import histories, kills, powerloss, soak
 from tests.endurance.planted import PLANTED
 
 
@@ -77,3 +77,18 @@ def test_a_commit_is_synced_before_it_is_reported(tmp_path: Path) -> None:
     assert log._database.execute("PRAGMA synchronous").fetchone() == (2,)
     assert log._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     log.close()
+
+
+def test_a_server_that_is_killed_under_load_loses_nothing(tmp_path: Path) -> None:
+    wrong, counted = asyncio.run(kills.check(seed=3, kills=4, folder=tmp_path / "data"))
+    assert wrong == []
+    assert counted["operations ok"] > 0
+
+
+def test_a_small_cluster_is_soaked_for_two_minutes() -> None:
+    size = soak.Size(nodes=20, pods=100, watchers=10, seconds=120, changes_a_second=10, samples=4)
+    found = soak.rows(soak.simulate(1, size), http=False)
+    counted = found[1]
+    assert counted["events"] > 1000
+    assert counted["answers 200"] > 500
+    assert {row["verb"] for row in found if "verb" in row} >= {"create pod", "patch pod status", "delete pod"}
