@@ -78,6 +78,8 @@ class Context:
     """No longer ready, though what has been begun is still finished."""
     documents: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Big documents already made, by path: the generation of the kinds they describe, and their JSON."""
+    etags: dict[str, str] = field(default_factory=dict)
+    """What those documents are recognised by: a hash of each, so that it holds across restarts."""
     _stamp: tuple[int, str] = (0, "")
     _namespaces: dict[str, tuple[int, bool]] = field(default_factory=dict)
 

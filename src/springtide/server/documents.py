@@ -5,8 +5,9 @@ Called by `Server` for paths that are no resource path of a served kind.
 
 from __future__ import annotations
 
+import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -32,7 +33,7 @@ async def serve(context: Context, request: Request) -> Response:
     if simple is not None:
         return simple(context)
     if path.split("/")[1] in ("livez", "readyz", "healthz"):
-        return _health(context, path)
+        return _health(context, request, path)
     if path == "/openapi/v2":
         return _cached(context, request, path, lambda: msgspec.json.encode(openapi.v2(tuple(context.kinds))))
     if path == "/openapi/v3":
@@ -64,23 +65,36 @@ def _cached(context: Context, request: Request, path: str, make: Callable[[], by
     known = context.documents.get(path)
     if known is None or known[0] != generation:
         known = context.documents[path] = (generation, make())
-    etag = f'"{path}-{generation}"'
-    if request.headers.get("if-none-match") == etag:
-        return Response(304, b"", headers=(("Etag", etag),))
-    return Response(200, known[1], headers=(("Etag", etag),))
+        context.etags[path] = f'"{hashlib.sha256(known[1]).hexdigest().upper()}"'
+    headers = (("Etag", context.etags[path]), ("Vary", "Accept"))
+    if request.headers.get("if-none-match") == context.etags[path]:
+        return Response(304, b"", headers=headers)
+    return Response(200, known[1], headers=headers)
 
 
-def _health(context: Context, path: str) -> Response:
+def _health(context: Context, request: Request, path: str) -> Response:
     """`ok`, or 500 and what is wrong; what stands behind the first name picks one check."""
     which, _, name = path.strip("/").partition("/")
     checks = readiness.READINESS if which == "readyz" else readiness.LIVENESS
     if name:
-        checks = {name: checks[name]} if name in checks else {}
-    wrong = readiness.failures(context, checks)
-    if not wrong:
+        if name not in checks:
+            raise _unknown(path)
+        checks = {name: checks[name]}
+    left_out = request.query.get("exclude", "")
+    wrong = readiness.failures(context, {key: check for key, check in checks.items() if key != left_out})
+    verbose = "verbose" in request.query
+    if not wrong and not verbose:
         return _text("ok")
-    lines = [f"[-]{check} failed: {text}" for check, text in wrong.items()]
-    return Response(500, "\n".join([*lines, f"{which} check failed\n"]).encode(), "text/plain; charset=utf-8")
+    lines = [_check_line(check, wrong, left_out) for check in checks if verbose or check in wrong]
+    ends = f"{which} check {'failed' if wrong else 'passed'}\n"
+    body = "\n".join([*lines, ends]).encode()
+    return Response(500 if wrong else 200, body, "text/plain; charset=utf-8")
+
+
+def _check_line(check: str, wrong: Mapping[str, str], left_out: str) -> str:
+    if check in wrong:
+        return f"[-]{check} failed: {wrong[check]}"
+    return f"[+]{check} excluded: ok" if check == left_out else f"[+]{check} ok"
 
 
 def _version(context: Context) -> Response:
