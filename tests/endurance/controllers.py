@@ -180,6 +180,20 @@ class World:
 
     client: Client
 
+    log: Path | None = None
+    """What a real manager says."""
+
+    async def wait_for_controllers(self) -> None:
+        """Until a first Deployment is looked after."""
+        await self._send("POST", "/apis/apps/v1/namespaces/default/deployments", _DEPLOYMENT)
+        place = "/apis/apps/v1/namespaces/default/deployments/web"
+        for _ in range(240):
+            if (await self._send("GET", place))["status"].get("availableReplicas") == 3:
+                return
+            await asyncio.sleep(0.25)
+        said = self.log.read_text()[-2000:] if self.log is not None else ""
+        raise TimeoutError(f"nobody made the pods of the first Deployment within 60 s; {said}")
+
     async def play(self, namespace: str, steps: Sequence[Step]) -> Json:
         await self._send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         for method, place, body in steps:
@@ -324,9 +338,11 @@ async def world(folder: Path, manager: Path | None) -> AsyncIterator[World]:
     process = await _start(manager, folder, https.url, str(credentials.ca_certificate)) if manager else None
     try:
         await simulated.ready()
-        yield World(client.with_manager("tester"))
+        yield World(client.with_manager("tester"), folder / "manager.log" if manager else None)
     finally:
-        if process is not None:
+        if process is not None and process.returncode is not None:
+            print((folder / "manager.log").read_text()[-3000:], file=sys.stderr)
+        elif process is not None:
             process.terminate()
             await process.wait()
         task.cancel()
@@ -372,6 +388,7 @@ async def compare(names: Sequence[str], assets: Path) -> int:
             world(Path(folder) / "ours", None) as ours,
             world(Path(folder) / "theirs", manager) as theirs,
         ):
+            await asyncio.gather(ours.wait_for_controllers(), theirs.wait_for_controllers())
             for index, name in enumerate(names):
                 played = await asyncio.gather(
                     *(one.play(f"scene-{index}", SCENES[name]) for one in (ours, theirs))

@@ -122,6 +122,13 @@ class _Sets:
 
     def scale(self) -> None:
         """Give the sets in use their share of the new size."""
+        before_olds, before_new = list(self.olds), self.new
+        self._scale()
+        grows = any(size(one) > size(self._was(one)) for one in self._all())
+        if grows and any(map(_is_settling, self._before.values())):
+            self.olds, self.new = before_olds, before_new  # room is made first
+
+    def _scale(self) -> None:
         active = [one for one in self._all() if size(one) > 0]
         if len(active) <= 1:
             newest = self.new or (self.olds[-1] if self.olds else None)
@@ -184,9 +191,9 @@ class _Sets:
 
     def _room(self, present: int) -> int:
         """The size the new set may have now, given that it has this one."""
-        if any(one.metadata.generation > one.status.observed_generation for one in self.before_olds):
-            return present  # an old set has not been resized yet: nobody knows how many pods it has
-        there = sum(max(size(one), one.status.replicas) for one in self.olds) + present
+        if any(map(_is_settling, self.before_olds)):
+            return present
+        there = sum(map(size, self.olds)) + present
         most = self._replicas + max_surge(self._deployment)
         return present if there >= most else present + min(most - there, self._replicas - present)
 
@@ -239,6 +246,11 @@ class _Sets:
             self.new = after
         else:
             self.olds[self.olds.index(one)] = after
+
+
+def _is_settling(one: ReplicaSet) -> bool:
+    """Whether it has, or may have, more pods than its size says: it was made smaller a moment ago."""
+    return one.metadata.generation > one.status.observed_generation or one.status.replicas > size(one)
 
 
 def _available(one: ReplicaSet) -> int:
