@@ -458,3 +458,23 @@ QUALITIES = [
 def test_quality_of_service(resources: dict[str, Any], expected: str) -> None:
     one = decode(Pod, {"spec": {"containers": [{"name": "a", "resources": resources}]}})
     assert qos_class(one) == expected
+
+
+async def test_who_follows_a_log_hears_the_restarts_too_until_there_are_none(tmp_path: Path) -> None:
+    async with scripted(tmp_path, ScriptedLauncher()) as scene:
+        await scene.create("pod", program("run 5 1"), restartPolicy="OnFailure")
+        await scene.running("pod")
+        heard = b""
+        stream = scene.client.logs("default", "pod", follow=True)
+        async for chunk in stream:
+            heard += chunk
+            if len(heard) >= 3 * len(b"started\n"):
+                break
+        assert heard == b"started\n" * 3
+        await scene.create("once", program("run 5 1"))
+        await scene.running("once")
+        assert await scene.logs("once", follow=True) == "started\n"
+        following = asyncio.create_task(scene.logs("pod", follow=True))
+        await asyncio.sleep(1)
+        await scene.client.delete(Pod, "pod", "default")
+        assert set((await following).splitlines()) == {"started"}

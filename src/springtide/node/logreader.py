@@ -8,7 +8,7 @@ Called by `agent.py`, which offers it to the API server.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,19 @@ class LogQuery:
     limit_bytes: int | None = None
     stream: str = ""
     """`stdout` or `stderr`; empty for both."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more after the end of an instance."""
+        return self.follow and self.limit_bytes != 0
+
+    def after(self, count: int) -> LogQuery:
+        """The same, so many bytes later."""
+        return self if self.limit_bytes is None else replace(self, limit_bytes=self.limit_bytes - count)
+
+    def from_the_start(self) -> LogQuery:
+        """The same for a later instance, all of which is new."""
+        return replace(self, tail_lines=None, since=None)
 
 
 @dataclass(frozen=True)

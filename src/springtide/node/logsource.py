@@ -46,16 +46,29 @@ class LogOptions(Protocol):
 async def serve(
     folder: LogFolder, pod: str, options: LogOptions, run: PodRun | None, now: datetime
 ) -> AsyncIterator[bytes]:
-    """Chunks of log text; `run` is the pod while it is here. Raises LookupError, worded for the user."""
+    """Chunks of log text; `run` is the pod while it is here. Raises LookupError, worded for the user.
+
+    Who follows is taken on to the next instance when the container is restarted.
+    """
     instances = folder.instances()
     back = 2 if options.previous else 1
     if len(instances) < back:
         kind = "previous terminated " if options.previous else ""
         raise LookupError(f'{kind}container "{options.container}" in pod "{pod}" not found')
-    instance = instances[-back]
-    writer = run.writer(options.container, instance) if run is not None else None
-    async for chunk in read(folder, instance, query_of(options, now), writer):
-        yield chunk
+    instance, query = instances[-back], query_of(options, now)
+    while True:
+        writer = run.writer(options.container, instance) if run is not None else None
+        async for chunk in read(folder, instance, query, writer):
+            query = query.after(len(chunk))
+            yield chunk
+        if run is None or not query.goes_on or options.previous:
+            return
+        if not await run.restarted(options.container, instance):
+            return
+        newer = [one for one in folder.instances() if one > instance]
+        if not newer:
+            return
+        instance, query = newer[0], query.from_the_start()
 
 
 def query_of(options: LogOptions, now: datetime) -> LogQuery:

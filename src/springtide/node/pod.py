@@ -23,7 +23,15 @@ from springtide.node.capabilities import Capabilities
 from springtide.node.cgroups import Group
 from springtide.node.environment import Sources, Unresolvable, with_terminal
 from springtide.node.launcher import Launcher
-from springtide.node.lifecycle import NEVER_STARTED, Ended, Facts, Situation, with_end, with_start
+from springtide.node.lifecycle import (
+    NEVER_STARTED,
+    Ended,
+    Facts,
+    Situation,
+    will_restart,
+    with_end,
+    with_start,
+)
 from springtide.node.logs import LogFolder, LogWriter
 from springtide.node.process import Launch, Outcome, Running, StartError
 from springtide.node.processes import CONTAINER, POD_UID, Mark
@@ -98,6 +106,8 @@ class PodRun:
         self._volumes: dict[str, Path] = {}
         self._volumes_at = 0.0
         self._closing = False
+        self._changed = asyncio.Event()
+        """Set, and replaced, when a container starts or the pod is closed: followers of logs look again."""
         self._starting = asyncio.Lock()
         self.folder = place.folder(self.uid)
 
@@ -216,6 +226,7 @@ class PodRun:
             started=container.startup_probe is None,
             ready=container.readiness_probe is None and container.startup_probe is None,
         )
+        self._tell_followers()
         live.tasks.append(asyncio.create_task(self._await_end(live), name=f"container-{name}"))
         self._write_record()
         if container.startup_probe or container.readiness_probe or container.liveness_probe:
@@ -314,6 +325,7 @@ class PodRun:
     async def close(self, within_seconds: float = 0.0) -> None:
         """Start nothing more, end all containers within this time, and wait for it."""
         self._closing = True
+        self._tell_followers()
         deadline = self._place.clock.now() + timedelta(seconds=within_seconds)
         async with self._starting:  # one that is being started now ends too
             lives = list(self._live.values())
@@ -359,6 +371,24 @@ class PodRun:
         join = live.process.pid if live.launch.namespaces else 0
         env = with_terminal(live.launch.env) if tty else live.launch.env
         return replace(live.launch, argv=command, env=env, join=join, stdin=stdin, tty=tty)
+
+    async def restarted(self, container: str, instance: int) -> bool:
+        """Wait for a newer instance of a container that has ended; False when there will be none."""
+        of_init = any(one.name == container for one in self.pod.spec.init_containers)
+        while True:
+            known = self.facts.get(container, NEVER_STARTED)
+            if known.instance > instance:
+                return True
+            going = self._closing or self.pod.metadata.deletion_timestamp is not None
+            if going or known.last is None:
+                return False
+            if not will_restart(self.pod, self._container(container), known.last, init=of_init):
+                return False
+            await self._changed.wait()
+
+    def _tell_followers(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     # -- people -------------------------------------------------------------------------------------
 
