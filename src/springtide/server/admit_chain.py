@@ -7,7 +7,12 @@ before those that count.
 from __future__ import annotations
 
 from springtide.server.admit import Admission
-from springtide.server.admit_defaults import NamespacePlugin, RuntimeClassPlugin, StorageClassPlugin
+from springtide.server.admit_defaults import (
+    NamespacePlugin,
+    RuntimeClassPlugin,
+    StorageClassPlugin,
+    TolerationPlugin,
+)
 from springtide.server.admit_limits import LimitsPlugin
 from springtide.server.admit_node import NodeRestriction
 from springtide.server.admit_priority import PriorityPlugin
@@ -30,6 +35,7 @@ def admission(*, mount_tokens: bool = False) -> Admission:
             *identities,
             NodeRestriction(),
             PriorityPlugin(),
+            TolerationPlugin(),
             EscalationPlugin(),
             RuntimeClassPlugin(),
             StorageClassPlugin(),

@@ -1,7 +1,7 @@
 """Admission of single kinds: the default storage class, runtime classes, namespaces that must stay.
 
 Part of the chain in `admit_chain`. Behaviour and messages: Kubernetes' plug-ins DefaultStorageClass,
-PersistentVolumeClaimResize, RuntimeClass and NamespaceLifecycle.
+DefaultTolerationSeconds, PersistentVolumeClaimResize, RuntimeClass and NamespaceLifecycle.
 """
 
 from __future__ import annotations
@@ -25,6 +25,29 @@ _IS_DEFAULT = (
     "storageclass.beta.kubernetes.io/is-default-class",
 )
 _MUST_STAY = frozenset({"default", "kube-system", "kube-public"})
+
+
+_UNREACHABLE_SECONDS = 300
+_DEFAULT_TOLERATIONS = tuple(
+    {
+        "key": f"node.kubernetes.io/{problem}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": _UNREACHABLE_SECONDS,
+    }
+    for problem in ("not-ready", "unreachable")
+)
+
+
+class TolerationPlugin(Plugin):
+    """A node may be away for five minutes before its pods are given up, unless the pod says otherwise."""
+
+    operations = (CREATE, UPDATE)
+    resources = frozenset({"pods"})
+
+    def admit(self, change: Change, context: Context) -> None:
+        if change.obj is not None and not change.obj["metadata"].get("deletionTimestamp"):
+            _tolerate_short_outages(change.obj["spec"])
 
 
 class StorageClassPlugin(Plugin):
@@ -122,3 +145,16 @@ def _is_default(storage_class: Json) -> bool:
 
 def _size(claim: Json) -> str:
     return str(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0"))
+
+
+def _tolerate_short_outages(spec: Json) -> None:
+    tolerations = spec.get("tolerations") or []
+    for default in _DEFAULT_TOLERATIONS:
+        if not any(
+            toleration.get("key", "") in ("", default["key"])
+            and toleration.get("effect", "") in ("", "NoExecute")
+            and (toleration.get("key") or toleration.get("operator") == "Exists")
+            for toleration in tolerations
+        ):
+            tolerations = [*tolerations, dict(default)]
+    spec["tolerations"] = tolerations

@@ -16,7 +16,7 @@ from springtide.api.meta import Object
 from springtide.api.resources import Column
 from springtide.server.conversion import Conversion
 from springtide.server.schema import FieldError, Schema
-from springtide.server.schema_rules import REQUIRED
+from springtide.server.schema_rules import DUPLICATE, REQUIRED
 from springtide.server.strategy import Strategy
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -87,7 +87,10 @@ class ServedKind:
         value when a client leaves them out; what nothing can stand in for, the class says.
         """
         found = self.validator.validate(obj, old)
-        if found and self.typed is not None and _decodes(obj, self.typed):
+        if not found or self.typed is None:
+            return found
+        found = [error for error in found if error.reason != DUPLICATE]  # a matter of each kind's own rules
+        if found and _decodes(obj, self.typed):
             return [error for error in found if error.reason != REQUIRED]
         return found
 

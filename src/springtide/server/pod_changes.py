@@ -137,7 +137,7 @@ def ephemeral_errors(new: Json, old: Json, _quality: Callable[[Json], str]) -> l
     """Ephemeral containers come, and neither change nor go."""
     field = "spec.ephemeralContainers"
     errors = list(ephemeral_container_errors(new["spec"], field, around_of(new["spec"])))
-    after = {one.get("name"): one for one in new["spec"]["ephemeralContainers"]}
+    after = {one.get("name"): one for one in new["spec"].get("ephemeralContainers") or ()}
     for one in old["spec"].get("ephemeralContainers") or ():
         name = one.get("name")
         if name not in after:

@@ -90,7 +90,7 @@ def _default_container(container: Json) -> None:
 
 def _default_probes(container: Json) -> None:
     for name in _PROBES:
-        if probe := container.get(name):
+        if (probe := container.get(name)) is not None:
             _default_probe(probe)
     for hook in (container.get("lifecycle") or {}).values():
         if isinstance(hook, dict):

@@ -67,6 +67,8 @@ def validate_pod_spec(spec: Json, field: str, *, of_pod: bool = False) -> list[F
     errors += ephemeral_container_errors(spec, f"{field}.ephemeralContainers", around)
     errors += _choices(spec, field)
     errors += _names(spec, field)
+    if not of_pod:
+        errors += own_name_errors(spec, field)
     errors += _placement(spec, field)
     errors += _dns(spec, field)
     errors += _host_aliases(spec, field)
@@ -150,7 +152,7 @@ def _choices(spec: Json, field: str) -> Iterator[FieldError]:
         yield unsupported(f"{field}.preemptionPolicy", policy, _PREEMPTION_POLICIES)
     system = (spec.get("os") or {}).get("name")
     if spec.get("os") is not None and system not in ("linux", "windows"):
-        yield unsupported(f"{field}.os.name", system, ("linux", "windows"))
+        yield unsupported(f"{field}.os", system, ("linux", "windows"))
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= _LARGEST:
         rule = f"must be between 1 and {_LARGEST}, inclusive"
@@ -163,11 +165,18 @@ def _choices(spec: Json, field: str) -> Iterator[FieldError]:
         yield from amount_errors(name, amount, f"{field}.overhead[{name}]")
 
 
+def own_name_errors(spec: Json, field: str) -> Iterator[FieldError]:
+    """Faults of the names in which the pods of one template differ: checked for each pod by itself."""
+    if (host := spec.get("hostname")) and (fault := label_fault(host)):
+        yield bad_value(f"{field}.hostname", host, fault)
+    if (node := spec.get("nodeName")) and (fault := subdomain_fault(node)):
+        yield bad_value(f"{field}.nodeName", node, fault)
+
+
 def _names(spec: Json, field: str) -> Iterator[FieldError]:
-    for name in ("hostname", "subdomain"):
-        if (value := spec.get(name)) and (fault := label_fault(value)):
-            yield bad_value(f"{field}.{name}", value, fault)
-    for name in ("nodeName", "serviceAccountName", "priorityClassName", "runtimeClassName"):
+    if (value := spec.get("subdomain")) and (fault := label_fault(value)):
+        yield bad_value(f"{field}.subdomain", value, fault)
+    for name in ("serviceAccountName", "priorityClassName", "runtimeClassName"):
         if (value := spec.get(name)) and (fault := subdomain_fault(value)):
             yield bad_value(f"{field}.{name}", value, fault)
     override = spec.get("hostnameOverride")

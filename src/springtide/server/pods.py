@@ -12,7 +12,7 @@ from typing import Any
 from springtide.server import pod_changes
 from springtide.server.context import Context
 from springtide.server.pod_defaults import DEFAULT_GRACE_SECONDS, default_pod
-from springtide.server.pod_rules import validate_pod_spec
+from springtide.server.pod_rules import own_name_errors, validate_pod_spec
 from springtide.server.schema_rules import FieldError
 from springtide.server.status import forbidden_field
 from springtide.server.strategy import Strategy
@@ -20,16 +20,6 @@ from springtide.server.strategy import Strategy
 Json = dict[str, Any]
 
 _FINISHED = ("Succeeded", "Failed")
-_UNREACHABLE_SECONDS = 300
-_DEFAULT_TOLERATIONS = tuple(
-    {
-        "key": f"node.kubernetes.io/{problem}",
-        "operator": "Exists",
-        "effect": "NoExecute",
-        "tolerationSeconds": _UNREACHABLE_SECONDS,
-    }
-    for problem in ("not-ready", "unreachable")
-)
 _SUBRESOURCES = {
     "ephemeralcontainers": (pod_changes.with_ephemeral_containers, pod_changes.ephemeral_errors),
     "resize": (pod_changes.resized, pod_changes.resize_errors),
@@ -58,7 +48,6 @@ class PodStrategy(Strategy):
 
     def before_create(self, obj: Json, context: Context) -> None:
         spec = obj["spec"]
-        _tolerate_short_outages(spec)
         status: Json = {"phase": "Pending", "qosClass": quality_of_service(spec)}
         if spec.get("schedulingGates"):
             status["conditions"] = [_gated(context.timestamp())]
@@ -73,7 +62,8 @@ class PodStrategy(Strategy):
         return validate_pod_spec(obj["spec"], "spec", of_pod=True)
 
     def validate_create(self, obj: Json) -> Sequence[FieldError]:
-        spec, errors = obj["spec"], []
+        spec = obj["spec"]
+        errors = list(own_name_errors(spec, "spec"))
         if spec.get("ephemeralContainers"):
             errors.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
         if spec.get("nodeName") and spec.get("schedulingGates"):
@@ -111,20 +101,6 @@ def _gated(now: str) -> Json:
         "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
     }
-
-
-def _tolerate_short_outages(spec: Json) -> None:
-    """A node may be away for five minutes before its pods are given up, unless the pod says otherwise."""
-    tolerations = spec.get("tolerations") or []
-    for default in _DEFAULT_TOLERATIONS:
-        if not any(
-            toleration.get("key", "") in ("", default["key"])
-            and toleration.get("effect", "") in ("", "NoExecute")
-            and (toleration.get("key") or toleration.get("operator") == "Exists")
-            for toleration in tolerations
-        ):
-            tolerations = [*tolerations, dict(default)]
-    spec["tolerations"] = tolerations
 
 
 def quality_of_service(spec: Json) -> str:

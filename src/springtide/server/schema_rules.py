@@ -163,8 +163,8 @@ def _type_rules(source: Mapping[str, Any]) -> list[Check]:
 
 def _quantity_rule(value: Any, path: Path, errors: list[FieldError]) -> None:
     if not is_quantity(value):
-        rule = f"Invalid value: {show(value)}: quantities must match the regular expression '{_QUANTITY_PATTERN}'"
-        _fail(errors, TYPE_INVALID, path, rule)
+        rule = f"quantities must match the regular expression '{_QUANTITY_PATTERN}'"
+        _fail(errors, TYPE_INVALID, path, f"Invalid value: {show(value)}: {rule}")
 
 
 def _type_rule(name: str) -> Check:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from springtide.server.persist import decode, latest, persist
 from springtide.server.request import Request, Response
 from springtide.server.routes import Route
 from springtide.server.status import bad_value, invalid
+from springtide.server.strategy import Strategy
 from springtide.store import Record
 
 Json = dict[str, Any]
@@ -62,8 +64,9 @@ async def revise(
     sent_owners = new["metadata"].get("managedFields")
     managed_too = managed or bool(sent_owners and sent_owners != old["metadata"].get("managedFields"))
     if not _same(new, old, with_owners=managed):  # what is stored already needs no second look
-        complete(new, old, kind, route.subresource)
-        _admit(new, old, kind, context, request, route)
+        change = _change(new, old, kind, request, route)
+        complete(new, old, kind, route.subresource, lambda: context.admission.mutate(change, context))
+        context.admission.validate(change, context)
         metadata.bump_generation(new, old, kind, route.subresource)
     if not managed_too and _same(new, old, with_owners=False):
         return await _unchanged(context, record, old)
@@ -87,32 +90,35 @@ async def revise(
     return await persist(context, kind, new, expected=record.revision, deleted=gone)
 
 
-def complete(new: Json, old: Json, kind: ServedKind, subresource: str = "") -> None:
-    """Default and validate a changed object, in place. Raises Invalid naming every wrong field."""
+def complete(new: Json, old: Json, kind: ServedKind, subresource: str, admit: Callable[[], None]) -> None:
+    """Default, `admit` and validate a changed object, in place. Raises Invalid naming every wrong field."""
     kind.validator.default(new)
     errors = kind.errors(new, old)
     if not errors:
         strategy = kind.strategy
-        # a spec that is all that counts, and is as it was, needs no second look
-        known = strategy.individual_fields is not None and new.get("spec") == old.get("spec")
-        if not known:
+        if not _known(new, old, strategy):
             strategy.default(new)
         strategy.before_update(new, old)
+        admit()
         changed = (
             strategy.validate_subresource(subresource, new, old)
             if subresource
             else strategy.validate_update(new, old)
         )
-        own = () if known else strategy.validate(new)
+        own = () if _known(new, old, strategy) else strategy.validate(new)
         errors = [*metadata.validate(new, old, builtin=kind.builtin), *own, *changed]
     bodies.check_types(errors, kind)
     if errors:
         raise invalid(kind.group, kind.kind, old["metadata"]["name"], errors)
 
 
-def _admit(new: Json, old: Json, kind: ServedKind, context: Context, request: Request, route: Route) -> None:
-    """Let plug-ins fill in the changed object, in place, or refuse it."""
-    change = Change(
+def _known(new: Json, old: Json, strategy: Strategy) -> bool:
+    """Whether the spec is all that counts, and is as it was: it needs no second look."""
+    return strategy.individual_fields is not None and new.get("spec") == old.get("spec")
+
+
+def _change(new: Json, old: Json, kind: ServedKind, request: Request, route: Route) -> Change:
+    return Change(
         operation=UPDATE,
         kind=kind,
         subresource=route.subresource,
@@ -123,10 +129,6 @@ def _admit(new: Json, old: Json, kind: ServedKind, context: Context, request: Re
         user=request.user,
         dry_run=bodies.is_dry_run(request),
     )
-    context.admission.mutate(change, context)
-    if change.recheck:
-        complete(new, old, kind, route.subresource)
-    context.admission.validate(change, context)
 
 
 def _within_subresource(new: Json, old: Json, kind: ServedKind, subresource: str) -> Json:
