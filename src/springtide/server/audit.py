@@ -3,18 +3,20 @@
     <data folder>/audit/audit.log, audit.log.1 …   newest first, each up to `max_bytes`
 
 Events have the shape of `audit.k8s.io/v1` Event, which other programs read. `Server` hands over each answered
-request; a thread writes, so that no request waits for the disk. What that thread cannot keep up with is
-dropped and counted in `springtide_server_audit_dropped_total`. Bodies of Secrets and of anything that carries
-tokens are never written, whatever the policy says.
+request; a few times a second a thread writes what has come, so that no request waits for the disk. What that
+thread cannot keep up with is dropped and counted in `springtide_server_audit_dropped_total`. Bodies of
+Secrets and of anything that carries tokens are never written, whatever the policy says.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import queue
+import re
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +33,8 @@ from springtide.server.routes import parse
 
 Json = dict[str, Any]
 
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._:-]*")
+_FLUSH_SECONDS = 0.25
 _WAITING = 20_000
 """Events that may wait for the disk."""
 _SECRET = frozenset(("secrets", "serviceaccounts/token", "tokenreviews"))
@@ -54,15 +58,16 @@ class AuditSettings:
 
 
 class AuditLog:
-    """Writes events until `close`."""
+    """Writes events until `close`. Used on one event loop."""
 
     def __init__(self, settings: AuditSettings) -> None:
         self._settings = settings
         self._policy = settings.policy
         settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lines: queue.Queue[bytes | None] = queue.Queue(_WAITING)
-        self._thread = threading.Thread(target=self._write, name="audit", daemon=True)
-        self._thread.start()
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._lock = threading.Lock()
 
     def note(
         self,
@@ -75,11 +80,12 @@ class AuditLog:
         now: datetime,
     ) -> None:
         """Keep a request that was answered; `acting` is whom it counted for, its own user who sent it."""
-        stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
         code = 101 if isinstance(answer, Upgrade) else answer.status
-        wanted = attributes_of(request, parse(request.path))
-        sender = request.user
-        level = self._policy.level(sender, wanted, code, inside=not request.remote)
+        if self._policy.ignores(request, code):
+            return
+        stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
+        wanted, sender = attributes_of(request, parse(request.path)), request.user
+        level = self._policy.level(sender, wanted, code)
         if level is Level.NONE or not self._policy.keeps(stage):
             return
         event: Json = {
@@ -107,21 +113,34 @@ class AuditLog:
         self._put(msgspec.json.encode(event) + b"\n")
 
     def close(self) -> None:
-        """Write what waits, then stop."""
-        self._lines.put(None)
-        self._thread.join(timeout=10)
+        """Write what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+        lines, self._lines = self._lines, []
+        if lines:
+            self._write(lines)
 
     def _put(self, line: bytes) -> None:
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if len(self._lines) >= _WAITING:
             _dropped.inc()
+            return
+        self._lines.append(line)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
 
-    def _write(self) -> None:
+    def _flush(self) -> None:
+        """Hand what waits to a thread, unless it is still busy with the last batch."""
+        loop = asyncio.get_running_loop()
+        if self._writing is not None and not self._writing.done():
+            self._timer = loop.call_later(_FLUSH_SECONDS, self._flush)
+            return
+        self._timer = None
+        lines, self._lines = self._lines, []
+        self._writing = loop.run_in_executor(None, self._write, lines)
+
+    def _write(self, lines: list[bytes]) -> None:
         file = self._settings.folder / "audit.log"
-        ended = False
-        while not ended:
-            lines, ended = self._batch()
+        with self._lock:
             try:
                 if file.exists() and file.stat().st_size >= self._settings.max_bytes:
                     self._put_aside(file)
@@ -132,18 +151,6 @@ class AuditLog:
                 _dropped.inc(len(lines))
                 log.error("audit events lost", file=str(file), events=len(lines), error=str(error))
 
-    def _batch(self) -> tuple[list[bytes], bool]:
-        """All lines that wait, at least one; and whether the log was closed."""
-        lines: list[bytes] = []
-        line = self._lines.get()
-        while line is not None:
-            lines.append(line)
-            try:
-                line = self._lines.get_nowait()
-            except queue.Empty:
-                return lines, False
-        return lines, True
-
     def _put_aside(self, file: Path) -> None:
         for number in range(self._settings.keep, 0, -1):
             older = file.with_name(f"{file.name}.{number}")
@@ -153,11 +160,15 @@ class AuditLog:
 
 
 def _uri(request: Request) -> str:
-    path = quote(request.path, safe="/:@!$&'()*+,;=~")
+    path = request.path
+    if _PLAIN_PATH.fullmatch(path) is None:
+        path = quote(path, safe="/:@!$&'()*+,;=~")
     return f"{path}?{request.raw_query}" if request.raw_query else path
 
 
+@lru_cache(maxsize=512)
 def _user(user: User) -> Json:
+    """UserInfo; the same users ask again and again, so do not change it."""
     info: Json = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         info["uid"] = user.uid
@@ -203,4 +214,4 @@ def _json(body: bytes) -> Any:
 
 
 def _micro(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -16,10 +16,11 @@ import msgspec
 import yaml
 
 from springtide.server.rbac_rules import Attributes
-from springtide.server.request import User
+from springtide.server.request import Request, User
 
 _WRITES = frozenset(("create", "update", "patch", "delete", "deletecollection"))
 _REFUSED = (401, 403)
+_READS = ("GET", "HEAD")
 
 
 class Level(IntEnum):
@@ -104,10 +105,16 @@ class Policy:
     rules: tuple[_Rule, ...] | None = None
     omitted: frozenset[str] = frozenset()
 
-    def level(self, user: User, wanted: Attributes, code: int, *, inside: bool) -> Level:
-        """How much to keep of a request answered with `code`; `inside`: it never left this process."""
+    def ignores(self, request: Request, code: int) -> bool:
+        """A quick no: without a policy, for reads and for all that comes from within this process."""
+        if self.rules is not None:
+            return False
+        return not request.remote or (request.method in _READS and code not in _REFUSED)
+
+    def level(self, user: User, wanted: Attributes, code: int) -> Level:
+        """How much to keep of a request that was answered with `code` and is not ignored."""
         if self.rules is None:
-            kept = not inside and (wanted.verb in _WRITES or code in _REFUSED)
+            kept = wanted.verb in _WRITES or code in _REFUSED
             return Level.METADATA if kept else Level.NONE
         for rule in self.rules:
             if rule.fits(user, wanted):
