@@ -10,6 +10,7 @@ import msgspec
 
 from springtide.runtime.clock import LoopClock
 from springtide.server import ADMIN, LogSource, Request, Response, Server, SigningKeys, Stream, User
+from springtide.server.flow import Limits
 from springtide.store import History, MemoryLog, Store
 
 Json = dict[str, Any]
@@ -138,11 +139,12 @@ async def serving(
     history: History | None = None,
     log_source: LogSource | None = None,
     signing_keys: SigningKeys | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Api]:
     """A started server; on `log` if given, so that a test can restart it."""
     clock, log = LoopClock(seed=7), log or MemoryLog()
     store = Store(log, monotonic=clock.monotonic, history=history)
-    server = Server(store, clock=clock, log_source=log_source, signing_keys=signing_keys)
+    server = Server(store, clock=clock, log_source=log_source, signing_keys=signing_keys, limits=limits)
     await server.start()
     try:
         yield Api(server, store, log)

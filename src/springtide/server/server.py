@@ -22,6 +22,7 @@ from springtide.server import (
     log,
     metrics_api,
     namespaces,
+    proxy,
     rbac_bootstrap,
     reviews,
     scale,
@@ -37,6 +38,7 @@ from springtide.server.create import create
 from springtide.server.customresources import serve_stored
 from springtide.server.delete import delete
 from springtide.server.deletecollection import deletecollection
+from springtide.server.flow import Flow, Limits, is_exempt
 from springtide.server.forms import written
 from springtide.server.get import get
 from springtide.server.impersonation import impersonated
@@ -45,7 +47,7 @@ from springtide.server.list import list_
 from springtide.server.nodes import NodeAccess
 from springtide.server.patch import patch
 from springtide.server.persist import unavailable
-from springtide.server.request import Answer, Request, Response, User
+from springtide.server.request import Answer, Request, Response, Stream, User
 from springtide.server.routes import Route, parse, without_watch
 from springtide.server.status import InternalError, MethodNotAllowed, NotFound, StatusError
 from springtide.server.tokens import SigningKeys
@@ -57,6 +59,7 @@ Verb = Callable[[Context, Request, Route, ServedKind], Awaitable[Answer]]
 
 _log = logger("server")
 
+_ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ON_COLLECTION: dict[str, Verb] = {"GET": list_, "POST": create, "DELETE": deletecollection}
 _ON_COLLECTION_OF_ONES: dict[str, Verb] = {"GET": list_, "POST": create}
 _ON_OBJECT: dict[str, Verb] = {"GET": get, "PUT": update, "PATCH": patch, "DELETE": delete}
@@ -70,6 +73,9 @@ _ON_SUBRESOURCE: dict[tuple[str, str], dict[str, Verb]] = {
     ("pods", "portforward"): {"GET": streams.port_forward, "POST": streams.port_forward},
     ("pods", "ephemeralcontainers"): {"GET": get, "PUT": update, "PATCH": patch},
     ("pods", "resize"): {"GET": get, "PUT": update, "PATCH": patch},
+    ("pods", "proxy"): dict.fromkeys(_ANY, proxy.pod),
+    ("services", "proxy"): dict.fromkeys(_ANY, proxy.service),
+    ("nodes", "proxy"): dict.fromkeys(_ANY, proxy.node),
     ("namespaces", "finalize"): {"PUT": namespaces.finalize},
     ("serviceaccounts", "token"): {"POST": token_request.create},
 }
@@ -87,6 +93,7 @@ class Server:
         clock: Clock,
         log_source: LogSource | None = None,
         signing_keys: SigningKeys | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """`signing_keys` sign tokens of service accounts; without lasting ones, pods are given no token."""
         self.context = Context(
@@ -98,6 +105,7 @@ class Server:
             signing_keys=signing_keys or SigningKeys(),
         )
         self._metrics = metrics_api.MetricsApi()
+        self._flow = Flow(limits or Limits())
         self._audit: AuditLog | None = None
         for kind in builtin_kinds():
             self.context.kinds.add(kind)
@@ -188,6 +196,14 @@ class Server:
             request = _watching(request)
         route = parse(request.path)
         self.context.authorizer.require_request(request, route)
+        if is_exempt(request.user) or request.path in documents.OPEN_PATHS:
+            return await self._serve(request, route)
+        self._flow.check_streams(request)
+        async with self._flow.seat(request.user):
+            answer = await self._serve(request, route)
+        return self._flow.counted(request.user, answer) if isinstance(answer, Stream) else answer
+
+    async def _serve(self, request: Request, route: Route | None) -> Answer:
         if route is None:
             return await documents.serve(self.context, request)
         kind = self.context.kinds.find(route.group, route.version, route.plural)

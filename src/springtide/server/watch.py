@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from springtide.server import list_options
+from springtide.server.closing import Closing
 from springtide.server.context import Context
 from springtide.server.forms import Form, accepted, render_one
 from springtide.server.kinds import ServedKind
@@ -65,7 +66,8 @@ async def watch(context: Context, request: Request, route: Route, kind: ServedKi
         return Stream(_only(_error_line(str(error))))
     initial = store.page(kind.resource, this.selection.prefix).records if with_state else []
     ends_initial = with_state and options.send_initial_events is not None and options.bookmarks
-    return Stream(_stream(this, watcher, initial, after if ends_initial else None))
+    chunks = _stream(this, watcher, initial, after if ends_initial else None)
+    return Stream(Closing(chunks, watcher.close))
 
 
 async def _stream(
