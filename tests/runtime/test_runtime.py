@@ -148,6 +148,34 @@ async def test_a_failing_key_backs_off_and_others_go_on() -> None:
     assert sample("queue_depth") == 0
 
 
+async def test_queues_are_measured_under_the_names_of_client_go() -> None:
+    api = FakeApi()
+    for name in ("bad", "slow"):
+        api.put("configmaps", config_map(name))
+    runtime = runtime_on(api, backoff=Backoff(base_seconds=1, limit_seconds=60))
+    failed = list[str]()
+
+    async def reconcile(key: str) -> None:
+        if key == "default/slow":
+            await asyncio.sleep(1000)
+        if not failed:
+            failed.append(key)
+            raise ValueError("a bug")
+
+    def sample(name: str, **labels: str) -> float | None:
+        return runtime.metrics().get_sample_value(f"workqueue_{name}", {"name": "tests", **labels})
+
+    runtime.controller("tests", reconcile, [(runtime.informer(ConfigMap), keys)])
+    async with running(runtime):
+        await asyncio.sleep(10)
+        assert sample("adds_total") == 3
+        assert sample("retries_total") == 1
+        assert sample("depth") == 1
+        assert sample("longest_running_processor_seconds") == sample("unfinished_work_seconds") == 10
+        assert sample("queue_duration_seconds_count") == 2
+        assert sample("work_duration_seconds_bucket", le="+Inf") == 1
+
+
 async def test_a_triggers_bug_stops_nothing() -> None:
     api = FakeApi()
     api.put("configmaps", config_map("a"))

@@ -48,7 +48,7 @@ class Controller:
         self._reconcile = reconcile
         self._triggers = triggers
         self._clock = clock
-        self._metrics = metrics
+        self.metrics = metrics
         self._workers = workers
         self._log = logger(name)
 
@@ -93,10 +93,10 @@ class Controller:
                 raise
             else:
                 self.queue.done(key, again_after_seconds)
-            self._metrics.reconcile_seconds.observe(self._clock.monotonic() - started)
+            self.metrics.reconcile_seconds.observe(self._clock.monotonic() - started)
 
     def _report(self, key: str, error: Exception, retry_seconds: float) -> None:
-        self._metrics.reconcile_errors.inc()
+        self.metrics.reconcile_errors.inc()
         details = {"key": key, "error": str(error), "retry_seconds": retry_seconds}
         if isinstance(error, ApiError):
             self._log.warning("reconcile failed", reason=error.reason, **details)

@@ -39,9 +39,15 @@ class WorkQueue:
         self._ready: deque[str] = deque()
         self._since: dict[str, float] = {}
         """Waiting keys (in `_ready`, or to be put there once done) and since when."""
-        self._active: set[str] = set()
+        self._active: dict[str, float] = {}
+        """Keys that are being worked on, and since when."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
+        self.adds = 0
+        """How often a key was put into the queue."""
+        self.retries = 0
+        """How often one of them was to come back after a failure."""
         self._getters: deque[asyncio.Future[None]] = deque()
         self._on_depth = on_depth
         self._on_wait = on_wait
@@ -54,6 +60,13 @@ class WorkQueue:
         """Nothing waits and nothing is being worked on; delayed keys may still come."""
         return not self._ready and not self._active
 
+    def work_seconds(self) -> list[float]:
+        """How long each key that is being worked on has been; may be asked from any thread."""
+        if self._loop is None:
+            return []
+        now = self._loop.time()
+        return [now - since for since in list(self._active.values())]
+
     @property
     def delayed(self) -> frozenset[str]:
         """Keys with a delayed return, for tests and diagnosis."""
@@ -65,6 +78,7 @@ class WorkQueue:
         if key in self._since:
             return
         self._since[key] = self._now()
+        self.adds += 1
         if key not in self._active:
             self._push(key)
 
@@ -98,8 +112,9 @@ class WorkQueue:
                     self._wake()  # this worker was woken and dies: wake another one
                 raise
         key = self._ready.popleft()
-        self._active.add(key)
-        self._on_wait(self._now() - self._since.pop(key))
+        self._loop = asyncio.get_running_loop()
+        now = self._active[key] = self._now()
+        self._on_wait(now - self._since.pop(key))
         self._on_depth(len(self._ready))
         return key
 
@@ -111,6 +126,7 @@ class WorkQueue:
     def failed(self, key: str) -> float:
         """Finished with an error: it comes back after its backoff, whose length is returned."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self.retries += 1
         delay = self._backoff.delay_seconds(failures)
         self._finish(key, delay)
         return delay
@@ -122,7 +138,7 @@ class WorkQueue:
         self._timers.clear()
 
     def _finish(self, key: str, again_after_seconds: float | None) -> None:
-        self._active.discard(key)
+        self._active.pop(key, None)
         if key in self._since:
             self._push(key)
         elif again_after_seconds is not None:

@@ -23,7 +23,7 @@ from springtide.runtime.controller import Controller, Reconcile, Trigger
 from springtide.runtime.events import EventRecorder, EventSettings
 from springtide.runtime.informer import Informer, InformerSettings, Scope
 from springtide.runtime.leader import Election, LeaderSettings, LeadershipLost
-from springtide.runtime.metrics import RoomMetrics
+from springtide.runtime.metrics import RoomMetrics, WorkQueueMetrics
 from springtide.runtime.queue import Backoff
 
 T = TypeVar("T", bound=Object)
@@ -50,6 +50,7 @@ class Runtime:
         self._registry = CollectorRegistry()
         self._informers: dict[Scope[Any], Informer[Any]] = {}
         self._controllers: list[Controller] = []
+        self._registry.register(WorkQueueMetrics(self._controllers))
         self._rooms: dict[str, RoomMetrics] = {}
         self._background: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         self._events = EventRecorder(client, clock, self._registry, self._settings.events)
