@@ -10,4 +10,10 @@ DIFFERENCES: dict[str, str] = {
     "list: items of a list of a built-in kind do not repeat kind and apiVersion": (
         "stored bytes are spliced into the answer as they are; an item that says what it is does no harm"
     ),
+    "discovery: every answer names the priority level that let it in": (
+        "requests wait by user under fixed limits; there are no FlowSchema objects that a uid could name"
+    ),
+    "discovery: every answer has an audit id": (
+        "the audit log is off unless it is asked for, and a request is told apart by it alone"
+    ),
 }
