@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from springtide.server.admit import CREATE, UPDATE, Change, Plugin, refused
 from springtide.server.quota_ledger import QUOTAS, Ledger, Quota
-from springtide.server.quota_usage import NOTHING, Charge, Usage, charge_of, unstated, written
+from springtide.server.quota_usage import NOTHING, Charge, Usage, charge_of, in_scope, unstated, written
 
 if TYPE_CHECKING:
     from springtide.server.context import Context
@@ -37,8 +37,12 @@ class QuotaPlugin(Plugin):
         charge = charge_of(resource, change.obj)
         before = charge_of(resource, change.old) if change.old is not None else NOTHING
         for quota in self._ledger.quotas(context.store, change.namespace):
-            new_pod = change.operation == CREATE and resource == "pods" and quota.counted(charge)
-            if new_pod and (fault := unstated(change.obj["spec"], quota.hard)):
+            new_pod = change.operation == CREATE and resource == "pods"
+            if (
+                new_pod
+                and in_scope(quota.spec, charge.traits)
+                and (fault := unstated(change.obj["spec"], quota.hard))
+            ):
                 raise refused(change, f"failed quota: {quota.name}: {fault}")
             _check(change, quota, charge, before)
 

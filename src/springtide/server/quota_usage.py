@@ -73,9 +73,11 @@ def charge_of(resource: str, obj: Json) -> Charge:
 
 def covers(spec: Json, charge: Charge) -> bool:
     """Whether a quota with this spec counts an object with this charge."""
-    if not charge.usage.keys() & (spec.get("hard") or {}).keys():
-        return False
-    traits = charge.traits
+    return bool(charge.usage.keys() & (spec.get("hard") or {}).keys()) and in_scope(spec, charge.traits)
+
+
+def in_scope(spec: Json, traits: Traits) -> bool:
+    """Whether an object like this is one of those that a quota looks at."""
     if not all(_in_scope(traits, scope, "Exists", ()) for scope in spec.get("scopes") or ()):
         return False
     return all(
