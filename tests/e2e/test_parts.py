@@ -120,11 +120,13 @@ def test_a_gang_trains_on_two_nodes_while_each_part_is_killed_once(parts: Parts)
 def test_on_the_embedded_server_plain_pods_run_without_a_scheduler_name(parts: Parts) -> None:
     parts.server()
     parts.start("scheduler", "scheduler")
+    parts.start("controllers", "controllers")
     parts.node("one")
     created = parts.platform.kubectl("create", "-f", "-", stdin=POD % "plain")
     assert created.code == 0, created.text
     waited = parts.platform.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/plain")
     assert waited.code == 0, waited.text
+    assert parts.platform.kubectl("logs", "plain").out == "done\n"
     assert parts.end("one") == 0
     assert parts.end("scheduler") == 0
     assert parts.end("server") == 0
