@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import json
 import os
 import pty
 import shutil
@@ -427,3 +428,45 @@ async def exchange(port: int, data: bytes) -> bytes:
     finally:
         reading.cancel()
         writer.close()
+
+
+async def test_http_goes_through_the_server_to_pods_services_and_nodes(tmp_path: Path) -> None:
+    script = (
+        "from http.server import *; ThreadingHTTPServer(('', 7080), SimpleHTTPRequestHandler).serve_forever()"
+    )
+    async with platform(tmp_path) as (served, scene):
+        (scene.settings.working_dir / "file.txt").write_text("over the proxy")
+        metadata = {"labels": {"app": "web"}}
+        ports = [{"name": "web", "containerPort": 7080}]
+        await scene.create(
+            "web", python(script, ports=ports), metadata=metadata, automountServiceAccountToken=False
+        )
+        spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "web"}]}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+        await served.kubectl("apply", "-f", "-", stdin=json.dumps(service))
+        await scene.running("web")
+        await asyncio.sleep(0.5)
+        root = "/api/v1/namespaces/default"
+        for path in (
+            "pods/web",
+            "pods/web:7080",
+            "pods/http:web:web",
+            "services/web",
+            "services/http:web:80",
+        ):
+            assert await served.kubectl("get", "--raw", f"{root}/{path}/proxy/file.txt") == "over the proxy"
+        assert "file.txt" in await served.kubectl("get", "--raw", f"{root}/pods/web/proxy/")
+        assert await served.kubectl("get", "--raw", "/api/v1/nodes/here/proxy/healthz") == "ok"
+        assert '"podRef"' in await served.kubectl("get", "--raw", "/api/v1/nodes/here/proxy/stats/summary")
+        assert "container_start_time_seconds{" in await served.kubectl(
+            "get", "--raw", "/api/v1/nodes/here/proxy/metrics/resource"
+        )
+        for path, says in (
+            (f"{root}/pods/web:1/proxy/", "error trying to reach service"),
+            (f"{root}/pods/nope/proxy/", "not found"),
+            (f"{root}/services/web:99/proxy/", "no service port"),
+            ("/api/v1/nodes/here/proxy/exec/default/web/main?command=id", "forbidden"),
+            ("/api/v1/nodes/here/proxy//exec/default/web/main?command=id", "forbidden"),
+            ("/api/v1/nodes/here/proxy/nonsense", "could not find the requested resource"),
+        ):
+            assert says in await served.kubectl("get", "--raw", path, code=1)

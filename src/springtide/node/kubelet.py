@@ -15,10 +15,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import msgspec
 
+from springtide import client
 from springtide.api.core import Pod
 from springtide.api.struct import encode
 from springtide.node import channels, portforward
@@ -28,7 +29,16 @@ from springtide.node.pod import PodRun
 from springtide.node.process import StartError
 from springtide.node.remotecommand import Program, Wanted, converse, error_status, send_status
 from springtide.node.summary import NodeFigures, exposition, summary
-from springtide.runtime.exchange import Answer, Disconnected, Request, Response, Stream, Upgrade, WebSocket
+from springtide.runtime.exchange import (
+    REFUSED_BY_NODE,
+    Answer,
+    Disconnected,
+    Request,
+    Response,
+    Stream,
+    Upgrade,
+    WebSocket,
+)
 
 TEXT = "text/plain"
 
@@ -55,6 +65,12 @@ class Node(Protocol):
     def pods_here(self) -> list[Pod]:
         """The pods it runs."""
         ...
+
+
+_HOP_BY_HOP = frozenset(
+    ("host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "accept-encoding")
+)
+_PASSED_ON = frozenset(("location", "etag", "last-modified", "cache-control", "content-disposition"))
 
 
 class Refused(Exception):
@@ -85,11 +101,14 @@ class Kubelet:
                 if not request.websocket:  # what else there is to say no to comes first
                     raise Refused(400, "a WebSocket is needed: send GET with `Upgrade: websocket`")
                 return upgrade
+            if first == "podProxy" and len(rest) >= 4:
+                return await self._proxy(request, rest)
             if first == "containerLogs" and len(rest) == 3:
                 return await self._logs(request, rest)
             return await self._document(request.path)
         except Refused as refusal:
-            return Response(refusal.code, str(refusal).encode(), content_type=TEXT)
+            text = str(refusal).encode()
+            return Response(refusal.code, text, TEXT, headers=((REFUSED_BY_NODE, "true"),))
 
     # -- documents ------------------------------------------------------------------------------------
 
@@ -120,6 +139,27 @@ class Kubelet:
         if first is None:
             return Response(200, b"", content_type=TEXT)
         return Stream(_from(first, chunks), content_type=TEXT)
+
+    async def _proxy(self, request: Request, rest: list[str]) -> Response:
+        """A plain HTTP request to a program in a pod."""
+        from springtide.client.http import HttpTransport  # not before: it loads aiohttp
+
+        namespace, name, scheme, port, *tail = rest
+        run = self._run(namespace, name)
+        target = client.Connection(f"{scheme}://{run.address}:{port}", insecure_skip_tls_verify=True)
+        transport = HttpTransport(target)
+        headers = {key: text for key, text in request.headers.items() if key not in _HOP_BY_HOP}
+        query = dict(parse_qsl(request.raw_query, keep_blank_values=True))
+        path = "/" + "/".join(tail) + ("/" if request.path.endswith("/") and tail else "")
+        try:
+            answer = await transport.send(client.Request(request.method, path, query, headers, request.body))
+        except client.Unreachable as error:
+            raise Refused(503, f"error trying to reach service: {error.message}") from None
+        finally:
+            await transport.close()
+        kept = [(key, text) for key, text in answer.headers.items() if key in _PASSED_ON]
+        kind = answer.headers.get("content-type", "application/octet-stream")
+        return Response(answer.status, answer.body, kind, headers=tuple(kept))
 
     # -- streams --------------------------------------------------------------------------------------
 

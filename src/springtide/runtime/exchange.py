@@ -90,6 +90,10 @@ class Stream:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+REFUSED_BY_NODE = "x-node-refused"
+"""Header of an answer that is the node's own refusal and not that of a program it was to ask."""
+
+
 class Disconnected(Exception):
     """The other end of a WebSocket is gone, or has said goodbye."""
 

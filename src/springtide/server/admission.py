@@ -115,8 +115,11 @@ _SUBRESOURCES = {
         "exec",
         "log",
         "portforward",
+        "proxy",
         "resize",
     ),
+    ("v1", "Node"): ("proxy",),
+    ("v1", "Service"): ("proxy",),
     ("v1", "Namespace"): ("finalize",),
     ("v1", "ServiceAccount"): ("token",),
 }

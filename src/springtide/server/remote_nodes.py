@@ -18,6 +18,7 @@ import msgspec
 
 from springtide import client
 from springtide.api.labels import SERVING_AUTHORITY
+from springtide.runtime.exchange import REFUSED_BY_NODE
 from springtide.server.context import LogOptions
 from springtide.server.nodes import NodeUnreachable
 from springtide.server.request import Answer, Disconnected, Request, Response, Upgrade, WebSocket
@@ -31,6 +32,11 @@ Json = dict[str, Any]
 
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 """User of the certificate an API server shows to nodes; Kubernetes' installers call it so too."""
+
+
+_KEPT = frozenset(
+    (REFUSED_BY_NODE, "location", "etag", "last-modified", "cache-control", "content-disposition")
+)
 
 
 class LocalNodes(Protocol):
@@ -157,7 +163,10 @@ async def _asked(transport: HttpTransport, request: Request) -> Answer:
     query = dict(parse_qsl(request.raw_query, keep_blank_values=True)) or dict(request.query)
     sent = client.Request(request.method, request.path, query, dict(request.headers), request.body)
     answer = await transport.send(sent)
-    return Response(answer.status, answer.body, answer.headers.get("content-type", "text/plain"))
+    kept = tuple((name, text) for name, text in answer.headers.items() if name in _KEPT)
+    return Response(
+        answer.status, answer.body, answer.headers.get("content-type", "text/plain"), headers=kept
+    )
 
 
 async def _opened(transport: HttpTransport, request: Request) -> Answer:

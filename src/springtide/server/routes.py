@@ -26,6 +26,8 @@ class Route:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    tail: str = ""
+    """What follows `/proxy/`, a path of whatever is proxied."""
 
 
 def without_watch(path: str) -> tuple[str, str]:
@@ -47,15 +49,13 @@ def parse(path: str) -> Route | None:
     """The resource route of a path, or None if the path addresses something else."""
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) >= 3:
-        return _resource("", parts[1], parts[2:])
+        return _resource("", parts[1], parts[2:], path.endswith("/"))
     if parts[0] == "apis" and len(parts) >= 4:
         return _resource(parts[1], parts[2], parts[3:])
     return None
 
 
-def _resource(group: str, version: str, rest: list[str]) -> Route | None:
-    if not all(rest):
-        return None
+def _resource(group: str, version: str, rest: list[str], ends_open: bool = False) -> Route | None:
     if (
         rest[0] == "namespaces"
         and len(rest) >= 3
@@ -63,8 +63,12 @@ def _resource(group: str, version: str, rest: list[str]) -> Route | None:
     ):
         namespace, rest = rest[1], rest[2:]
     else:
-        namespace = ""
-    if len(rest) > 3:
+        namespace = None
+    tail = ""
+    if len(rest) > 3 and rest[2] == "proxy" and not group:
+        tail = "/".join(rest[3:]) + ("/" if ends_open else "")
+        rest = rest[:3]
+    if len(rest) > 3 or not all((version, *rest)) or (namespace is not None and not namespace):
         return None
     plural, name, subresource = (*rest, "", "")[:3]
-    return Route(group, version, plural, namespace, name, subresource)
+    return Route(group, version, plural, namespace or "", name, subresource, tail)
