@@ -495,5 +495,86 @@ APPS: Final = (
     ),
 )
 
-GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS)
+BATCH: Final = (
+    Group(
+        "Job",
+        "Complete, SuccessCriteriaMet",
+        "Enough pods succeeded. SuccessCriteriaMet comes first, Complete once no pod runs any more.",
+        (
+            Reason("CompletionsReached", "As many pods succeeded as spec.completions says."),
+            Reason("SuccessPolicy", "A rule of spec.successPolicy is met; the message says which."),
+        ),
+    ),
+    Group(
+        "Job",
+        "Failed, FailureTarget",
+        "The job has failed, for good. FailureTarget comes first, Failed once no pod runs any more.",
+        (
+            Reason("BackoffLimitExceeded", "More pods failed than backoffLimit allows.", "`kubectl logs`"),
+            Reason(
+                "DeadlineExceeded",
+                "It was active for longer than spec.activeDeadlineSeconds.",
+                "Give it more time, or find out what it waits for.",
+            ),
+            Reason("PodFailurePolicy", "A rule of spec.podFailurePolicy says so; the message says which."),
+            Reason(
+                "FailedIndexes",
+                "All indexes have ended, and some failed.",
+                "status.failedIndexes says which.",
+            ),
+            Reason(
+                "MaxFailedIndexesExceeded",
+                "More indexes failed than spec.maxFailedIndexes allows.",
+                "status.failedIndexes says which.",
+            ),
+        ),
+    ),
+    Group(
+        "Job",
+        "Suspended",
+        "Whether the job is held back by spec.suspend.",
+        (
+            Reason("JobSuspended", "spec.suspend is true; nothing of it runs.", "Set spec.suspend to false."),
+            Reason("JobResumed", "It was suspended before and is not any more."),
+        ),
+    ),
+    Group(
+        "Job, CronJob",
+        "",
+        "What their controllers do.",
+        (
+            Reason("Completed", "The job is complete."),
+            Reason("TooManySucceededPods", "More pods succeeded than were needed."),
+            Reason("SawCompletedJob", "A job of the CronJob has finished; the message says how."),
+            Reason("MissingJob", "A job that ran was deleted by somebody else."),
+            Reason("UnexpectedJob", "A job was made by hand; it does not count as running."),
+            Reason("JobAlreadyActive", "The last job still runs and concurrencyPolicy is Forbid."),
+            Reason("MissSchedule", "It was too late for a job, by spec.startingDeadlineSeconds."),
+            Reason(
+                "TooManyMissedTimes",
+                "More than 100 times have passed without a job; only the newest is made up for.",
+                "Look at the clocks, or set spec.startingDeadlineSeconds.",
+            ),
+            Reason("UnknownTimeZone", "This machine has no data of spec.timeZone.", "Install tzdata."),
+            Reason("UnparseableSchedule", "spec.schedule cannot be read.", "Correct it."),
+            Reason("InvalidSchedule", "The schedule names a day that never comes.", "Correct it."),
+        ),
+        what="event",
+    ),
+    Group(
+        "Pod",
+        "DisruptionTarget",
+        "The pod is to go for a reason that is not its own.",
+        (Reason("DeletionByTaintManager", "Its node has a NoExecute taint that it does not tolerate."),),
+    ),
+    Group(
+        "Pod",
+        "",
+        "What the taint controller does.",
+        (Reason("TaintManagerEviction", "The pod is deleted because of a taint of its node."),),
+        what="event",
+    ),
+)
+
+GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS, *BATCH)
 """All of them, in the order in which a job meets them."""
