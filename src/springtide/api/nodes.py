@@ -21,7 +21,7 @@ class Taint(Struct):
 
     key: str
     """Key of the taint."""
-    effect: str
+    effect: str = always("")
     """`NoSchedule`, `PreferNoSchedule` or `NoExecute`."""
     value: str = ""
     """Value of the taint."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from springtide.server.container_rules import config_key_fault
-from springtide.server.schema_rules import FieldError
+from springtide.server.schema_rules import TYPE_INVALID, FieldError
 from springtide.server.status import bad_value, forbidden_field, required
 from springtide.server.strategy import Strategy
 
@@ -51,8 +51,8 @@ class SecretStrategy(Strategy):
             try:
                 data[key] = base64.b64decode(value or "", validate=True)
             except (binascii.Error, ValueError):
-                rule = "must be base64; put plain text into stringData"
-                errors.append(bad_value(f"data[{key}]", "…", rule))
+                rule = "Invalid value: must be base64; put plain text into stringData"
+                return [FieldError(TYPE_INVALID, f"data[{key}]", rule)]
         if sum(map(len, data.values())) > _ONE_MIB:
             errors.append(_too_long("data"))
         return errors or list(_type_errors(obj, data))
@@ -78,7 +78,7 @@ class ConfigMapStrategy(Strategy):
         errors += [bad_value(f"data[{key}]", key, rule) for key in sorted(data.keys() & binary.keys())]
         size = sum(len(value.encode()) for value in data.values())
         size += sum(len(value) * 3 // 4 for value in binary.values())
-        return [*errors, _too_long("")] if size > _ONE_MIB else errors
+        return [*errors, _too_long("[]")] if size > _ONE_MIB else errors
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         return immutable_errors(new, old, ("data", "binaryData"))

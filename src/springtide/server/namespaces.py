@@ -28,6 +28,7 @@ class NamespaceStrategy(Strategy):
     """v1 Namespace."""
 
     selectable_fields = {"status.phase": "status.phase"}
+    name_form = "label"
 
     def default(self, obj: Json) -> None:
         name = obj["metadata"].get("name")

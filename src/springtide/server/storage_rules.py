@@ -164,10 +164,10 @@ class CSIDriverStrategy(Strategy):
         ]
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
-        fixed = ("attachRequired", "volumeLifecycleModes")
+        fixed = {"attachRequired": "attachedRequired", "volumeLifecycleModes": "volumeLifecycleModes"}
         return [
-            bad_value(f"spec.{name}", new["spec"].get(name), _IMMUTABLE)
-            for name in fixed
+            bad_value(f"spec.{called}", new["spec"].get(name), _IMMUTABLE)  # upstream's messages misspell one
+            for name, called in fixed.items()
             if new["spec"].get(name) != old["spec"].get(name)
         ]
 
