@@ -125,8 +125,18 @@ _COSTS: dict[str, Cost] = {
         ("sets.contains", "sets.equivalent", "sets.intersects"),
         lambda args, _result: 1 + size_of(args[0]) * size_of(args[1]),
     ),
-    **dict.fromkeys(("slice", "reverse", "lists.range"), lambda _args, result: 11 + size_of(result)),
+    **dict.fromkeys(("slice", "reverse"), lambda _args, result: 11 + size_of(result)),
+    "lists.range": lambda args, _result: 11 + max(0, args[0]),
 }
+
+
+PAID_BEFORE = frozenset(
+    {
+        *("sort", "distinct", "@sortByAssociatedKeys", "flatten", "lists.range"),
+        *("sets.contains", "sets.equivalent", "sets.intersects", "matches", "find", "findAll"),
+    }
+)
+"""Functions that can take long: they are paid before they run, not after."""
 
 
 def call_cost(function: str, overloads: tuple[str, ...]) -> Cost | int:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -21,6 +22,8 @@ from springtide.server.cel_functions import CLASSES, Function, function
 from springtide.server.cel_values import LARGEST, SMALLEST, CelError, Optional
 from springtide.server.schema_formats import FORMATS
 
+_remembered = lru_cache(maxsize=1024)
+"""The same texts come again and again, as literals or with every object."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -95,6 +98,7 @@ for _class in (Quantity, Url, Ip, Cidr, Format, Semver):
 # Quantities
 
 
+@_remembered
 def _quantity(text: str) -> Quantity:
     try:
         return Quantity(quantity.parse(text))
@@ -144,6 +148,7 @@ def _url(text: str) -> Url:
     return Url(text)
 
 
+@_remembered
 def _is_url(text: str) -> bool:
     """What Go's `url.ParseRequestURI` takes: an absolute path, or scheme and rest."""
     if not text or any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in text):
@@ -195,6 +200,7 @@ def _query(value: Url) -> dict[str, list[str]]:
 # Addresses
 
 
+@_remembered
 def _ip(text: str) -> Ip:
     try:
         address = ipaddress.ip_address(text)
@@ -214,6 +220,7 @@ def _plain(address: Address, text: str) -> Address:
     return address
 
 
+@_remembered
 def _cidr(text: str) -> Cidr:
     host, slash, bits = text.partition("/")
     try:
@@ -320,6 +327,7 @@ _SEMVER = re.compile(
 )
 
 
+@_remembered
 def _semver(text: str, normalize: bool = False) -> Semver:
     if normalize:
         text = _normalized(text)

@@ -37,6 +37,9 @@ from springtide.server.cel_values import (
     type_name,
 )
 
+_LONGEST = 1_000_000
+"""Items of a list that an expression makes; what a request can hold is less."""
+
 
 def whole(value: int) -> int:
     if not SMALLEST <= value <= LARGEST:
@@ -102,10 +105,10 @@ _minus_numbers = _arithmetic("_-_", lambda one, other: one - other, lambda one, 
 def plus(one: Any, other: Any) -> Any:
     if type(one) in (str, bytes) and type(one) is type(other):
         return one + other
-    if isinstance(one, ListView) and isinstance(other, LISTS):
-        return one.joined(other)
-    if isinstance(one, list) and isinstance(other, LISTS):
-        return [*one, *other]
+    if isinstance(one, LISTS) and isinstance(other, LISTS):
+        if len(one) + len(other) > _LONGEST:
+            raise CelError(f"the list would have {len(one) + len(other)} items; at most {_LONGEST} are made")
+        return one.joined(other) if isinstance(one, ListView) else [*one, *other]
     moved = times.add(one, other)
     return moved if moved is not None else _plus_numbers(one, other)
 

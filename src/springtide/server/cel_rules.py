@@ -10,6 +10,7 @@ be written at all is decided before, by `rule_declarations`.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -18,7 +19,7 @@ import msgspec
 
 from springtide.server.cel import CompileError, Expression, compile_expression
 from springtide.server.cel_operators import to_string
-from springtide.server.cel_run import CostExceeded, cost_of
+from springtide.server.cel_run import SECONDS, CostExceeded, cost_of
 from springtide.server.cel_schema import Declared, declare, escape
 from springtide.server.cel_values import NONE, CelError, Optional, read
 from springtide.server.schema_rules import INVALID, FieldError, MapKey, Path, has_rules, show, spell
@@ -143,6 +144,7 @@ class _Run:
     def __init__(self, errors: list[FieldError]) -> None:
         self.errors = errors
         self.left = REQUEST_BUDGET
+        self.ends = time.thread_time() + SECONDS
 
     def node(self, node: _Node, value: Any, old: Any, path: Path, above: _Pair) -> None:
         """`old` is None where there is no value to compare with; `above` is the nearest part that has one."""
@@ -184,7 +186,7 @@ class _Run:
         if rule.optional_old:
             values = (values[0], NONE if values[1] is None else Optional(values[1], True))
         try:
-            result, cost = rule.expression.program.run(values, CALL_LIMIT)
+            result, cost = rule.expression.program.run(values, CALL_LIMIT, self.ends)
         except CostExceeded as error:
             ending = f"due to call cost exceeds limit for rule: {rule.shown()}"
             self.stop(node, path, f"'{error}': no further validation rules will be run {ending}")
@@ -201,7 +203,7 @@ class _Run:
         """What to say of a broken rule: its messageExpression if that gives a sentence, else its message."""
         if rule.message is not None:
             try:
-                text, cost = rule.message.program.run(values, CALL_LIMIT)
+                text, cost = rule.message.program.run(values, CALL_LIMIT, self.ends)
             except CostExceeded:
                 ending = (
                     f"call cost exceeds limit for messageExpression: {show(rule.source['messageExpression'])}"

@@ -8,10 +8,11 @@ by `cel`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from springtide.server.cel_call_costs import call_cost
+from springtide.server.cel_call_costs import PAID_BEFORE, call_cost
 from springtide.server.cel_check import Checked
 from springtide.server.cel_functions import Overload, fits, functions, no_overload
 from springtide.server.cel_syntax import (
@@ -36,6 +37,11 @@ from springtide.server.cel_values import (
     type_name,
 )
 
+SECONDS = 2.0
+"""Processor time of one evaluation, or of all rules of one object. Costs are Go's: what is cheap there can
+be dear here, and a server that answers everybody from one thread must not stand still for anybody."""
+_LOOK_EVERY = 4096
+
 
 class CostExceeded(Exception):
     """The evaluation has cost more than it may; no part of the expression can catch this."""
@@ -45,14 +51,31 @@ class CostExceeded(Exception):
 
 
 class Frame:
-    """One evaluation: its variables by slot, what it has cost, what it may cost."""
+    """One evaluation: its variables by slot, what it has cost, what it may cost.
 
-    __slots__ = ("cost", "limit", "slots")
+    `work` grows with everything that takes time here, costed or not; it says when to look at the clock.
+    """
 
-    def __init__(self, slots: list[Any], limit: int) -> None:
+    __slots__ = ("_ends", "_look", "cost", "limit", "slots", "work")
+
+    def __init__(self, slots: list[Any], limit: int, ends: float) -> None:
         self.slots = slots
         self.cost = 0
         self.limit = limit
+        self.work = 0
+        self._look = _LOOK_EVERY
+        self._ends = ends
+
+    def check(self) -> None:
+        """Raises CostExceeded once the evaluation has cost or taken too much."""
+        if self.cost > self.limit:
+            raise CostExceeded
+        if self.work > self._look:
+            now = time.thread_time()
+            self._ends = self._ends or now + SECONDS
+            if now > self._ends:
+                raise CostExceeded
+            self._look = self.work + _LOOK_EVERY
 
 
 Step = Callable[[Frame], Any]
@@ -67,9 +90,10 @@ class Program:
         self._root = root
         self._size = size
 
-    def run(self, values: tuple[Any, ...], limit: int) -> tuple[Any, int]:
-        """The result, and what it has cost. Raises CelError (see `cost_of`) and CostExceeded."""
-        frame = Frame([*values, *([None] * (self._size - len(values)))], limit)
+    def run(self, values: tuple[Any, ...], limit: int, ends: float = 0.0) -> tuple[Any, int]:
+        """The result, and what it has cost. Raises CelError (see `cost_of`) and CostExceeded.
+        `ends`: the thread's processor time at which it must be done; 0: `SECONDS` from now."""
+        frame = Frame([*values, *([None] * (self._size - len(values)))], limit, ends)
         try:
             result = self._root(frame)
         except CelError as error:
@@ -308,9 +332,12 @@ Cost = Callable[[tuple[Any, ...], Any], int] | int
 
 
 def _spend(frame: Frame, cost: Cost, args: tuple[Any, ...], result: Any) -> None:
-    frame.cost += cost if isinstance(cost, int) else cost(args, result)
-    if frame.cost > frame.limit:
-        raise CostExceeded
+    spent = cost if isinstance(cost, int) else cost(args, result)
+    frame.cost += spent
+    frame.work += 8 + 8 * spent
+    if type(result) is list or type(result) is str:
+        frame.work += len(result)
+    frame.check()
 
 
 def _operator(run_it: Callable[..., Any], left: Step, right: Step, cost: Cost) -> Step:
@@ -326,10 +353,15 @@ def _operator(run_it: Callable[..., Any], left: Step, right: Step, cost: Cost) -
 def _function(
     run_it: Callable[..., Any], steps: list[Step], overloads: list[Overload], cost: Cost, name: str
 ) -> Step:
+    dear = name in PAID_BEFORE
+
     def run(frame: Frame) -> Any:
         args = tuple([step(frame) for step in steps])
         if not any(fits(one, args) for one in overloads):
             raise no_overload(name)
+        if dear:
+            _spend(frame, cost, args, None)
+            return run_it(*args)
         result = run_it(*args)
         _spend(frame, cost, args, result)
         return result
@@ -425,8 +457,8 @@ def _turn(frame: Frame, slots: list[int], values: tuple[Any, ...], cost: int) ->
     for slot, value in zip(slots, values, strict=True):
         frame.slots[slot] = value
     frame.cost += cost
-    if frame.cost > frame.limit:
-        raise CostExceeded
+    frame.work += 8
+    frame.check()
 
 
 def _quantifier(test: Step, *, stop: bool) -> Callable[..., Step]:

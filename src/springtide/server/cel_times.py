@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from springtide.server.cel_values import LARGEST, SMALLEST, CelError, Duration, Timestamp
@@ -30,6 +31,7 @@ _FIRST = -62_135_596_800 * _SECOND
 _LAST = 253_402_300_799 * _SECOND + _SECOND - 1
 
 
+@lru_cache(maxsize=1024)
 def timestamp_of(text: str) -> Timestamp:
     """Read RFC 3339. Raises CelError."""
     found = _STAMP.match(text)
@@ -45,6 +47,7 @@ def timestamp_of(text: str) -> Timestamp:
     return Timestamp((since.days * 86_400 + since.seconds) * _SECOND + nanos)
 
 
+@lru_cache(maxsize=1024)
 def duration_of(text: str) -> Duration:
     """Read a duration the way Go writes it: 1h30m, -1.5s. Raises CelError."""
     sign, body = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
