@@ -11,7 +11,7 @@ import click
 import springtide
 from springtide.cli import platform
 from springtide.cli.part import log_level_option, run_until_signal
-from springtide.cli.target import data_dir_option
+from springtide.cli.target import data_dir_option, database_limit_option
 from springtide.cli.up import DEFAULT_PORT, check_port, refuse_second
 
 if TYPE_CHECKING:
@@ -42,9 +42,16 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Also add the server as a context to this kubeconfig.",
 )
+@database_limit_option
 @log_level_option
 def command(
-    data_dir: Path, host: str, port: int, names: tuple[str, ...], kubeconfig: Path | None, log_level: str
+    data_dir: Path,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    kubeconfig: Path | None,
+    database_limit: int,
+    log_level: str,
 ) -> None:
     """Run the embedded Kubernetes API alone, without controllers, scheduler and nodes.
 
@@ -62,6 +69,7 @@ def command(
         port=port,
         names=names,
         kubeconfig=kubeconfig.expanduser().absolute() if kubeconfig is not None else None,
+        database_bytes=database_limit * 1024 * 1024,
         log_level=log_level,
     )
 

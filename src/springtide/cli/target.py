@@ -74,6 +74,18 @@ def data_dir_option(function: Function) -> Function:
     )(function)
 
 
+def database_limit_option(function: Function) -> Function:
+    """`--database-limit`, for commands that serve a data folder."""
+    return click.option(
+        "--database-limit",
+        type=click.IntRange(0),
+        default=2048,
+        show_default=True,
+        metavar="MIB",
+        help="Size of the database in MiB from which on only deleting is accepted; 0: no limit.",
+    )(function)
+
+
 def target_options(function: Function) -> Function:
     """The options that say where to; `Target` is made of them with `target_of`."""
     for option in reversed(

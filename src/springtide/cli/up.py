@@ -25,7 +25,7 @@ import click
 import springtide
 from springtide.cli import platform
 from springtide.cli.errors import CliError, explain
-from springtide.cli.target import data_dir_option
+from springtide.cli.target import data_dir_option, database_limit_option
 
 if TYPE_CHECKING:
     from springtide.up import Ready, UpSettings
@@ -73,6 +73,7 @@ LOG_LINES_SHOWN = 15
     show_default=True,
     help="What the platform writes into its log.",
 )
+@database_limit_option
 @click.option("--ready-fd", type=int, hidden=True)
 def command(
     detach: bool,
@@ -82,6 +83,7 @@ def command(
     kubeconfig: Path | None,
     workdir: Path,
     log_level: str,
+    database_limit: int,
     ready_fd: int | None,
 ) -> None:
     """Start the platform: an embedded Kubernetes API, the controllers, and this machine as a node.
@@ -92,7 +94,8 @@ def command(
     data_dir = data_dir.expanduser().absolute()
     if detach:
         refuse_second(data_dir)
-        _detach(data_dir, _arguments(data_dir, port, simulate, kubeconfig, workdir, log_level))
+        arguments = _arguments(data_dir, port, simulate, kubeconfig, workdir, log_level)
+        _detach(data_dir, [*arguments, "--database-limit", str(database_limit)])
         return
     reporter = _Reporter(ready_fd)
     try:
@@ -106,6 +109,7 @@ def command(
             port=port,
             simulate=simulate,
             workdir=workdir.absolute(),
+            database_bytes=database_limit * 1024 * 1024,
             log_level=log_level,
         )
         _serve(settings, reporter)

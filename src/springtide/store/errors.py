@@ -70,7 +70,7 @@ class SpaceExceeded(StoreError):
         self.limit = limit
         super().__init__(
             f"database space exceeded: {in_use} bytes are in use, the limit is {limit}; "
-            "delete objects, or raise the limit"
+            "delete objects, or raise --database-limit"
         )
 
 

@@ -16,7 +16,7 @@ from springtide.server import ADMIN, Credentials, HttpsServer, Server, SigningKe
 from springtide.server.audit import AuditLog, AuditSettings
 from springtide.server.audit_policy import Policy, load_policy
 from springtide.server.rotation import keep_fresh
-from springtide.store import SqliteLog, Store
+from springtide.store import Limits, SqliteLog, Store
 from springtide.up.running import background
 
 CONTEXT = "springtide"
@@ -24,9 +24,10 @@ CONTEXT = "springtide"
 
 
 @asynccontextmanager
-async def open_server(data_dir: Path, clock: Clock) -> AsyncIterator[Server]:
+async def open_server(data_dir: Path, clock: Clock, database_bytes: int) -> AsyncIterator[Server]:
     """The API over the durable store of the data folder. Raises StoreError for an unusable folder."""
-    store = Store(SqliteLog(data_dir), monotonic=clock.monotonic)
+    limits = Limits(database_bytes=database_bytes)
+    store = Store(SqliteLog(data_dir), monotonic=clock.monotonic, limits=limits)
     try:
         server = Server(store, clock=clock, signing_keys=SigningKeys(data_dir / "pki"))
         await server.start()

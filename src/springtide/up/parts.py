@@ -37,7 +37,7 @@ from springtide.up.control_plane import admin_connection, open_https, open_serve
 from springtide.up.node_api import open_node_api, reach_nodes
 from springtide.up.rooms import EMBEDDED, OWN, register_domains, register_embedded
 from springtide.up.running import background, first
-from springtide.up.settings import DEFAULT_PORT, Ready
+from springtide.up.settings import DATABASE_BYTES, DEFAULT_PORT, Ready
 
 log = logger("up.parts")
 
@@ -59,6 +59,8 @@ class ServerSettings:
     """Further host names and addresses that clients reach it by; they are put into its certificate."""
     kubeconfig: Path | None = None
     """A kubeconfig to merge the context into, beside `<data_dir>/kubeconfig`; None: only that one."""
+    database_bytes: int = DATABASE_BYTES
+    """Size of the database in use from which on only deleting is accepted; 0: no limit."""
     log_level: str = "info"
     """What it logs: debug, info, warning or error."""
 
@@ -88,7 +90,9 @@ async def serve_api(settings: ServerSettings, ready: Callable[[Ready], None]) ->
     began = clock.monotonic()
     configure_logging(level=settings.log_level)
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(open_server(settings.data_dir, clock))
+        server = await stack.enter_async_context(
+            open_server(settings.data_dir, clock, settings.database_bytes)
+        )
         https, credentials = await stack.enter_async_context(
             open_https(
                 server, settings.data_dir, clock, host=settings.host, port=settings.port, names=settings.names

@@ -50,7 +50,9 @@ async def serve(settings: UpSettings, ready: Callable[[Ready], None]) -> None:
     began = clock.monotonic()
     configure_logging(level=settings.log_level)
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(open_server(settings.data_dir, clock))
+        server = await stack.enter_async_context(
+            open_server(settings.data_dir, clock, settings.database_bytes)
+        )
         https, credentials = await stack.enter_async_context(
             open_https(server, settings.data_dir, clock, port=settings.port)
         )

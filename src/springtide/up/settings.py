@@ -7,6 +7,8 @@ from pathlib import Path
 
 DEFAULT_PORT = 7443
 """Port of the embedded API server; 0 picks a free one."""
+DATABASE_BYTES = 2 * 1024 * 1024 * 1024
+"""etcd's limit."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class UpSettings:
     """A YAML file of simulated nodes; None: one process node, which is this machine."""
     workdir: Path = field(default_factory=Path.cwd)
     """Working directory of containers that name none, as WORKDIR of an image would be."""
+    database_bytes: int = DATABASE_BYTES
+    """Size of the database in use from which on only deleting is accepted; 0: no limit."""
     log_level: str = "info"
     """What the platform logs: debug, info, warning or error."""
 
