@@ -79,6 +79,60 @@ async def test_an_owner_in_another_namespace_is_none() -> None:
         assert not await _exists(world, "child")
 
 
+async def test_an_owner_in_another_namespace_is_told_of() -> None:
+    async with cluster() as world:
+        owner = await world.create(config_map("owner", namespace="kube-public"))
+        await world.create(config_map("child", owner))
+        await asyncio.sleep(1)
+        told = await world.get("/api/v1/namespaces/default/events")
+        assert told is not None
+        (event,) = [one for one in told["items"] if one["reason"] == "OwnerRefInvalidNamespace"]
+        uid = owner["metadata"]["uid"]
+        assert event["message"] == (
+            f"ownerRef [v1/ConfigMap, namespace: default, name: owner, uid: {uid}] "
+            'does not exist in namespace "default"'
+        )
+        assert event["involvedObject"]["name"] == "child"
+
+
+async def test_a_cluster_scoped_object_never_goes_for_a_namespaced_owner() -> None:
+    async with cluster() as world:
+        owner = await world.create(config_map("owner"))
+        references = [reference(owner)]
+        metadata = {"name": "n", "ownerReferences": references}
+        await world.create({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+        await asyncio.sleep(1)
+        assert await world.get("/api/v1/nodes/n") is not None
+        await world.delete(config_map_path("owner"))
+        await asyncio.sleep(1)
+        assert await world.get("/api/v1/nodes/n") is not None
+
+
+async def test_a_wrong_reference_does_no_harm_to_right_ones() -> None:
+    async with cluster() as world:
+        owner = await world.create(config_map("owner", namespace="kube-public"))
+        child = config_map("child", owner, namespace="kube-public")
+        wrong = config_map("wrong")
+        wrong["metadata"]["ownerReferences"] = [reference(owner)]
+        await asyncio.gather(world.create(wrong), world.create(child))
+        await asyncio.sleep(2)
+        assert not await _exists(world, "wrong")
+        assert await world.get(config_map_path("child", "kube-public")) is not None
+
+
+async def test_a_circle_of_owners_goes_in_the_foreground_too() -> None:
+    async with cluster() as world:
+        first = await world.create(config_map("first"))
+        second = await world.create(config_map("second", first, blocking=True))
+        path = config_map_path("first")
+        await world.patch(path, {"metadata": {"ownerReferences": [reference(second, blocking=True)]}})
+        await asyncio.sleep(1)
+        await world.delete(path, "Foreground")
+        await asyncio.sleep(5)
+        assert not await _exists(world, "first")
+        assert not await _exists(world, "second")
+
+
 async def test_a_cluster_scoped_owner_keeps_its_dependents() -> None:
     async with cluster() as world:
         node = await world.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})

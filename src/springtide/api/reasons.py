@@ -574,6 +574,19 @@ BATCH: Final = (
         (Reason("TaintManagerEviction", "The pod is deleted because of a taint of its node."),),
         what="event",
     ),
+    Group(
+        "any object",
+        "",
+        "What the garbage collector does.",
+        (
+            Reason(
+                "OwnerRefInvalidNamespace",
+                "The object names an owner that lives in another namespace; it is deleted as an orphan.",
+                "Owners live in the same namespace, or in none.",
+            ),
+        ),
+        what="event",
+    ),
 )
 
 GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS, *BATCH)

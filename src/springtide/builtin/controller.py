@@ -26,6 +26,7 @@ from springtide.builtin.serviceaccounts import register_serviceaccounts
 from springtide.runtime import Runtime
 
 ROOM = "builtin"
+_COLLECTOR = "garbage-collector-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
 
 def _register_garbage(runtime: Runtime, inventory: Inventory, chosen: Settings) -> None:
     client = runtime.client.with_manager(ROOM)
-    collector = GarbageCollector(client, inventory)
+    collector = GarbageCollector(client, inventory, lambda event: runtime.apply(_COLLECTOR, (event,)))
     garbage = runtime.controller("builtin.garbage", collector.reconcile, (), workers=chosen.collector_workers)
 
     def look_at(uids: Iterable[str]) -> None:

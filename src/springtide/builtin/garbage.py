@@ -7,15 +7,17 @@ uid.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from springtide.api.commands import Emit
+from springtide.api.meta import Object, ObjectMeta
 from springtide.api.resources import Resource
 from springtide.builtin.graph import Item, Owner
 from springtide.builtin.inventory import Inventory
 from springtide.builtin.metadata_watch import read_item
-from springtide.builtin.plan import Disown, Finish, OwnerState, Remove, Step, collect
+from springtide.builtin.plan import Disown, Finish, OwnerState, Remove, Step, Unblock, collect
 from springtide.client import Client, Conflict, NotFound
 from springtide.client.prepare import PATCH_TYPES
 from springtide.runtime import logger
@@ -30,9 +32,12 @@ log = logger("builtin.garbage")
 class GarbageCollector:
     """Reconciles one object at a time against its owners and dependents."""
 
-    def __init__(self, client: Client, inventory: Inventory) -> None:
+    def __init__(
+        self, client: Client, inventory: Inventory, tell: Callable[[Emit], Awaitable[object]]
+    ) -> None:
         self._client = client
         self._inventory = inventory
+        self._tell = tell
 
     async def reconcile(self, uid: str) -> float | None:
         """Settle the fate of one object; returns when to look again."""
@@ -52,20 +57,22 @@ class GarbageCollector:
         return RECHECK_SECONDS if unseen and not steps else None
 
     async def _state(self, item: Item, owner: Owner) -> OwnerState:
-        known = self._inventory.graph.get(owner.uid)
+        known, graph = self._inventory.graph.get(owner.uid), self._inventory.graph
+        resource = known.resource if known is not None else self._inventory.find(owner.group, owner.kind)
+        if known is not None and known.namespace not in ("", item.namespace):
+            await self._tell(_misplaced(item, owner))
+        if resource is not None and resource.namespaced and not item.namespace:
+            return OwnerState.UNKNOWN  # nobody can say which namespace is meant
         if known is not None:
             return _state_of(known) if _is_meant(known, owner, item) else OwnerState.GONE
-        if self._inventory.graph.is_gone(owner.uid):
+        if graph.is_gone(owner.uid) or graph.is_gone(_place(item, owner)):
             return OwnerState.GONE
-        resource = self._inventory.find(owner.group, owner.kind)
-        if resource is None or (resource.namespaced and not item.namespace):
-            return OwnerState.UNKNOWN
-        return await self._ask(item, owner, resource)
+        return OwnerState.UNKNOWN if resource is None else await self._ask(item, owner, resource)
 
     async def _ask(self, item: Item, owner: Owner, resource: Resource) -> OwnerState:
         found = await read_item(self._client, resource, item.namespace, owner.name)
         if found is None or found.uid != owner.uid:
-            self._inventory.graph.mark_gone(owner.uid)
+            self._inventory.graph.mark_gone(_place(item, owner))
             return OwnerState.GONE
         return _state_of(found)
 
@@ -77,6 +84,11 @@ class GarbageCollector:
                 case Disown():
                     left = [one for one in step.item.owners if one.uid not in step.owners]
                     await self._patch(step.item, "ownerReferences", msgspec.to_builtins(left))
+                case Unblock():
+                    free = [
+                        msgspec.structs.replace(one, block_owner_deletion=False) for one in step.item.owners
+                    ]
+                    await self._patch(step.item, "ownerReferences", msgspec.to_builtins(free))
                 case Finish():
                     left_finalizers = [name for name in step.item.finalizers if name != step.finalizer]
                     await self._patch(step.item, "finalizers", left_finalizers)
@@ -100,6 +112,23 @@ class GarbageCollector:
         query = {"fieldManager": self._client.manager}
         content_type = PATCH_TYPES["merge"]
         await self._client.request("PATCH", _path(item), query=query, body=body, content_type=content_type)
+
+
+def _place(item: Item, owner: Owner) -> str:
+    """Where the reference says its owner is. That it is not there says nothing about other places."""
+    return f"{item.namespace}/{owner.api_version}/{owner.kind}/{owner.name}/{owner.uid}"
+
+
+def _misplaced(item: Item, owner: Owner) -> Emit:
+    """An object cannot belong to one of another namespace."""
+    metadata = ObjectMeta(name=item.name, namespace=item.namespace, uid=item.uid)
+    regarding = Object(api_version=item.resource.api_version, kind=item.resource.kind, metadata=metadata)
+    meant = (
+        f"[{owner.api_version}/{owner.kind}, namespace: {item.namespace}, name: {owner.name}, "
+        f"uid: {owner.uid}]"
+    )
+    note = f'ownerRef {meant} does not exist in namespace "{item.namespace}"'
+    return Emit(regarding, "OwnerRefInvalidNamespace", note, type="Warning")
 
 
 def _path(item: Item) -> str:

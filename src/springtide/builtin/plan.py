@@ -66,7 +66,14 @@ class Finish:
     finalizer: str
 
 
-Step = Remove | Disown | Finish
+@dataclass(frozen=True, slots=True)
+class Unblock:
+    """Let the owners go before the object, although it says otherwise: they wait for each other."""
+
+    item: Item
+
+
+Step = Remove | Disown | Finish | Unblock
 
 
 def collect(item: Item, owners: Mapping[str, OwnerState], dependents: Sequence[Item]) -> tuple[Step, ...]:
@@ -79,11 +86,11 @@ def collect(item: Item, owners: Mapping[str, OwnerState], dependents: Sequence[I
         return () if blocked else (Finish(item, FINALIZER_FOREGROUND),)
     if item.deleting or not item.owners:
         return ()
-    return _collect_dependent(item, owners, has_dependents=bool(dependents))
+    return _collect_dependent(item, owners, dependents)
 
 
 def _collect_dependent(
-    item: Item, owners: Mapping[str, OwnerState], *, has_dependents: bool
+    item: Item, owners: Mapping[str, OwnerState], dependents: Sequence[Item]
 ) -> tuple[Step, ...]:
     states = {owner.uid: owners[owner.uid] for owner in item.owners}
     keeping = [uid for uid, state in states.items() if state in (OwnerState.PRESENT, OwnerState.UNKNOWN)]
@@ -91,7 +98,10 @@ def _collect_dependent(
     if keeping:
         return (Disown(item, leaving),) if leaving else ()
     waiting = any(state is OwnerState.WAITING for state in states.values())
-    if waiting and has_dependents:
+    if waiting and dependents:
+        in_a_circle = any(one.waits_for_dependents for one in dependents)
+        if in_a_circle and any(owner.block_owner_deletion for owner in item.owners):
+            return (Unblock(item),)
         return (Remove(item, "Foreground"),)
     if FINALIZER_ORPHAN in item.finalizers:
         return (Remove(item, "Orphan"),)
