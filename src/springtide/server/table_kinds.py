@@ -12,7 +12,7 @@ from typing import Any
 
 from springtide.api.rbac import GROUP as RBAC
 from springtide.api.resources import Column
-from springtide.server import table_apps, table_batch, table_pod, table_rbac, table_services
+from springtide.server import table_apps, table_batch, table_cluster, table_pod, table_rbac, table_services
 from springtide.server.table_time import UNKNOWN, age, created, since
 
 Json = dict[str, Any]
@@ -147,6 +147,7 @@ def _data_count(obj: Json) -> int:
 
 
 BUILT_IN: dict[tuple[str, str], Printer] = {
+    **{kind: Printer(*printed) for kind, printed in table_cluster.PRINTERS.items()},
     ("", "Pod"): Printer(table_pod.COLUMNS, table_pod.cells, table_pod.conditions),
     ("", "Node"): Printer(
         (
