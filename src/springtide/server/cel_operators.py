@@ -8,6 +8,7 @@ One of the libraries of `cel_functions`. Source: the CEL language definition, "S
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable
 from typing import Any
@@ -273,16 +274,19 @@ def _map_insert(into: Any, *rest: Any) -> dict[Any, Any]:
     return into  # type: ignore[no-any-return]
 
 
+_PLAINLY_ORDERED = frozenset({int, float, str})
 _COMPARED = ("bool", "int64", "uint64", "double", "string", "bytes", "timestamp", "duration")
 _NUMERIC = ("int64", "uint64", "double")
 _SIZED = {"bytes": "bytes", "list": "list(A)", "map": "map(A, B)", "string": "string"}
 
 
-def _comparison(name: str, word: str, test: Callable[[int], bool]) -> Function:
+def _comparison(name: str, word: str, test: Callable[[Any, Any], bool]) -> Function:
     def run(one: Any, other: Any) -> bool:
+        if type(one) is type(other) and type(one) in _PLAINLY_ORDERED:
+            return test(one, other)
         if one != one or other != other:  # not a number
             return False
-        return test(compare(one, other))
+        return test(compare(one, other), 0)
 
     def written(kind: str) -> str:
         return kind.removesuffix("64")
@@ -312,10 +316,10 @@ FUNCTIONS: list[Function] = [
     function("@not_strictly_false", _unused, not_strictly_false="(bool) -> bool"),
     function("_==_", equal, equals="(A, A) -> bool"),
     function("_!=_", lambda one, other: not equal(one, other), not_equals="(A, A) -> bool"),
-    _comparison("_<_", "less", lambda order: order < 0),
-    _comparison("_<=_", "less_equals", lambda order: order <= 0),
-    _comparison("_>_", "greater", lambda order: order > 0),
-    _comparison("_>=_", "greater_equals", lambda order: order >= 0),
+    _comparison("_<_", "less", operator.lt),
+    _comparison("_<=_", "less_equals", operator.le),
+    _comparison("_>_", "greater", operator.gt),
+    _comparison("_>=_", "greater_equals", operator.ge),
     function(
         "_+_",
         plus,

@@ -34,6 +34,7 @@ from springtide.server.cel_values import (
     Optional,
     get_key,
     has_key,
+    read,
     type_name,
 )
 
@@ -56,26 +57,26 @@ class Frame:
     `work` grows with everything that takes time here, costed or not; it says when to look at the clock.
     """
 
-    __slots__ = ("_ends", "_look", "cost", "limit", "slots", "work")
+    __slots__ = ("_ends", "cost", "limit", "look", "slots", "work")
 
     def __init__(self, slots: list[Any], limit: int, ends: float) -> None:
         self.slots = slots
         self.cost = 0
         self.limit = limit
         self.work = 0
-        self._look = _LOOK_EVERY
+        self.look = _LOOK_EVERY
         self._ends = ends
 
     def check(self) -> None:
         """Raises CostExceeded once the evaluation has cost or taken too much."""
         if self.cost > self.limit:
             raise CostExceeded
-        if self.work > self._look:
+        if self.work > self.look:
             now = time.thread_time()
             self._ends = self._ends or now + SECONDS
             if now > self._ends:
                 raise CostExceeded
-            self._look = self.work + _LOOK_EVERY
+            self.look = self.work + _LOOK_EVERY
 
 
 Step = Callable[[Frame], Any]
@@ -164,7 +165,8 @@ class _Compiler:
         chosen = self.checked.overloads[node.id]
         cost = call_cost(node.function, chosen)
         if node.function in _OPERATORS and len(steps) == 2:
-            return _operator(called.run, steps[0], steps[1], cost)
+            build = _scalars if node.function in _COMPARISONS else _operator
+            return build(called.run, steps[0], steps[1], cost)
         overloads = [one for one in called.overloads if one.id in chosen]
         return _function(called.run, steps, overloads, cost, node.function)
 
@@ -255,6 +257,9 @@ def _field(operand: Step, name: str) -> Step:
         frame.cost += 1
         holder = operand(frame)
         if type(holder) is ObjectView:
+            field = holder.declared.fields.get(name)
+            if field is not None and field.name in holder.data:  # `ObjectView.get`, for the common case
+                return read(holder.data[field.name], field.declared)
             return holder.get(name)
         if type(holder) is Optional:
             return _select_optional(holder, name)
@@ -337,11 +342,30 @@ def _spend(frame: Frame, cost: Cost, args: tuple[Any, ...], result: Any) -> None
     frame.work += 8 + 8 * spent
     if type(result) is list or type(result) is str:
         frame.work += len(result)
-    frame.check()
+    if frame.cost > frame.limit or frame.work > frame.look:
+        frame.check()
 
 
 def _operator(run_it: Callable[..., Any], left: Step, right: Step, cost: Cost) -> Step:
     def run(frame: Frame) -> Any:
+        one, other = left(frame), right(frame)
+        result = run_it(one, other)
+        _spend(frame, cost, (one, other), result)
+        return result
+
+    return run
+
+
+def _scalars(run_it: Callable[..., Any], left: Step, right: Step, cost: Cost) -> Step:
+    """A comparison: of short texts and of numbers it costs 1, which need not be reckoned."""
+
+    def run(frame: Frame) -> Any:
+        one, other = left(frame), right(frame)
+        kind = type(one)
+        if kind is type(other) and (kind is int or kind is bool or (kind is str and 0 < len(one) < 10)):
+            frame.cost += 1
+            frame.work += 8
+            return run_it(one, other)
         one, other = left(frame), right(frame)
         result = run_it(one, other)
         _spend(frame, cost, (one, other), result)
@@ -369,9 +393,8 @@ def _function(
     return run
 
 
-_OPERATORS = frozenset(
-    {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_", "_-_", "_*_", "_/_", "_%_", "@in", "_[_]", "_[?_]"}
-)
+_COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
+_OPERATORS = _COMPARISONS | {"_+_", "_-_", "_*_", "_/_", "_%_", "@in", "_[_]", "_[?_]"}
 
 
 def _logic(left: Step, right: Step, decides: bool) -> Step:
@@ -458,7 +481,8 @@ def _turn(frame: Frame, slots: list[int], values: tuple[Any, ...], cost: int) ->
         frame.slots[slot] = value
     frame.cost += cost
     frame.work += 8
-    frame.check()
+    if frame.cost > frame.limit or frame.work > frame.look:
+        frame.check()
 
 
 def _quantifier(test: Step, *, stop: bool) -> Callable[..., Step]:

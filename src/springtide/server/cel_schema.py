@@ -41,6 +41,8 @@ class Declared:
     keys: tuple[str, ...] = ()
     view: Any = None
     convert: Convert | None = None
+    exact: Any = None
+    """The Python class of values that are CEL values as they are."""
 
     def field(self, name: str) -> DeclaredField | None:
         """A field by the name an expression uses; words of the language need no escape after a dot."""
@@ -122,8 +124,8 @@ def _string(schema: Mapping[str, Any]) -> Declared:
         return Declared(types.TIMESTAMP, smallest, _string_size(schema, bounded=False), convert=_timestamp)
     if "maxLength" not in schema and schema.get("enum"):
         longest = max((len(one.encode()) for one in schema["enum"] if isinstance(one, str)), default=0)
-        return Declared(types.STRING, 2, longest)
-    return Declared(types.STRING, 2, _string_size(schema))
+        return Declared(types.STRING, 2, longest, exact=str)
+    return Declared(types.STRING, 2, _string_size(schema), exact=str)
 
 
 def _string_size(schema: Mapping[str, Any], *, bounded: bool = True) -> int:
@@ -138,9 +140,9 @@ _KINDS: dict[str, Callable[[Mapping[str, Any]], Declared | None]] = {
     "array": _list,
     "object": _object,
     "string": _string,
-    "boolean": lambda _: Declared(types.BOOL, 4),
-    "integer": lambda _: Declared(types.INT, 1, convert=_integer),
-    "number": lambda _: Declared(types.DOUBLE, 1, convert=_double),
+    "boolean": lambda _: Declared(types.BOOL, 4, exact=bool),
+    "integer": lambda _: Declared(types.INT, 1, convert=_integer, exact=int),
+    "number": lambda _: Declared(types.DOUBLE, 1, convert=_double, exact=float),
 }
 
 

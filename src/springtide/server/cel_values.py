@@ -148,7 +148,7 @@ MAPS = (dict, MapView, ObjectView)
 
 def read(value: Any, declared: Declared | None) -> Any:
     """A JSON value as its schema says it is to be understood."""
-    if declared is None or value is None:
+    if declared is None or value is None or type(value) is declared.exact:
         return value
     view = declared.view
     if view is not None:

@@ -46,7 +46,7 @@ def served_kinds(definition: Json, strategy: Strategy) -> Iterator[ServedKind]:
     names = {**spec["names"], **(definition.get("status") or {}).get("acceptedNames", {})}
     storage = next(version["name"] for version in spec["versions"] if version["storage"])
     rereads = definition["metadata"].get("generation", 1) > 1 or len(spec["versions"]) > 1
-    stored = next((one for one in spec["versions"] if one["storage"]), {})
+    stored: Json = next((one for one in spec["versions"] if one["storage"]), {})
     storing = Schema((stored.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
     for version in spec["versions"]:
         if not version["served"]:
