@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from springtide.api.core import Pod
+from springtide.builtin.terminated import TerminatedPods
+from springtide.runtime import Runtime
 from tests.builtin.cluster import Cluster, Json, cluster
 
 POD = "/api/v1/namespaces/default/pods/p"
@@ -81,3 +84,30 @@ async def test_a_pod_bound_to_a_node_that_never_was_goes_too() -> None:
         await _pod(world)
         await asyncio.sleep(45)
         assert await world.get(POD) is None
+
+
+async def test_only_so_many_ended_pods_are_kept_the_newest() -> None:
+    async with cluster(controllers=False) as world:
+        runtime = Runtime(world.client, world.clock)
+        pods = runtime.informer(Pod)
+        runtime.background("tidy", TerminatedPods(runtime, "builtin", pods, kept=2).run)
+        task = asyncio.create_task(runtime.run())
+        for number in range(4):
+            name = f"p{number}"
+            await world.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": {"name": name, "namespace": "default"},
+                    "spec": {"containers": [{"name": "main", "image": "x"}]},
+                }
+            )
+            path = f"/api/v1/namespaces/default/pods/{name}"
+            if number:
+                await world.patch(f"{path}/status", {"status": {"phase": "Succeeded"}})
+            await asyncio.sleep(2)
+        await asyncio.sleep(30)
+        names = [one.metadata.name for one in (await world.client.list(Pod)).items]
+        assert names == ["p0", "p2", "p3"], "the oldest that ended goes; the one that has not ended stays"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

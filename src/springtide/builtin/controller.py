@@ -23,6 +23,7 @@ from springtide.builtin.nodes import LEASE_NAMESPACE, NodeLifecycle
 from springtide.builtin.pods import ForsakenPods
 from springtide.builtin.roles import register_roles
 from springtide.builtin.serviceaccounts import register_serviceaccounts
+from springtide.builtin.terminated import TerminatedPods
 from springtide.runtime import Runtime
 
 ROOM = "builtin"
@@ -94,6 +95,7 @@ def _register_nodes(runtime: Runtime) -> None:
         forsaken.reconcile,
         [(forsaken.pods, forsaken.keys_of_pod), (nodes, forsaken.keys_of_node)],
     )
+    runtime.background("builtin-terminated", TerminatedPods(runtime, ROOM, forsaken.pods).run)
     evictions = TaintEvictions(runtime, ROOM, nodes, forsaken)
     runtime.controller(
         "builtin.evictions",
