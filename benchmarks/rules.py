@@ -1,4 +1,4 @@
-"""What the rules of a CRD cost: creates a second of one kind without rules, and with ten CEL rules on it.
+"""What the rules of a CRD cost: creates a processor second of one kind without rules, and with ten CEL rules on it.
 
 In process, without HTTPS or a disk, so that rules are as large a part of the work as they can be. One JSON
 object a row.
@@ -78,11 +78,11 @@ def thing(group: str, name: str) -> dict[str, Any]:
 
 async def creates_a_second(server: Server, group: str, prefix: str) -> float:
     bodies = [json.dumps(thing(group, f"{prefix}-{number}")).encode() for number in range(OBJECTS)]
-    began = time.perf_counter()
+    began = time.process_time()
     for body in bodies:
         answer = await server.handle(Request("POST", f"/apis/{group}/v1/things", body=body))
         assert answer.status == 201
-    return OBJECTS / (time.perf_counter() - began)
+    return OBJECTS / (time.process_time() - began)
 
 
 async def main() -> None:
@@ -93,16 +93,16 @@ async def main() -> None:
     groups = {"plain.bench.dev": [], "ruled.bench.dev": RULES}
     best: dict[str, float] = {}
     for group, rules in groups.items():
-        began = time.perf_counter()
+        began = time.process_time()
         body = json.dumps(definition(group, rules)).encode()
         answer = await server.handle(Request("POST", CRDS, body=body))
         assert answer.status == 201
         print(
             json.dumps(
                 {
-                    "benchmark": "crd_create_ms",
+                    "benchmark": "crd_create_cpu_ms",
                     "rules": len(rules),
-                    "value": round((time.perf_counter() - began) * 1000, 1),
+                    "value": round((time.process_time() - began) * 1000, 1),
                 }
             )
         )
@@ -114,7 +114,7 @@ async def main() -> None:
         print(
             json.dumps(
                 {
-                    "benchmark": "custom_resource_creates_per_second",
+                    "benchmark": "custom_resource_creates_per_cpu_second",
                     "rules": len(rules),
                     "value": round(best[group]),
                 }
