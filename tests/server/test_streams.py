@@ -470,3 +470,15 @@ async def test_http_goes_through_the_server_to_pods_services_and_nodes(tmp_path:
             ("/api/v1/nodes/here/proxy/nonsense", "could not find the requested resource"),
         ):
             assert says in await served.kubectl("get", "--raw", path, code=1)
+
+
+async def test_a_watch_over_a_websocket_sends_a_message_an_event(tmp_path: Path) -> None:
+    async with serving_https(tmp_path) as served:
+        await served.kubectl("create", "configmap", "a")
+        opened, transport = await websocket(
+            served.connection, "configmaps", "watch=true&fieldSelector=metadata.name%3Da", []
+        )
+        event = json.loads(await opened.receive())
+        await opened.close()
+        await transport.close()
+    assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "a")
