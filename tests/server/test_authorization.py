@@ -27,7 +27,7 @@ AUTHORIZATION = "/apis/authorization.k8s.io/v1"
         ("GET", PODS, {}, Attributes("list", "", "pods", "", "default")),
         ("GET", f"{PODS}/a", {}, Attributes("get", "", "pods", "", "default", "a")),
         ("HEAD", f"{PODS}/a", {}, Attributes("get", "", "pods", "", "default", "a")),
-        ("GET", f"{PODS}/a", {"watch": "true"}, Attributes("watch", "", "pods", "", "default", "a")),
+        ("GET", f"{PODS}/a", {"watch": "true"}, Attributes("get", "", "pods", "", "default", "a")),
         ("GET", f"{PODS}/a/log", {}, Attributes("get", "", "pods", "log", "default", "a")),
         ("POST", PODS, {}, Attributes("create", "", "pods", "", "default")),
         ("POST", f"{PODS}/a/exec", {}, Attributes("create", "", "pods", "exec", "default", "a")),
