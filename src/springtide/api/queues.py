@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from springtide.api.listtypes import Default, Limits, ListMap, ListSet, Required
+from springtide.api.listtypes import Default, Limits, ListMap, ListSet, Required, Rule
 from springtide.api.meta import Condition, LabelSelector, Object
 from springtide.api.quantity import Quantity
 from springtide.api.resources import Column, resource
@@ -28,7 +28,7 @@ class FairSharing(Struct):
 class LocalQueueSpec(Struct):
     """Where a local queue leads."""
 
-    cluster_queue: Annotated[str, NAME] = ""
+    cluster_queue: Annotated[str, NAME, Rule("self == oldSelf", "field is immutable")] = ""
     """ClusterQueue whose quota its workloads use."""
     stop_policy: Annotated[str | None, STOP_POLICY, Default("None")] = None
     """`Hold` admits nothing more; `HoldAndDrain` evicts too; `None` by default."""
@@ -152,6 +152,24 @@ class ResourceGroup(Struct):
     """The flavors, in the order in which they are tried."""
 
 
+_PREFERENCE = Rule(
+    "!has(self.preference) || "
+    "(self.whenCanBorrow == 'TryNextFlavor' && self.whenCanPreempt == 'TryNextFlavor')",
+    "preference can only be set when both whenCanBorrow and whenCanPreempt are TryNextFlavor",
+)
+_BORROWS_AND_RECLAIMS = Rule(
+    "!(self.reclaimWithinCohort == 'Never' && has(self.borrowWithinCohort) && "
+    "self.borrowWithinCohort.policy != 'Never')",
+    "reclaimWithinCohort=Never and borrowWithinCohort.Policy!=Never",
+)
+_NO_LOANS = Rule(
+    "!has(self.cohortName) && has(self.resourceGroups) ? self.resourceGroups.all(rg, "
+    "rg.flavors.all(f, f.resources.all(r, !has(r.borrowingLimit)))) : true",
+    "borrowingLimit must be nil when cohort is empty",
+)
+"""Rules of Kueue's own CRDs."""
+
+
 class FlavorFungibility(Struct):
     """When to try the next flavor."""
 
@@ -248,9 +266,9 @@ class ClusterQueueSpec(Struct):
     """Whether a workload that does not fit holds up the ones behind: `StrictFIFO`, or `BestEffortFIFO`."""
     namespace_selector: LabelSelector | None = None
     """Namespaces that may use it; none by default, all with `{}`."""
-    flavor_fungibility: Annotated[FlavorFungibility | None, Default({})] = None
+    flavor_fungibility: Annotated[FlavorFungibility | None, Default({}), _PREFERENCE] = None
     """When to try the next flavor."""
-    preemption: Annotated[ClusterQueuePreemption | None, Default({})] = None
+    preemption: Annotated[ClusterQueuePreemption | None, Default({}), _BORROWS_AND_RECLAIMS] = None
     """Whom its workloads may push out."""
     admission_checks_strategy: AdmissionChecksStrategy | None = None
     """Which admission checks hold."""
@@ -332,7 +350,7 @@ class ClusterQueue(Object):
 
     api_version: str = "kueue.x-k8s.io/v1beta2"
     kind: str = "ClusterQueue"
-    spec: ClusterQueueSpec = ClusterQueueSpec()
+    spec: Annotated[ClusterQueueSpec, _NO_LOANS] = ClusterQueueSpec()
     """How much there is, and who may use it."""
     status: ClusterQueueStatus = ClusterQueueStatus()
     """Where it stands."""
