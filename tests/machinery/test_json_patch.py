@@ -173,3 +173,11 @@ def test_removing_and_adding_back_is_nothing(doc: dict[str, Any], data: st.DataO
         patch = [{"op": "remove", "path": path}, {"op": "add", "path": path, "value": value}]
         assert apply_json_patch(doc, patch) == doc
     assert apply_json_patch(doc, [{"op": "test", "path": path, "value": value}]) == doc
+
+
+def test_copies_that_would_double_an_object_over_and_over_are_refused() -> None:
+    doc = {"a": {"text": "x" * 1024}}
+    bomb = [{"op": "copy", "from": "/a", "path": f"/a/{number}"} for number in range(40)]
+    with pytest.raises(PatchError, match="copies more than") as caught:
+        apply_json_patch(doc, bomb)
+    assert caught.value.too_large

@@ -73,8 +73,10 @@ def validate(
     errors: list[FieldError] = []
     if old is None:
         errors += _name_errors(metadata, form)
-    errors += _label_errors(metadata.get("labels") or {}, "metadata.labels")
-    errors += _annotation_errors(metadata.get("annotations") or {})
+    if labels := metadata.get("labels"):
+        errors += _label_errors(labels, "metadata.labels")
+    if annotations := metadata.get("annotations"):
+        errors += _annotation_errors(annotations)
     if owners := metadata.get("ownerReferences"):
         errors += _owner_errors(owners)
     if finalizers := metadata.get("finalizers"):
