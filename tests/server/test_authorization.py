@@ -109,7 +109,7 @@ async def with_pods(api: Api) -> None:
         await api.post("/api/v1/nodes", {"metadata": {"name": name}})
         for plural in ("configmaps", "secrets", "serviceaccounts"):
             await api.post(f"/api/v1/namespaces/default/{plural}", {"metadata": {"name": f"of-{name}"}})
-        uses = {
+        uses: dict[str, Any] = {
             "nodeName": name,
             "serviceAccountName": f"of-{name}",
             "volumes": [

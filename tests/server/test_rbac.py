@@ -325,7 +325,7 @@ async def test_who_may_bind_a_role_may_bind_that_one_only() -> None:
 async def test_collecting_rules_by_label_is_for_administrators() -> None:
     async with serving() as api:
         await allow_everywhere(api, JANE, rule("create", "clusterroles", group="rbac.authorization.k8s.io"))
-        selector = {"clusterRoleSelectors": [{}]}
+        selector: Json = {"clusterRoleSelectors": [{}]}
         refused = await api.ask(
             "POST", CLUSTER_ROLES, cluster_role("everything", aggregationRule=selector), user=JANE
         )

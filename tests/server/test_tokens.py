@@ -329,11 +329,11 @@ async def test_what_a_pod_already_has_is_left_alone(tmp_path: Path) -> None:
         await account(api, imagePullSecrets=[{"name": "registry"}])
         mount = {"name": "own", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
         container = {"name": "main", "image": "x", "volumeMounts": [mount]}
-        own = {"volumes": [{"name": "own", "emptyDir": {}}], "containers": [container]}
+        own: dict[str, Any] = {"volumes": [{"name": "own", "emptyDir": {}}], "containers": [container]}
         spec = (await made(api, PODS, pod("a", serviceAccountName="bot", **own)))["spec"]
         assert [one["name"] for one in spec["volumes"]] == ["own"]
         assert spec["imagePullSecrets"] == [{"name": "registry"}]
-        pulls = {"imagePullSecrets": [{"name": "mine"}]}
+        pulls: dict[str, Any] = {"imagePullSecrets": [{"name": "mine"}]}
         spec = (await made(api, PODS, pod("b", serviceAccountName="bot", **pulls)))["spec"]
         assert spec["imagePullSecrets"] == [{"name": "mine"}]
 
