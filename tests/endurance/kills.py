@@ -98,8 +98,10 @@ class Victim:
         ):  # it may have ended by itself, which is reported elsewhere
             self.kill()
         assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
         self._nursery.stdin.close()
         self._nursery.wait()
+        self._nursery.stdout.close()
 
 
 class Load:
@@ -222,7 +224,7 @@ async def session_to(victim: Victim) -> AsyncIterator[aiohttp.ClientSession]:
         f"https://127.0.0.1:{victim.port}",
         headers={"authorization": f"Bearer {token}"},
         connector=aiohttp.TCPConnector(ssl=trust, limit=0),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=60, sock_read=60),
     ) as session:
         session._retry_connection = False  # a request that is sent twice unseen has no place in a history
         yield session

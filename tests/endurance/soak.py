@@ -213,8 +213,11 @@ class Soak:
             seconds = str(self.order.randint(40, 120))
             start = {"resourceVersion": revision} if revision else {"sendInitialEvents": "true", **_FRESH}
             self.counted["watches"] += 1
-            async for line in self.transport.watch(path, {**query, **start, "timeoutSeconds": seconds}):
-                revision = self._hear(json.loads(line), first=not revision) or revision
+            try:
+                async for line in self.transport.watch(path, {**query, **start, "timeoutSeconds": seconds}):
+                    revision = self._hear(json.loads(line), first=not revision) or revision
+            except aiohttp.ClientError:
+                self.counted["watches broken"] += 1
 
     def _hear(self, event: Json, *, first: bool) -> str:
         if event["type"] == "ERROR":
@@ -223,7 +226,7 @@ class Soak:
         self.counted["events"] += 1
         metadata = event["object"]["metadata"]
         message = (event["object"].get("status") or {}).get("message", "")
-        if message and event["type"] == "MODIFIED":
+        if message and event["type"] == "MODIFIED" and isinstance(self.transport, OverHttps):
             self.lags.append(self.now() - float(message))
         initial = first and "annotations" not in metadata and event["type"] == "ADDED"
         return "" if initial else str(metadata["resourceVersion"])
