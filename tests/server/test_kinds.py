@@ -272,7 +272,9 @@ async def test_secrets_take_plain_text_and_refuse_what_is_not_base64() -> None:
         assert ("stringData" in made, made["type"]) == (False, "Opaque")
         assert (await api.patch(f"{path}/s", {"stringData": {"a": "c"}})).wrong_fields == ["data"]
         broken = {"metadata": {"name": "t"}, "data": {"k": "not base64!"}}
-        assert (await api.post(path, broken)).wrong_fields == ["data[k]"]
+        refused = await api.post(path, broken)
+        assert refused.refusal == (400, "BadRequest"), "as a client that cannot be read"
+        assert "data[k]" in refused.json["message"]
 
 
 async def test_a_crd_is_served_at_once_and_gone_with_its_objects_at_once() -> None:
