@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests and examples need pinned, hashed dependencies; PyTorch's CPU build is installed by pip on its own.
 TORCH := torch==2.13.0
 
-.PHONY: run test check bench generate lock setup setup-torch clean help
+.PHONY: run test conformance check bench generate lock setup setup-torch clean help
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -37,6 +37,9 @@ run: $(VENV)/torch.stamp ## the main job: a distributed training job on real dat
 
 test: $(VENV)/torch.stamp ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+conformance: $(VENV)/setup.stamp ## cases of API behaviour, one row of counts; with KUBEBUILDER_ASSETS on a real kube-apiserver
+	@$(BIN)/python -m tests.conformance
 
 check: $(VENV)/setup.stamp ## lint, types, import contract, generated files, docs
 	@$(BIN)/ruff check .

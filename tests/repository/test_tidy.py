@@ -20,7 +20,7 @@ FUNCTION_LINES_MAX = 70
 
 CLOCK_ROOMS = ("runtime/clock.py", "simulation/", "cli/")
 """Where the wall clock may be read: the clock itself, the simulator's own timing, a terminal's display."""
-CHECKS = r"\bassert\b|raises\(|\bcheck|\bexpect|verify_|run_state_machine|fail\("
+CHECKS = r"\bassert\b|raises\(|\bcheck|\bexpect|verify_|run_state_machine|fail\(|player\.play\("
 
 STANDALONE = ("sdk/", "node/watchdog.py", "node/shim.py")
 """Code that runs in a process of its own and imports nothing of ours."""
