@@ -69,7 +69,7 @@ async def _install(api: Api) -> None:
         ),
         (_JOBS, _job(), ""),
         (_JOBS, _job(trainer={"numProcPerNode": 0}), "numProcPerNode must be greater than or equal to 1"),
-        (_JOBS, _job(managedBy="someone.else/controller"), "must be trainer.kubeflow.org/trainjob-controller"),
+        (_JOBS, _job(managedBy="someone.else/controller"), "must be trainer.kubeflow.org/trainjob"),
     ],
 )
 async def test_creations(path: str, body: Json, says: str) -> None:

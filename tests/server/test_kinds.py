@@ -350,7 +350,7 @@ async def test_a_second_version_serves_the_same_objects_and_warns_when_deprecate
         path = GADGETS.replace("/v1/", "/v1alpha1/")
         made = await api.post(path, {**gadget("a"), "apiVersion": "example.dev/v1alpha1"})
         assert made.json["apiVersion"] == "example.dev/v1alpha1"
-        assert made.warnings == ("example.dev/v1alpha1 Gadget is deprecated",)
+        assert made.warnings == ("example.dev/v1alpha1 Gadget is deprecated; use example.dev/v1 Gadget",)
         assert (await api.get(f"{GADGETS}/a")).json["apiVersion"] == "example.dev/v1"
         patched = await api.patch(f"{path}/a", {"spec": {"size": 4}})
         assert patched.json["apiVersion"] == "example.dev/v1alpha1"
