@@ -29,7 +29,7 @@ from springtide.server.audit_policy import Level, Policy, status_of
 from springtide.server.authorize import attributes_of
 from springtide.server.rbac_rules import Attributes
 from springtide.server.request import Answer, Request, Response, Upgrade, User
-from springtide.server.routes import parse
+from springtide.server.routes import parse, without_watch
 
 Json = dict[str, Any]
 
@@ -84,7 +84,7 @@ class AuditLog:
         if self._policy.ignores(request, code):
             return
         stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
-        wanted, sender = attributes_of(request, parse(request.path)), request.user
+        wanted, sender = attributes_of(request, parse(without_watch(request.path)[0])), request.user
         level = self._policy.level(sender, wanted, code)
         if level is Level.NONE or not self._policy.keeps(stage):
             return
