@@ -1,4 +1,4 @@
-"""What the rules of a CRD cost: creates a processor second of one kind without rules, and with ten CEL rules on it.
+"""What the rules of a CRD cost: creates of one kind without rules, and with ten CEL rules on it.
 
 In process, without HTTPS or a disk, so that rules are as large a part of the work as they can be. One JSON
 object a row.

@@ -79,8 +79,11 @@ class CustomResourceDefinitionStrategy(Strategy):
         if name != f"{names['plural']}.{spec['group']}":
             errors.append(bad_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
         errors += spec_errors(spec)
-        if "storedVersions" not in (obj.get("status") or {}):  # a new one: the status is made when it is sound
-            errors += stored_version_errors({**obj, "status": {"storedVersions": stored_versions(spec, {})}})
+        if "storedVersions" not in (
+            obj.get("status") or {}
+        ):  # a new one: the status is made when it is sound
+            status = {"storedVersions": stored_versions(spec, {})}
+            errors += stored_version_errors({**obj, "status": status})
         errors += self._schema_errors(spec["versions"])
         return errors
 
