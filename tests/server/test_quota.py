@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from springtide.api.quantity import parse
 from springtide.server.quota_usage import charge_of, covers, pod_amounts, unstated, written
+from springtide.store import WriteFailed
 from tests.server.serving import PODS, serving
 
 QUOTAS = "/api/v1/namespaces/default/resourcequotas"
@@ -101,6 +102,32 @@ async def test_all_quotas_of_a_namespace_hold() -> None:
         refused = await api.post(PODS, pod("b"))
         assert "exceeded quota: narrow" in refused.json["message"]
         assert await _used(api, "wide") == {"pods": "1"}, "a refused pod is charged nowhere"
+
+
+async def test_writes_that_were_lost_are_not_counted() -> None:
+    async with serving() as api:
+        await api.post(QUOTAS, quota(pods="2"))
+        await api.post(PODS, pod("kept"))
+        api.log.fail_writes(WriteFailed("disk full", "free space"))
+        assert (await api.post(PODS, pod("lost"))).status == 503
+        api.log.fail_writes(None)
+        assert (await api.post(PODS, pod("again"))).status == 201
+        assert await _used(api) == {"pods": "2"}
+        assert (await api.post(PODS, pod("beyond"))).status == 403
+
+
+async def test_the_account_is_the_same_after_a_restart() -> None:
+    async with serving() as api:
+        await api.post(QUOTAS, quota(pods="2"))
+        await api.post(PODS, pod("a"))
+        key, record = "default/q", api.store.latest("resourcequotas", "default/q")
+        assert record is not None
+        wrong = record.value.replace(b'"used":{"pods":"1"}', b'"used":{"pods":"0"}')
+        await api.store.write("resourcequotas", key, wrong, expected=record.revision)
+    async with serving(api.log) as again:
+        assert await _used(again) == {"pods": "1"}, "what a crash between two writes left is put right"
+        await again.post(PODS, pod("b"))
+        assert (await again.post(PODS, pod("c"))).status == 403
 
 
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=6), st.lists(st.integers(1, 4000), max_size=4))
