@@ -11,6 +11,7 @@ from tests.conformance.case import (
     Like,
     Not,
     Step,
+    configmap,
     delete,
     each,
     get,
@@ -346,6 +347,45 @@ TABLE = table(
                 post(f"{CONFIGMAPS}/a", {}, status=405),
                 Step("PATCH", CONFIGMAPS, {}, status=405),
                 delete(f"{CORE}/namespaces", status=405),
+            ],
+        ),
+        Case(
+            "slashes too many are another path",
+            [get("//api/v1", status=404), get(f"{CORE}//namespaces", status=404)],
+        ),
+        Case(
+            "a body that is nested without end is a bad request",
+            [
+                post(CONFIGMAPS, b"[" * 5000, status=400, reason="BadRequest"),
+                post(CONFIGMAPS, b'{"metadata":' * 3000, status=400, reason="BadRequest"),
+            ],
+        ),
+        Case(
+            "methods that nothing here knows are 405",
+            [
+                Step("OPTIONS", "/api/v1", status=405, reason="MethodNotAllowed"),
+                Step("OPTIONS", CONFIGMAPS, status=405, reason="MethodNotAllowed"),
+                Step("TRACE", CONFIGMAPS, status=405),
+            ],
+        ),
+        Case(
+            "a path may end in a slash",
+            [
+                get(f"{CONFIGMAPS}/", fields={"kind": "ConfigMapList"}),
+                get("/api/v1/", fields={"kind": "APIResourceList"}),
+                get("/apis/", fields={"kind": "APIGroupList"}),
+            ],
+        ),
+        Case(
+            "a body larger than 3 MiB is too large",
+            [
+                post(
+                    CONFIGMAPS,
+                    configmap("a", data={"x": "y" * (3 * 1024 * 1024)}),
+                    status=413,
+                    reason="RequestEntityTooLarge",
+                    message="limit is 3145728",
+                )
             ],
         ),
         Case(

@@ -24,8 +24,10 @@ OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 
 async def serve(context: Context, request: Request) -> Response:
     """Answer a document, or raise NotFound."""
+    if "//" in request.path:
+        raise _unknown(request.path)
     if request.method not in ("GET", "HEAD"):
-        if _is_document(request.path):
+        if _is_document(request.path) or discovery.serve(context, request, request.path) is not None:
             raise MethodNotAllowed(f"{request.method} is not supported on {request.path}; supported: GET")
         raise _unknown(request.path)
     path = request.path.rstrip("/") or "/"

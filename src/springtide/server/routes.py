@@ -47,6 +47,8 @@ def without_watch(path: str) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def parse(path: str) -> Route | None:
     """The resource route of a path, or None if the path addresses something else."""
+    if "//" in path:
+        return None
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) >= 3:
         return _resource("", parts[1], parts[2:], path.endswith("/"))

@@ -49,7 +49,7 @@ from springtide.server.patch import patch
 from springtide.server.persist import unavailable
 from springtide.server.request import Answer, Request, Response, Stream, User
 from springtide.server.routes import Route, parse, without_watch
-from springtide.server.status import InternalError, MethodNotAllowed, NotFound, StatusError
+from springtide.server.status import BadRequest, InternalError, MethodNotAllowed, NotFound, StatusError
 from springtide.server.tokens import SigningKeys
 from springtide.server.update import update
 from springtide.server.watch import watch
@@ -176,6 +176,9 @@ class Server:
             return await self._dispatch(acting), acting.user
         except StatusError as error:
             return await self._failed(request, error), acting.user
+        except RecursionError:
+            why = "the request is nested too deeply: no object of any kind needs hundreds of levels"
+            return _answer(BadRequest(why)), acting.user
         except Exception as error:  # noqa: BLE001 - the boundary of the server: a fault of ours is an answer too
             _log.error("request failed", exc_info=error, method=request.method, path=request.path)
             text = f"{type(error).__name__} while handling the request; the server's log has the details"
