@@ -137,3 +137,14 @@ async def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> Non
         assert (await api.list(ConfigMap, "default")).items == []
         await api.close()
     assert (seen[0].name, seen[0].groups) == ("jane", ("team-a", "system:masters", "system:authenticated"))
+
+
+async def test_not_modified_says_nothing_about_type_or_length(tmp_path: Path) -> None:
+    """Caches merge the headers of a 304 into the answer they keep; kubectl would forget what it holds."""
+    async with serving_https(tmp_path) as served:
+        accept = "accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList\r\n"
+        _, headers, _ = await raw(served, f"GET /apis HTTP/1.1\r\n{accept}")
+        again = f"if-none-match: {headers['etag']}\r\n"
+        code, headers, body = await raw(served, f"GET /apis HTTP/1.1\r\n{accept}{again}")
+        assert (code, body) == (304, b"")
+        assert not {"content-type", "content-length"} & headers.keys()

@@ -43,6 +43,7 @@ Refused = Callable[[Request, Response], None]
 MAX_BODY_BYTES = 3 * 1024 * 1024
 _GOODBYE_SECONDS = 0.1
 _DRAINED_BYTES = 64 * 1024 * 1024
+_NOT_MODIFIED = 304
 _NO_CACHE = (b"cache-control", b"no-cache, private")
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
@@ -393,6 +394,9 @@ async def _send_chunks(send: Send, answer: Stream) -> None:
 
 async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
     body = answer.body
+    if answer.status == _NOT_MODIFIED:
+        await _say_not_modified(send, answer)
+        return
     listed = [(b"content-type", answer.content_type.encode()), _NO_CACHE]
     if len(body) >= _GZIP_FROM_BYTES and "gzip" in headers.get("accept-encoding", ""):
         body = await asyncio.to_thread(gzip.compress, body, 1)
@@ -401,6 +405,14 @@ async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> Non
     _add_extra(listed, answer)
     await send({"type": "http.response.start", "status": answer.status, "headers": listed})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _say_not_modified(send: Send, answer: Response) -> None:
+    """No type and no length: a client's cache would take them for those of the answer it keeps."""
+    listed = [_NO_CACHE]
+    _add_extra(listed, answer)
+    await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(send: Send, answer: Response) -> None:
