@@ -23,6 +23,8 @@ from tests.conformance.widgets import GEAR_CRD, GEARS, WIDGET_CRD, WIDGETS, gear
 _UID = Like(r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 _TIME = Like(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
 
+_SPEC = "metadata.managedFields[0].fieldsV1.f:spec"
+
 TABLE = table(
     "create",
     [
@@ -486,6 +488,89 @@ TABLE = table(
         Case(
             "a kind with a spec begins at generation 1",
             [post(PODS, pod("a"), fields={"metadata.generation": 1})],
+        ),
+        Case(
+            "services, claims, nodes and leases count no generations",
+            [
+                post(
+                    f"{CORE}/namespaces/{{ns}}/services",
+                    {"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "ports": [{"port": 1}]}},
+                    absent=["metadata.generation"],
+                ),
+                post(
+                    f"{CORE}/namespaces/{{ns}}/persistentvolumeclaims",
+                    {
+                        "metadata": {"name": "c"},
+                        "spec": {
+                            "accessModes": ["ReadWriteOnce"],
+                            "resources": {"requests": {"storage": "1Gi"}},
+                        },
+                    },
+                    absent=["metadata.generation"],
+                ),
+                post(f"{CORE}/nodes", {"metadata": {"name": "n-{id}"}}, absent=["metadata.generation"]),
+                post(
+                    "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases",
+                    {"metadata": {"name": "l"}, "spec": {"holderIdentity": "x"}},
+                    absent=["metadata.generation"],
+                ),
+                get(f"{CORE}/namespaces/{{ns}}", absent=["metadata.generation"]),
+            ],
+        ),
+        Case(
+            "the creator of a pod owns what was set and what was defaulted, down to the items of keyed lists",
+            [
+                post(
+                    PODS,
+                    pod(
+                        "a",
+                        containers=[
+                            {
+                                "name": "c",
+                                "image": "i",
+                                "env": [{"name": "A", "value": "1"}],
+                                "ports": [{"containerPort": 80}],
+                                "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+                            }
+                        ],
+                        volumes=[{"name": "v", "configMap": {"name": "m"}}],
+                    ),
+                    fields={
+                        f"{_SPEC}.f:containers": {
+                            'k:{"name":"c"}': {
+                                ".": {},
+                                "f:name": {},
+                                "f:image": {},
+                                "f:imagePullPolicy": {},
+                                "f:resources": {},
+                                "f:terminationMessagePath": {},
+                                "f:terminationMessagePolicy": {},
+                                "f:env": {".": {}, 'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}},
+                                "f:ports": {
+                                    ".": {},
+                                    'k:{"containerPort":80,"protocol":"TCP"}': {
+                                        ".": {},
+                                        "f:containerPort": {},
+                                        "f:protocol": {},
+                                    },
+                                },
+                                "f:volumeMounts": {
+                                    ".": {},
+                                    'k:{"mountPath":"/v"}': {".": {}, "f:mountPath": {}, "f:name": {}},
+                                },
+                            }
+                        },
+                        f"{_SPEC}.f:volumes": {
+                            ".": {},
+                            'k:{"name":"v"}': {
+                                ".": {},
+                                "f:name": {},
+                                "f:configMap": {".": {}, "f:defaultMode": {}, "f:name": {}},
+                            },
+                        },
+                    },
+                )
+            ],
         ),
         Case(
             "status is not taken on create where it is a subresource",

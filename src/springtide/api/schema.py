@@ -170,7 +170,7 @@ def _object(kind: type[Struct], context: _Context) -> dict[str, Any]:
         schema["required"] = sorted(required)
     if getattr(kind, "preserve_unknown", False):
         schema[_PRESERVE] = True
-    if getattr(kind, "atomic", False):
+    if getattr(kind, "atomic", False) if context.structural else vars(kind).get("atomic", False):
         schema["x-kubernetes-map-type"] = "atomic"
     if root and not context.structural:
         found = resource_of(root)

@@ -180,7 +180,7 @@ def _begin(new: Json, old: Json, kind: ServedKind, options: DeleteOptions, conte
     grace = kind.strategy.grace_period_seconds(old, options.grace_period_seconds)
     if not meta.get("deletionTimestamp"):
         kind.strategy.before_delete(new)
-        if kind.has_spec:
+        if kind.counts_generations:
             meta["generation"] = meta.get("generation", 0) + 1
     elif options.grace_period_seconds is None or grace >= (meta.get("deletionGracePeriodSeconds") or 0):
         return

@@ -19,6 +19,29 @@ from springtide.server.schema import FieldError, Schema
 from springtide.server.schema_rules import DUPLICATE, REQUIRED
 from springtide.server.strategy import Strategy
 
+_COUNTED = frozenset(
+    {
+        "pods",
+        "podtemplates",
+        "replicationcontrollers",
+        "apiextensions.k8s.io/customresourcedefinitions",
+        "apps/daemonsets",
+        "apps/deployments",
+        "apps/replicasets",
+        "apps/statefulsets",
+        "batch/cronjobs",
+        "batch/jobs",
+        "discovery.k8s.io/endpointslices",
+        "networking.k8s.io/ingressclasses",
+        "networking.k8s.io/ingresses",
+        "networking.k8s.io/networkpolicies",
+        "policy/poddisruptionbudgets",
+        "resource.k8s.io/deviceclasses",
+        "resource.k8s.io/resourceslices",
+        "scheduling.k8s.io/priorityclasses",
+    }
+)
+"""The built-in kinds that have `metadata.generation`, as in Kubernetes."""
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -76,9 +99,9 @@ class ServedKind:
         return f"{self.group}/{version}" if self.group else version
 
     @property
-    def has_spec(self) -> bool:
-        """Whether objects count generations: every kind but the plain data ones (ConfigMap, Event …)."""
-        return not self.builtin or "spec" in self.validator.properties
+    def counts_generations(self) -> bool:
+        """Whether objects count changes of what the user wants: custom ones, and some built-in kinds."""
+        return not self.builtin or self.resource in _COUNTED
 
     def errors(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[FieldError]:
         """What the schema finds wrong. With `old`, unchanged parts are let through.

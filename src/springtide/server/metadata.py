@@ -42,7 +42,7 @@ def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None
         metadata.pop(server_side, None)
     metadata["uid"] = context.new_uid()
     metadata["creationTimestamp"] = context.timestamp()
-    if kind.has_spec:
+    if kind.counts_generations:
         metadata["generation"] = 1
 
 
@@ -135,7 +135,7 @@ def keep_identity(new: Json, old: Json) -> None:
 
 def bump_generation(new: Json, old: Json, kind: ServedKind, subresource: str = "") -> None:
     """One more for a change of what the user wants: not of metadata, nor of status where that is separate."""
-    if not kind.has_spec:
+    if not kind.counts_generations:
         return
     aside = ("metadata", "status") if kind.status else ("metadata",)
     keys = (new.keys() | old.keys()).difference(aside)
