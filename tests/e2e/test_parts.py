@@ -37,7 +37,10 @@ class Parts:
         self._logs = logs
         self._running: dict[str, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
 
-    def start(self, name: str, *arguments: str) -> None:
+    def start(self, name: str, part: str, *arguments: str) -> None:
+        """A part with the kubeconfig that the server wrote for it: it may do no more than it must."""
+        identity = self.platform.data_dir / "kubeconfigs" / part
+        arguments = (part, *arguments, *(("--kubeconfig", str(identity)) if part != "server" else ()))
         log = (self._logs / f"{name}.log").open("ab")
         process = subprocess.Popen(
             [*SPRINGTIDE, *arguments], cwd=ROOT, env=self.platform.environment, stdout=log, stderr=log

@@ -8,6 +8,7 @@ from springtide.server.asgi import HttpsServer
 from springtide.server.authn import Authenticator
 from springtide.server.ca import Credentials
 from springtide.server.ca import ensure as ensure_credentials
+from springtide.server.ca import lasts as certificate_lasts
 from springtide.server.context import LogOptions, LogSource
 from springtide.server.inprocess import InProcessTransport
 from springtide.server.nodes import NodeAccess, NodeUnreachable
@@ -32,5 +33,6 @@ __all__ = [
     "SigningKeys",
     "Stream",
     "User",
+    "certificate_lasts",
     "ensure_credentials",
 ]

@@ -209,6 +209,14 @@ def _load(certificate_file: Path, key_file: Path) -> _Pair | None:
     return certificate, key
 
 
+def lasts(certificate: bytes, now: datetime) -> bool:
+    """Whether a certificate (PEM) is good for some time yet; False for what is none."""
+    try:
+        return _lasts(x509.load_pem_x509_certificate(certificate), now)
+    except ValueError:
+        return False
+
+
 def _lasts(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_after_utc > now + _RENEW_WITHIN
 

@@ -34,6 +34,7 @@ from springtide.runtime import (
 from springtide.server import InProcessTransport
 from springtide.up.bootstrap import bootstrap, publish_server
 from springtide.up.control_plane import admin_connection, open_https, open_server
+from springtide.up.identities import write_identities
 from springtide.up.node_api import open_node_api, reach_nodes
 from springtide.up.rooms import EMBEDDED, OWN, register_domains, register_embedded
 from springtide.up.running import background, first
@@ -102,9 +103,9 @@ async def serve_api(settings: ServerSettings, ready: Callable[[Ready], None]) ->
         client = Client(InProcessTransport(server)).with_manager("bootstrap")
         await bootstrap(client)
         await publish_server(client, https.url)
-        await publish_server(client, https.url)
         connection = admin_connection(https.url, credentials)
         write_context(settings.data_dir / "kubeconfig", connection, shared=False)
+        write_identities(settings.data_dir, connection, credentials, clock.now())
         if settings.kubeconfig is not None:
             write_context(settings.kubeconfig, connection)
         seconds = clock.monotonic() - began
