@@ -4,8 +4,9 @@
 
 The server and the simulated nodes are ours and run in processes of their own, without our scheduler and our
 controllers; what a cluster does with Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, garbage and
-disruption budgets is then done by Kubernetes' own programs, which speak protobuf to us. One JSON row a step,
-and a last one that counts them; exit code 1 if a step failed.
+disruption budgets is then done by Kubernetes' own programs, which speak protobuf to us, each as the user that
+a cluster knows it as, and each controller with a token of its own service account. One JSON row a step, and a
+last one that counts them; exit code 1 if a step failed.
 """
 
 from __future__ import annotations
@@ -190,6 +191,14 @@ def _process(command: list[str], log: Path, kubeconfig: Path) -> Iterator[subpro
                 process.wait()
 
 
+def _identity(stage: Stage, name: str) -> Path:
+    """A kubeconfig of the user that a cluster gives this component; its rights are the default roles'."""
+    file = stage.folder / f"{name}.kubeconfig"
+    command = ["user", f"system:{name}", "--data-dir", str(stage.folder / "data"), "--file", str(file)]
+    subprocess.run([*SPRINGTIDE, *command], check=True, capture_output=True)
+    return file
+
+
 @contextmanager
 def staged(assets: Path, nodes: int) -> Iterator[Stage]:
     """Everything running, until the block ends."""
@@ -206,12 +215,15 @@ def staged(assets: Path, nodes: int) -> Iterator[Stage]:
         start("server", [*SPRINGTIDE, "server", "--data-dir", str(folder / "data"), "--port", "0"])
         stage.wait(lambda: stage.kubectl("get", "--raw", "/readyz").returncode == 0, "the server is ready")
         start("nodes", [*SPRINGTIDE, "node", "--simulate", str(folder / "nodes.yaml")])
-        start("scheduler", [str(assets / "kube-scheduler"), f"--kubeconfig={kubeconfig}", "--secure-port=0"])
+        own = {name: _identity(stage, name) for name in ("kube-scheduler", "kube-controller-manager")}
+        scheduler = [str(assets / "kube-scheduler"), f"--kubeconfig={own['kube-scheduler']}"]
+        start("scheduler", [*scheduler, "--secure-port=0"])
         start(
             "controllers",
             [
                 str(assets / "kube-controller-manager"),
-                f"--kubeconfig={kubeconfig}",
+                f"--kubeconfig={own['kube-controller-manager']}",
+                "--use-service-account-credentials",
                 f"--service-account-private-key-file={key}",
                 "--secure-port=0",
             ],
