@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-import yaml
 
-from springtide.server import duplicates, protobuf
+from springtide.server import duplicates, protobuf, yaml_bodies
 from springtide.server.kinds import ServedKind
 from springtide.server.request import JSON, Request
 from springtide.server.schema_rules import TYPE_INVALID, FieldError
@@ -34,17 +33,6 @@ class Named(Protocol):
     def version(self) -> str: ...
 
 
-class _YamlLoader(yaml.CSafeLoader):
-    """Timestamps stay strings, as in JSON."""
-
-
-def _text(loader: yaml.CSafeLoader, node: yaml.ScalarNode) -> object:
-    return loader.construct_scalar(node)
-
-
-_YamlLoader.add_constructor("tag:yaml.org,2002:timestamp", _text)
-
-
 def parse(request: Request) -> Any:
     """The body as a JSON value, whatever it is. Raises BadRequest or UnsupportedMediaType."""
     if not request.body:
@@ -59,7 +47,7 @@ def parse(request: Request) -> Any:
             return protobuf.decode(request.body)
     except protobuf.MalformedError as error:
         raise UnsupportedMediaType(f"the protobuf body cannot be read: {error}") from error
-    except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, yaml_bodies.YamlError, UnicodeDecodeError) as error:
         raise BadRequest(f"the request body is not valid {media_type}: {error}") from error
     raise UnsupportedMediaType(f"the body of the request was in an unknown format: {media_type}; send {JSON}")
 
@@ -131,7 +119,7 @@ def _yaml(body: bytes) -> Any:
     if body.startswith(b"{"):  # nearly always JSON, which is YAML too and twenty times as quick to read
         with contextlib.suppress(msgspec.DecodeError):
             return _decoder.decode(body)
-    return yaml.load(body, Loader=_YamlLoader)  # a safe loader: it makes plain values only
+    return yaml_bodies.load(body)
 
 
 def _json_type(value: Any) -> str:

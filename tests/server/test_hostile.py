@@ -1,0 +1,57 @@
+"""Requests that once did harm, each in its smallest form. The attacks they come from: `tests/endurance/hostile`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.serving import APPLY, CONFIGMAPS, serving
+
+HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
+LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 8)
+)
+REFUSED_YAML = {
+    "brackets that once ended the process": "[" * 100_000,
+    "nested sequences in one line": "- " * 1_000 + "x",
+    "nested keys": HEAD + "data: " + "{a: " * 1_000 + "1" + "}" * 1_000,
+    "a billion laughs": HEAD + LAUGHS,
+    "an alias of itself": HEAD + "data: &a {a: *a}\n",
+    "an unknown alias": HEAD + "data: *nothing\n",
+    "a number with more digits than Python reads": HEAD + "data: {a: " + "9" * 5_000 + "}\n",
+    "a number of base sixty": HEAD + "data: {a: !!int 1" + ":59" * 100_000 + ", b: !!int x}\n",
+    "a number that is none": HEAD + "data: {a: !!int x}\n",
+    "a truth that is none": HEAD + "data: {a: !!bool x}\n",
+    "infinity": HEAD + "x: .inf\n",
+    "not a number": HEAD + "x: .nan\n",
+    "a set": HEAD + "data: !!set {a, b}\n",
+    "pairs": HEAD + "data: !!omap [a: b]\n",
+    "no name of a field": HEAD + "data: {~: x}\n",
+    "a list as the name of a field": HEAD + "data: {? [a] : x}\n",
+    "an object of Python": HEAD + "data: !!python/object/apply:os.system [ls]\n",
+    "two documents": "--- 1\n--- 2\n",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED_YAML.values(), ids=REFUSED_YAML)
+async def test_yaml_that_stands_for_no_object_is_refused(text: str) -> None:
+    async with serving() as api:
+        created = await api.ask("POST", CONFIGMAPS, text.encode(), media_type="application/yaml")
+        assert created.refusal == (400, "BadRequest")
+        applied = await api.ask(
+            "PATCH", f"{CONFIGMAPS}/y", text.encode(), media_type=APPLY, query={"fieldManager": "me"}
+        )
+        assert applied.refusal == (400, "BadRequest")
+
+
+async def test_yaml_is_read_as_kubernetes_reads_it() -> None:
+    text = HEAD + "data: {when: 2001-01-01, port: 22:22, on: 'x', 7: 'y', all: &a 'z', again: *a}\n"
+    async with serving() as api:
+        answer = await api.ask("POST", CONFIGMAPS, text.encode(), media_type="application/yaml")
+        assert answer.json["data"] == {
+            "when": "2001-01-01",
+            "port": "22:22",
+            "true": "x",
+            "7": "y",
+            "all": "z",
+            "again": "z",
+        }
