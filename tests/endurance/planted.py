@@ -148,11 +148,12 @@ def bookmark_before_its_events() -> Iterator[None]:
     async def planted(self: Watcher, timeout_seconds: float) -> list[Event]:
         events = await batch(self, timeout_seconds)
         if events and now():
+            await asyncio.sleep(0.2)
             self._events = [*events, *self._events]
             return []
         return events
 
-    with patch.object(Watcher, "batch", planted):
+    with patch.object(Watcher, "batch", planted), patch.object(watch, "BOOKMARK_SECONDS", 0.1):
         yield
 
 

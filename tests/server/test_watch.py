@@ -155,3 +155,27 @@ async def test_a_restart_resumes_watches_from_the_versions_seen_before() -> None
         await again.delete(f"{CONFIGMAPS}/a")
         events = await again.watch(CONFIGMAPS, resourceVersion=start)
     assert told(events) == [("ADDED", "a"), ("DELETED", "a")]
+
+
+async def test_a_watch_that_selects_little_of_a_busy_collection_has_bookmarks_all_the_same() -> None:
+    async with serving() as api:
+        await api.post(CONFIGMAPS, configmap("a"))
+
+        async def keep_busy() -> None:
+            for number in range(100):
+                await api.patch(f"{CONFIGMAPS}/a", {"data": {"x": str(number)}})
+                await asyncio.sleep(1)
+
+        busy = asyncio.create_task(keep_busy())
+        start = (await api.get(CONFIGMAPS)).version
+        events = await api.watch(
+            CONFIGMAPS,
+            seconds=95,
+            resourceVersion=start,
+            labelSelector="app=other",
+            allowWatchBookmarks="true",
+        )
+        await busy
+        versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
+        assert [event["type"] for event in events] == ["BOOKMARK"] * 4
+        assert int(start) + 25 < versions[0] < versions[1] < versions[2] < versions[3]

@@ -1,7 +1,7 @@
 """GET of a collection with `watch=true`: every change from a revision on, as a stream of JSON lines.
 
 A watch starts where a list ended, or with the collection as it is (`resourceVersion` unset or 0, or
-`sendInitialEvents`). Bookmarks tell a quiet watcher how far the store has moved. The stream ends after
+`sendInitialEvents`). Bookmarks tell a watcher how far the store has moved. The stream ends after
 `timeoutSeconds`, when the client goes, or when the client is too slow; then it resumes from its last version.
 """
 
@@ -80,9 +80,10 @@ async def _stream(
             yield chunk
         if initial_revision is not None:
             yield _bookmark(this, initial_revision, initial_ends=True)
+        bookmark_at = clock.monotonic() + BOOKMARK_SECONDS
         while not watcher.closed:
-            left = ends_at - clock.monotonic()
-            events = await watcher.batch(min(left, BOOKMARK_SECONDS))
+            events = await watcher.batch(min(ends_at, bookmark_at) - clock.monotonic())
+            told = this.context.store.revision  # no event up to here waits any more
             served = this.context.kinds.find(this.kind.group, this.kind.version, this.kind.plural)
             if served is not None and served is not this.kind:  # the CRD has changed
                 this = replace(this, kind=served)
@@ -90,9 +91,12 @@ async def _stream(
                 yield chunk
             if served is None:
                 return
-            if this.bookmarks and not events and not watcher.closed:
-                yield _bookmark(this, this.context.store.revision)
-            if clock.monotonic() >= ends_at:
+            now = clock.monotonic()
+            if now >= min(ends_at, bookmark_at):  # also while others' events keep it busy
+                if this.bookmarks and not watcher.closed:
+                    yield _bookmark(this, told)
+                bookmark_at = now + BOOKMARK_SECONDS
+            if now >= ends_at:
                 return
     except WatcherTooSlow:
         return
