@@ -8,6 +8,8 @@ import pytest
 
 from springtide.api.crds import bundled
 from springtide.api.struct import encode
+from springtide.server.definition_schema import schema_errors, unknown_formats
+from springtide.server.sound_schemas import is_shipped
 from tests.server.serving import CRDS, Api, serving
 
 Json = dict[str, Any]
@@ -105,3 +107,16 @@ async def test_changes(path: str, body: Json, change: Json, says: str) -> None:
         answer = await api.patch(f"{path}/a", {"spec": change})
     assert (made.status, answer.status) == (201, 422 if says else 200), answer.json
     assert says in str(answer.json.get("message"))
+
+
+def test_the_shipped_definitions_are_sound_and_say_nothing_unknown() -> None:
+    """The server takes them as they are at each start; here they are looked at."""
+    checked = 0
+    for definition in bundled():
+        for version in encode(definition)["spec"]["versions"]:
+            schema, status = version["schema"]["openAPIV3Schema"], "status" in version.get("subresources", {})
+            assert schema_errors(schema, "schema", status=status) == []
+            assert list(unknown_formats(schema)) == []
+            assert is_shipped(schema, status=status)
+            checked += 1
+    assert checked >= 7

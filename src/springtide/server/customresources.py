@@ -28,14 +28,13 @@ from springtide.server.definition_status import (
 from springtide.server.kinds import ServedKind
 from springtide.server.schema_rules import FieldError
 from springtide.server.served_versions import CustomResourceStrategy, served_kinds
+from springtide.server.sound_schemas import SoundSchemas, is_shipped
 from springtide.server.status import bad_value
 from springtide.server.strategy import Strategy
 
 Json = dict[str, Any]
 
 RESOURCE = "apiextensions.k8s.io/customresourcedefinitions"
-_REMEMBERED = 1024
-"""Schemas that were found sound; the same one need not be looked at again."""
 
 
 class CustomResourceDefinitionStrategy(Strategy):
@@ -43,7 +42,7 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def __init__(self) -> None:
         self._context: Context | None = None
-        self._sound: dict[bytes, None] = {}
+        self._sound = SoundSchemas()
         self._served: dict[str, bytes] = {}
 
     def attach(self, context: Context) -> None:
@@ -94,19 +93,13 @@ class CustomResourceDefinitionStrategy(Strategy):
                 continue
             sharing = [version] if place_of(versions, "schema", index, "") != "spec." else versions
             status = any("status" in (one.get("subresources") or {}) for one in sharing)
-            digest = hashlib.sha256(msgspec.json.encode([schema, status])).digest()
-            if digest in self._sound:
+            if self._sound.has(schema, status=status):
                 continue
             place = place_of(versions, "schema", index, "validation")
             found = schema_errors(schema, f"{place}.openAPIV3Schema", status=status)
             if not found:
-                self._remember(digest)
+                self._sound.add(schema, status=status)
             yield from found
-
-    def _remember(self, digest: bytes) -> None:
-        if len(self._sound) >= _REMEMBERED:
-            self._sound.pop(next(iter(self._sound)))
-        self._sound[digest] = None
 
     def validate_create(self, obj: Json) -> Sequence[FieldError]:
         return list(approval_errors(obj, None))
@@ -124,8 +117,11 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def warn(self, obj: Json) -> Sequence[str]:
         """Formats that check nothing."""
-        schemas = ((one.get("schema") or {}).get("openAPIV3Schema") for one in obj["spec"]["versions"])
-        found = {name for schema in schemas if schema for name in unknown_formats(schema)}
+        found: set[str] = set()
+        for version in obj["spec"]["versions"]:
+            schema = (version.get("schema") or {}).get("openAPIV3Schema")
+            if schema and not is_shipped(schema, status="status" in (version.get("subresources") or {})):
+                found.update(unknown_formats(schema))
         return [f'unrecognized format "{name}"' for name in sorted(found)]
 
     def before_delete(self, obj: Json) -> None:
