@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import springtide
-from springtide.cli import platform
+from springtide.cli import platform, warmup
 from springtide.cli.part import log_level_option, run_until_signal
 from springtide.cli.target import data_dir_option, database_limit_option
 from springtide.cli.up import DEFAULT_PORT, check_port, refuse_second
@@ -61,6 +61,7 @@ def command(
     data_dir = data_dir.expanduser().absolute()
     refuse_second(data_dir)
     check_port(port, host)
+    warmup.begin()
     from springtide.up import ServerSettings, serve_api
 
     settings = ServerSettings(
@@ -74,6 +75,7 @@ def command(
     )
 
     def ready(found: Ready) -> None:
+        warmup.end()
         started_at = platform.process_started_at(os.getpid()) or 0.0
         running = platform.Running(os.getpid(), started_at, found.url, springtide.__version__)
         platform.record(data_dir, running)

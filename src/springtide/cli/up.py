@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import springtide
-from springtide.cli import platform
+from springtide.cli import platform, warmup
 from springtide.cli.errors import CliError, explain
 from springtide.cli.target import data_dir_option, database_limit_option
 
@@ -101,6 +101,7 @@ def command(
     try:
         refuse_second(data_dir)
         check_port(port)
+        warmup.begin()
         from springtide.up import UpSettings
 
         settings = UpSettings(
@@ -154,6 +155,7 @@ def _serve(settings: UpSettings, reporter: _Reporter) -> None:
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
         def ready(found: Ready) -> None:
+            warmup.end()
             started_at = platform.process_started_at(os.getpid()) or 0.0
             running = platform.Running(os.getpid(), started_at, found.url, springtide.__version__)
             platform.record(settings.data_dir, running)
