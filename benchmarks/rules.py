@@ -13,6 +13,7 @@ from typing import Any
 
 from springtide.runtime.clock import SystemClock
 from springtide.server import Request, Server
+from springtide.server.request import Response
 from springtide.store import MemoryLog, Store
 
 OBJECTS = 2_000
@@ -81,6 +82,7 @@ async def creates_a_second(server: Server, group: str, prefix: str) -> float:
     began = time.process_time()
     for body in bodies:
         answer = await server.handle(Request("POST", f"/apis/{group}/v1/things", body=body))
+        assert isinstance(answer, Response)
         assert answer.status == 201
     return OBJECTS / (time.process_time() - began)
 
@@ -96,6 +98,7 @@ async def main() -> None:
         began = time.process_time()
         body = json.dumps(definition(group, rules)).encode()
         answer = await server.handle(Request("POST", CRDS, body=body))
+        assert isinstance(answer, Response)
         assert answer.status == 201
         print(
             json.dumps(

@@ -68,8 +68,8 @@ POD_ENVIRONMENT = {
     "SPRINGTIDE_PROGRESS_FILE": "Where `springtide.sdk.report` writes progress.",
     "SPRINGTIDE_CHECKPOINT_DIR": "Folder that outlives attempts of the job; see `springtide.sdk`.",
     "SPRINGTIDE_HOSTS_FILE": "Names of the job's pods, where the pod cannot have an /etc/hosts of its own.",
-    "SPRINGTIDE_SERVICEACCOUNT_DIR": "Folder with the pod's token, `ca.crt` and `namespace`: the usual one, or where "
-    "it really is on a machine without private mounts.",
+    "SPRINGTIDE_SERVICEACCOUNT_DIR": "Folder with the pod's token, `ca.crt` and `namespace`: "
+    "the usual one, or where it really is on a machine without private mounts.",
     "KUBERNETES_SERVICE_HOST": "Host of the API server, as within every cluster.",
     "KUBERNETES_SERVICE_PORT": "Port of the API server.",
     "KUBERNETES_SERVICE_PORT_HTTPS": "The same.",

@@ -134,7 +134,7 @@ async def send_all(door: Door, calls: Iterable[Call], connections: int = CONNECT
 
 
 class Listener:
-    """A watch that counts the events it hears; dropped by the server as too slow, it resumes as clients do."""
+    """A watch that counts the events it hears; dropped by the server as too slow, it resumes like clients."""
 
     def __init__(self, door: Door, path: str, wanted: int) -> None:
         self._door, self._path, self._left = door, path, wanted

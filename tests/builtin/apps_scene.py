@@ -51,7 +51,7 @@ class Scene:
     async def delete(self, place: str, propagation: str = "Background") -> None:
         await self._send("DELETE", f"{APPS}/{place}", {"propagationPolicy": propagation})
 
-    async def list(self, plural: str) -> list[Json]:
+    async def listed(self, plural: str) -> list[Json]:
         items: list[Json] = (await self._send("GET", f"{APPS}/{plural}"))["items"]
         return items
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from springtide.builtin import deployment_plan, own_writes
+from springtide.builtin import deployment_plan, own_writes, rollout_amounts
+from springtide.simulation.faults import FaultSettings
 from tests.endurance import apps
 
 
@@ -18,9 +19,9 @@ def test_the_desired_state_is_reached_within_the_limits(seed: int) -> None:
 
 
 def test_a_rollout_that_ignores_its_limit_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = deployment_plan.max_surge
+    right = rollout_amounts.max_surge
     monkeypatch.setattr(deployment_plan, "max_surge", lambda deployment: right(deployment) + 2)
-    calm = apps.FaultSettings()
+    calm = FaultSettings()
     rows = (apps.play(seed, calm) for seed in range(8))
     assert any("Deployment has" in one for row in rows for one in row["violations"])
 
@@ -35,6 +36,6 @@ def test_a_create_repeated_under_another_name_would_be_found(monkeypatch: pytest
             self._memory(owner).pending.clear()
 
     monkeypatch.setattr(own_writes.OwnWrites, "create", forgetful)
-    lossy = apps.FaultSettings(lost_answer=0.4, delay_event=0.9)
+    lossy = FaultSettings(lost_answer=0.4, delay_event=0.9)
     found = apps.play(3, lossy, steps=4)["violations"]
     assert any("pods; lately" in one or "has [" in one for one in found), found

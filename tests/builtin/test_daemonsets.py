@@ -33,7 +33,7 @@ async def test_every_node_gets_one_pod_and_keeps_it_while_cordoned() -> None:
         async def told() -> bool:
             found = await cluster.get("daemonsets/web")
             status = found["status"] if found is not None else {}
-            return status.get("numberAvailable") == status["desiredNumberScheduled"] == 3
+            return bool(status.get("numberAvailable") == status.get("desiredNumberScheduled") == 3)
 
         await cluster.until(told)
 
@@ -50,6 +50,7 @@ async def test_pods_leave_nodes_that_no_longer_match_and_come_to_those_that_do()
         await cluster.client.patch(Node, "node-0", "", {"metadata": {"labels": {"disk": None}}})
         await cluster.client.patch(Node, "node-2", "", {"metadata": {"labels": {"disk": "fast"}}})
         await cluster.until(lambda: only("node-2"))
+        assert {pod.spec.node_name for pod in await cluster.pods(ending=True)} == {"node-2"}
 
 
 async def test_a_taint_keeps_new_pods_away_and_no_execute_drives_them_off() -> None:
@@ -94,13 +95,13 @@ async def test_an_update_replaces_one_pod_at_a_time() -> None:
 
         await cluster.until(rolled)
         assert fewest >= 3
-        assert sorted(one["revision"] for one in await cluster.list("controllerrevisions")) == [1, 2]
+        assert sorted(one["revision"] for one in await cluster.listed("controllerrevisions")) == [1, 2]
 
 
 async def test_with_surge_the_new_pod_is_there_before_the_old_one_goes() -> None:
     async with scene(nodes=3) as cluster:
-        surge = {"updateStrategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}
-        await cluster.create("daemonsets", workload("DaemonSet", **surge))
+        surge = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        await cluster.create("daemonsets", workload("DaemonSet", updateStrategy=surge))
 
         async def everywhere(tag: str) -> bool:
             pods = await cluster.pods()

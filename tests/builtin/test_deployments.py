@@ -24,7 +24,7 @@ async def test_a_deployment_runs_its_pods_and_says_so() -> None:
             "Available": ("True", "MinimumReplicasAvailable"),
             "Progressing": ("True", "NewReplicaSetAvailable"),
         }
-        [one] = await cluster.list("replicasets")
+        [one] = await cluster.listed("replicasets")
         digest = one["metadata"]["labels"]["pod-template-hash"]
         assert one["metadata"]["name"] == f"web-{digest}"
         assert one["metadata"]["annotations"] == {
@@ -70,7 +70,7 @@ async def test_a_rolling_update_keeps_within_its_limits() -> None:
         assert found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "2"
         sets = {
             one["metadata"]["annotations"]["deployment.kubernetes.io/revision"]: one
-            for one in await cluster.list("replicasets")
+            for one in await cluster.listed("replicasets")
         }
         assert sets["1"]["spec"]["replicas"] == 0
         assert sets["2"]["spec"]["replicas"] == 5
@@ -147,11 +147,11 @@ async def test_another_set_of_the_same_name_is_a_collision() -> None:
     async with scene() as cluster:
         await cluster.create("deployments", workload("Deployment", replicas=1))
         await cluster.settled("deployments/web")
-        [made] = await cluster.list("replicasets")
+        [made] = await cluster.listed("replicasets")
         await cluster.delete("deployments/web")
 
         async def gone() -> bool:
-            return not await cluster.list("replicasets") and not await cluster.pods(ending=True)
+            return not await cluster.listed("replicasets") and not await cluster.pods(ending=True)
 
         await cluster.until(gone)
         stranger = workload("ReplicaSet", made["metadata"]["name"], replicas=0)
@@ -161,7 +161,7 @@ async def test_another_set_of_the_same_name_is_a_collision() -> None:
         await cluster.create("deployments", workload("Deployment", replicas=1))
         found = await cluster.settled("deployments/web")
         assert found["status"]["collisionCount"] == 1
-        assert len(await cluster.list("replicasets")) == 2
+        assert len(await cluster.listed("replicasets")) == 2
 
 
 async def test_a_stuck_rollout_is_said_to_be_late_and_undone() -> None:

@@ -64,7 +64,7 @@ async def test_an_update_goes_from_the_highest_number_down_to_the_partition() ->
         )
         after = await cluster.settled("statefulsets/web")
         assert after["status"]["currentRevision"] == after["status"]["updateRevision"]
-        revisions = await cluster.list("controllerrevisions")
+        revisions = await cluster.listed("controllerrevisions")
         assert sorted(one["revision"] for one in revisions) == [1, 2]
 
 
@@ -74,12 +74,12 @@ async def test_going_back_counts_the_old_revision_again() -> None:
         first = (await cluster.settled("statefulsets/web"))["status"]["updateRevision"]
         await cluster.patch("statefulsets/web", image("app:2"), "strategic-merge")
         await cluster.settled("statefulsets/web")
-        old = next(one for one in await cluster.list("controllerrevisions") if one["revision"] == 1)
+        old = next(one for one in await cluster.listed("controllerrevisions") if one["revision"] == 1)
         await cluster.patch("statefulsets/web", old["data"], "strategic-merge")
         after = await cluster.settled("statefulsets/web")
         assert after["status"]["updateRevision"] == first
         assert {
-            one["metadata"]["name"]: one["revision"] for one in await cluster.list("controllerrevisions")
+            one["metadata"]["name"]: one["revision"] for one in await cluster.listed("controllerrevisions")
         }[first] == 3
         assert [pod.spec.containers[0].image for pod in await cluster.pods()] == ["app:1"]
 
@@ -100,6 +100,9 @@ async def test_a_stuck_rollout_goes_on_once_the_template_is_right_and_the_pod_de
         [_, waiting] = await cluster.pods()
         await cluster.client.delete(type(waiting), "web-1", "default")
         await cluster.settled("statefulsets/web")
+        [_, second] = await cluster.pods()
+        assert (second.metadata.name, second.spec.node_selector) == ("web-1", {})
+        assert second.metadata.uid != waiting.metadata.uid
 
 
 async def test_claims_are_made_for_each_pod_and_go_as_the_policy_says() -> None:

@@ -21,7 +21,7 @@ def launched(spec: kopf.Spec, patch: kopf.Patch, body: kopf.Body, **_: Any) -> d
 
 
 @kopf.on.update("example.com", "v1", "boats", field="spec.crew")
-def manned(old: int, new: int, patch: kopf.Patch, **_: Any) -> None:
+def manned(old: Any, new: Any, patch: kopf.Patch, **_: Any) -> None:
     patch.status["phase"] = f"Crew from {old} to {new}"
 
 

@@ -27,8 +27,8 @@ async def test_an_object_is_made_patched_labelled_and_deleted(platform: Platform
     await made.create()
     await made.patch({"data": {"k": "2"}})
     await made.label(a="b")
-    listed = [item async for item in api.get("configmaps", namespace=namespace, label_selector={"a": "b"})]
-    assert [dict(item.raw["data"]) for item in listed] == [{"k": "2"}]
+    listed = api.get(ConfigMap, namespace=namespace, label_selector={"a": "b"})
+    assert [dict(item["data"]) async for item in listed] == [{"k": "2"}]
     await made.delete()
     assert not await made.exists()
 
@@ -48,9 +48,9 @@ async def test_a_deployment_scales_and_its_pod_is_entered(platform: Platform, na
     await deployment.wait(["condition=Available"], timeout=30)
     await deployment.scale(2)
     await deployment.wait(["jsonpath='{.status.readyReplicas}'=2"], timeout=30)
-    pods = [pod async for pod in api.get("pods", namespace=namespace, label_selector={"app": "web"})]
+    pods = [pod async for pod in api.get(Pod, namespace=namespace, label_selector={"app": "web"})]
     assert len(pods) == 2
-    pod = await Pod.get(pods[0].name, namespace=namespace, api=api)
+    pod = await Pod.get(pods[0]["metadata"]["name"], namespace=namespace, api=api)
     await pod.wait("condition=Ready", timeout=30)
     said = await pod.exec(["echo", "inside"])
     assert said.stdout.decode().strip() == "inside"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kubernetes_asyncio import client, config, watch
 from kubernetes_asyncio.stream import WsApiClient
@@ -58,8 +60,9 @@ async def test_a_pod_is_watched_read_and_entered(platform: Platform, namespace: 
                     break
         assert phases[-1] == "Running"
         assert (await core.read_namespaced_pod_log("p", namespace)).strip() == "ready"
+    words: Any = ["sh", "-c", "echo inside $HOSTNAME"]  # several words are a list, typed as one
     async with WsApiClient() as sockets:
         said = await client.CoreV1Api(sockets).connect_get_namespaced_pod_exec(
-            "p", namespace, command=["sh", "-c", "echo inside $HOSTNAME"], stdout=True, stderr=True
+            "p", namespace, command=words, stdout=True, stderr=True
         )
     assert said.strip() == "inside p"

@@ -62,4 +62,4 @@ def test_a_kind_that_only_the_server_knows(platform: Platform, namespace: str) -
     )
     found = client.get(jobs, "j")
     assert found.spec["suspend"] is True
-    assert [item.metadata.name for item in client.list(jobs)] == ["j"]
+    assert [item.metadata and item.metadata.name for item in client.list(jobs)] == ["j"]

@@ -120,7 +120,9 @@ TABLE = table(
                     status=429,
                     fields={
                         "details.causes[0].reason": "DisruptionBudget",
-                        "details.causes[0].message": "The disruption budget b needs 1 healthy pods and has 1 currently",
+                        "details.causes[0].message": (
+                            "The disruption budget b needs 1 healthy pods and has 1 currently"
+                        ),
                     },
                 ),
             ],

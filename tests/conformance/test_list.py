@@ -10,6 +10,7 @@ from tests.conformance.case import (
     Case,
     Length,
     Like,
+    Step,
     configmap,
     delete,
     each,
@@ -34,7 +35,7 @@ def _names(*names: str) -> dict[str, object]:
     }
 
 
-def _selects(selector: str, *names: str) -> object:
+def _selects(selector: str, *names: str) -> Step:
     return get(_L, query={"labelSelector": selector}, fields=_names(*names))
 
 

@@ -270,7 +270,7 @@ def _object(one: Json) -> Json:
     status = _without_times(one.get("status", {}))
     if "conditions" in status:
         status["conditions"] = sorted(status["conditions"], key=lambda condition: str(condition["type"]))
-    rest = {key: one[key] for key in ("spec", "data", "revision") if key in one}
+    rest: Json = {key: one[key] for key in ("spec", "data", "revision") if key in one}
     return {"metadata": metadata, "owners": owners, "status": status, **rest}
 
 
@@ -390,10 +390,10 @@ async def compare(names: Sequence[str], assets: Path) -> int:
         ):
             await asyncio.gather(ours.wait_for_controllers(), theirs.wait_for_controllers())
             for index, name in enumerate(names):
-                played = await asyncio.gather(
+                first, second = await asyncio.gather(
                     *(one.play(f"scene-{index}", SCENES[name]) for one in (ours, theirs))
                 )
-                found = differences(*played)
+                found = differences(first, second)
                 different += bool(found)
                 print(json.dumps({"scene": name, "same": not found, "differences": found}), flush=True)
     return different

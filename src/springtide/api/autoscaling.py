@@ -10,9 +10,9 @@ from typing import Annotated
 
 from springtide.api.listtypes import ListMap
 from springtide.api.meta import Condition, LabelSelector, Object
+from springtide.api.quantity import Quantity
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
-from springtide.api.quantity import Quantity
 
 DEFINITION_PREFIX = "io.k8s.api.autoscaling.v2"
 

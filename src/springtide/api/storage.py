@@ -13,9 +13,9 @@ from msgspec import field
 from springtide.api.listtypes import ListMap, ListSet
 from springtide.api.meta import LabelSelector, Object
 from springtide.api.persistentvolumes import PersistentVolumeSpec
+from springtide.api.quantity import Quantity
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
-from springtide.api.quantity import Quantity
 
 DEFINITION_PREFIX = "io.k8s.api.storage.v1"
 

@@ -30,8 +30,8 @@ def write_context(
     """Put the connection under its `context` name: as cluster, user and context.
 
     Entries of the same name are replaced, all else is kept. A file that is not `shared` is written by nobody
-    else, so it needs no lock, and a lock that a killed process left behind is no obstacle. Raises KubeconfigError when the present file
-    cannot be understood or written.
+    else, so it needs no lock, and a lock that a killed process left behind is no obstacle. Raises
+    KubeconfigError when the present file cannot be understood or written.
     """
     name = connection.context
     if not name:

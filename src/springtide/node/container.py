@@ -116,7 +116,7 @@ class Kit:
         }
 
     def _way_to_the_server(self) -> dict[str, str]:
-        """What clients within a cluster look for; where nothing can be mounted, the folder is the real one."""
+        """What clients in a cluster look for; where nothing can be mounted, the folder is the real one."""
         variables = {}
         if self.settings.api_server:
             server = urlsplit(self.settings.api_server)

@@ -26,7 +26,7 @@ class ProcessNodeSettings:
     working_dir: Path
     """Where containers without `workingDir` start: the counterpart of an image's WORKDIR."""
     api_server: str = ""
-    """Address of the API server for programs in pods (`KUBERNETES_SERVICE_HOST`); empty: they are told none."""
+    """Address of the API server for programs in pods (`KUBERNETES_SERVICE_HOST`); empty: none is told."""
     max_pods: int = 110
     """Pods this node takes at most."""
     cpus: int | None = None

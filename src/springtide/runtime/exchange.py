@@ -102,7 +102,7 @@ class WebSocket(Protocol):
     """One open WebSocket, seen from the service."""
 
     async def receive(self) -> bytes | str:
-        """The next message. Nothing more is read from the client until it is asked for. Raises Disconnected."""
+        """The next message. Nothing is read from the client until it is asked for. Raises Disconnected."""
         ...
 
     async def send(self, message: bytes | str) -> None:

@@ -1,8 +1,8 @@
 """POST pods/{name}/eviction: asks a pod to go, if its PodDisruptionBudget can spare it; for `kubectl drain`.
 
 The disruption controller (builtin room) says in the budget's status how many pods may go; each grant takes
-one off in the step in which it is given, so evictions that come together never share one. Behaviour and messages:
-kube-apiserver's eviction subresource.
+one off in the step in which it is given, so evictions that come together never share one. Behaviour and
+messages: kube-apiserver's eviction subresource.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import unquote
 
 from springtide import client
-from springtide.server.request import ADMIN, Request, Response, Stream, User
+from springtide.server.request import ADMIN, Request, Response, Stream, Upgrade, User
 from springtide.server.server import Server
 
 
@@ -27,6 +27,8 @@ class InProcessTransport:
         if isinstance(answer, Stream):
             body = b"".join([chunk async for chunk in answer.chunks])
             return client.Response(answer.status, _headers(answer), body)
+        if isinstance(answer, Upgrade):
+            raise _no_socket(request)
         return client.Response(answer.status, _headers(answer), answer.body)
 
     @asynccontextmanager
@@ -37,6 +39,8 @@ class InProcessTransport:
                 raise client.error_from_response(answer.status, answer.body)
             yield _once(answer.body)
             return
+        if isinstance(answer, Upgrade):
+            raise _no_socket(request)
         try:
             yield answer.chunks
         finally:
@@ -64,6 +68,11 @@ def warning_header(text: str) -> str:
     clean = "".join(character if character.isprintable() else " " for character in text)
     escaped = clean.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{escaped}"'
+
+
+def _no_socket(request: client.Request) -> client.Unreachable:
+    path = request.path
+    return client.Unreachable(f"{path} answers with a WebSocket, which needs a connection: ask over HTTPS")
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -138,7 +138,7 @@ def _delete_primitives(merged: dict[str, Any], field: str, values: list[Any]) ->
 def _set_order(
     merged: dict[str, Any], doc: dict[str, Any], key: str, patch: dict[str, Any], schema: Schema | None
 ) -> None:
-    """Do what `$setElementOrder/<field>` says. Raises PatchError if the patch sets an item not named there."""
+    """Do what `$setElementOrder/<field>` says. Raises PatchError for an item the patch sets but not names."""
     field = key.removeprefix(_ORDER)
     items, order, merge_key = merged.get(field), patch[key], schema.patch_merge_key if schema else ""
     ranks = {_identity(item, merge_key) for item in order}
