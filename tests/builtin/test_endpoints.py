@@ -108,6 +108,7 @@ async def test_a_headless_service_may_want_its_pods_before_they_are_ready() -> N
         assert await addresses(world) == {"127.77.1.1": True}
         (piece,) = await slices(world)
         assert "service.kubernetes.io/headless" in piece["metadata"]["labels"]
+        assert await world.get(f"{NAMESPACE}/endpoints/web") is None
 
 
 async def test_many_pods_are_cut_into_pieces_of_a_hundred() -> None:

@@ -33,7 +33,10 @@ _PER_SLICE = 100
 def plan(
     service: Service, pods: Iterable[Pod], slices: Sequence[EndpointSlice], endpoints: Endpoints | None
 ) -> Plan:
-    """Bring slices and Endpoints of a Service with a selector to what its pods are now."""
+    """Bring slices and Endpoints of a Service with a selector to what its pods are now.
+
+    Headless Services have slices only: nobody balances their load, and every gang has one.
+    """
     if not has_endpoints(service):
         return Plan()
     groups = _groups(service, pods)
@@ -46,9 +49,10 @@ def plan(
     for name, one in existing.items():
         if name not in wanted and one.metadata.deletion_timestamp is None:
             commands.append(Delete(EndpointSlice, one.metadata.namespace, name, one.metadata.uid))
-    older = _endpoints(service, groups)
-    if endpoints is None or not _same(encode(endpoints), older):
-        commands.append(Apply(Endpoints, service.metadata.namespace, service.metadata.name, older))
+    if service.spec.cluster_ip != "None":
+        older = _endpoints(service, groups)
+        if endpoints is None or not _same(encode(endpoints), older):
+            commands.append(Apply(Endpoints, service.metadata.namespace, service.metadata.name, older))
     return Plan(tuple(commands))
 
 
