@@ -79,6 +79,15 @@ TABLE = table(
                 "spec.conversion.strategy": "None",
             },
         ),
+        _taken(
+            "keywords that are null say nothing",
+            _define(
+                _spec(
+                    type="string", enum=None, pattern=None, required=None, allOf=None, format=None, items=None
+                )
+            ),
+            absent=["spec.versions[0].schema.openAPIV3Schema.properties.spec.enum"],
+        ),
         # Names, scope, versions
         _refused(
             "the name must be plural and group",

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from springtide.server.context import Context
-from springtide.server.definition_schema import schema_errors, unknown_formats
+from springtide.server.definition_schema import drop_nulls, schema_errors, unknown_formats
 from springtide.server.definition_spec import approval_errors, own_versions, place_of, spec_errors
 from springtide.server.definition_status import (
     CLEANUP,
@@ -57,6 +57,8 @@ class CustomResourceDefinitionStrategy(Strategy):
             names["listKind"] = f"{names['kind']}List"
         if not obj["spec"].get("conversion"):
             obj["spec"]["conversion"] = {"strategy": "None"}
+        for version in obj["spec"]["versions"]:
+            drop_nulls((version.get("schema") or {}).get("openAPIV3Schema"))
 
     def before_create(self, obj: Json, context: Context) -> None:
         obj["status"] = with_status({**obj, "status": {}}, self._others(obj), context.timestamp())

@@ -6,7 +6,7 @@ words follows apiextensions `validation.go`; structurality is `structural`'s, ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -253,6 +253,26 @@ def _one_default(schema: Json, field: str) -> Iterator[FieldError]:
             INVALID if error.reason == TYPE_INVALID else error.reason
         )  # the object is a CRD: its types are right
         yield replace(error, field=path, message=text, reason=reason)
+
+
+def drop_nulls(schema: Any) -> None:
+    """Take away keywords that are null, in place: they say nothing. A null schema allows everything."""
+    if not isinstance(schema, dict):
+        return
+    for keyword in [key for key, value in schema.items() if value is None]:
+        del schema[keyword]
+    for keyword in ("items", "additionalProperties", "not"):
+        drop_nulls(schema.get(keyword))
+    for keyword in ("properties", "allOf", "oneOf", "anyOf"):
+        children: Any = schema.get(keyword)
+        if isinstance(children, dict):
+            places: Iterable[Any] = list(children)
+        else:
+            places = range(len(children)) if isinstance(children, list) else ()
+        for place in places:
+            if children[place] is None:
+                children[place] = {}
+            drop_nulls(children[place])
 
 
 def unknown_formats(schema: Json) -> Iterator[str]:
