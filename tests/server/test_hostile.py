@@ -1,10 +1,14 @@
-"""Requests that once did harm, each in its smallest form. The attacks they come from: `tests/endurance/hostile`."""
+"""Requests that once did harm, each in its smallest form; `tests/endurance/hostile` found them."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.server.serving import APPLY, CONFIGMAPS, serving
+from springtide.api.selectors import parse_labels
+from springtide.server.admission import builtin_kinds
+from springtide.server.bodies import MAX_VALUES
+from springtide.server.strategic_patch import apply_strategic_patch
+from tests.server.serving import APPLY, CONFIGMAPS, MERGE, STRATEGIC, configmap, serving
 
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
 LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -55,3 +59,33 @@ async def test_yaml_is_read_as_kubernetes_reads_it() -> None:
             "all": "z",
             "again": "z",
         }
+
+
+@pytest.mark.parametrize("media_type", [MERGE, STRATEGIC, APPLY])
+async def test_a_body_of_more_values_than_anyone_needs_is_refused(media_type: str) -> None:
+    finalizers = [f"example.dev/{number}" for number in range(MAX_VALUES)]
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "y", "finalizers": finalizers}}
+    async with serving() as api:
+        await api.post(CONFIGMAPS, configmap("y"))
+        answer = await api.patch(f"{CONFIGMAPS}/y", body, media_type, fieldManager="me")
+        assert answer.refusal == (413, "RequestEntityTooLarge")
+
+
+def test_a_strategic_patch_of_long_lists_costs_as_much_as_they_are_long() -> None:
+    """It once compared each with each: twenty thousand took a minute."""
+    containers = {"spec": {"containers": [{"name": f"c{number}", "image": "x"} for number in range(20_000)]}}
+    names = {"metadata": {"finalizers": [f"example.dev/{number}" for number in range(20_000)]}}
+    gone = {"metadata": {"$deleteFromPrimitiveList/finalizers": names["metadata"]["finalizers"]}}
+    schema = next(kind for kind in builtin_kinds() if kind.kind == "Pod").validator
+    doc = apply_strategic_patch(containers, containers, schema)
+    assert doc == containers
+    named = apply_strategic_patch(apply_strategic_patch({}, names, schema), names, schema)
+    assert named == names
+    assert apply_strategic_patch(named, gone, schema) == {"metadata": {"finalizers": []}}
+
+
+def test_a_selector_of_many_parts_is_read_in_one_go() -> None:
+    with pytest.raises(ValueError, match="unable to parse"):
+        parse_labels("a in (" * 20_000)
+    assert len(parse_labels(",".join(f"k{number}" for number in range(20_000))).requirements) == 20_000
+    assert len(parse_labels("a in (b,c),d notin (e,f),g").requirements) == 3

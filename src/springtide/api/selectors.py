@@ -106,7 +106,14 @@ def _split(text: str) -> list[str]:
     """Split at commas outside parentheses; an empty selector has no parts."""
     if not text.strip():
         return []
-    return [part.strip() for part in re.split(r",(?![^()]*\))", text)]
+    parts, start, inside = [], 0, False
+    for match in re.finditer("[(),]", text):
+        if match[0] == "," and not inside:
+            parts.append(text[start : match.start()].strip())
+            start = match.end()
+        elif match[0] != ",":
+            inside = match[0] == "("
+    return [*parts, text[start:].strip()]
 
 
 def _requirement(part: str) -> Requirement:

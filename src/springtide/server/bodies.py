@@ -15,11 +15,13 @@ from springtide.server import duplicates, protobuf, yaml_bodies
 from springtide.server.kinds import ServedKind
 from springtide.server.request import JSON, Request
 from springtide.server.schema_rules import TYPE_INVALID, FieldError
-from springtide.server.status import BadRequest, UnsupportedMediaType
+from springtide.server.status import BadRequest, TooLarge, UnsupportedMediaType
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
+MAX_VALUES = 60_000
+"""Fields and items of one body. Each costs some microseconds, which everybody else waits for."""
 _YAML = ("application/yaml", "application/apply-patch+yaml", "text/yaml")
 _decoder = msgspec.json.Decoder()
 
@@ -34,7 +36,31 @@ class Named(Protocol):
 
 
 def parse(request: Request) -> Any:
-    """The body as a JSON value, whatever it is. Raises BadRequest or UnsupportedMediaType."""
+    """The body as a JSON value, whatever it is. Raises BadRequest, UnsupportedMediaType or TooLarge."""
+    value = _decoded(request)
+    if request.body.count(b",") + request.body.count(b"[") > MAX_VALUES or not request.media_type.endswith(
+        "json"
+    ):
+        check_count(value)
+    return value
+
+
+def check_count(value: Any) -> None:
+    """Raises TooLarge for a value of so many parts that all others would wait while it is looked at."""
+    left, waiting = MAX_VALUES, [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict | list):
+            left -= len(one)
+            if left < 0:
+                raise TooLarge(
+                    f"Request entity too large: an object may have {MAX_VALUES} fields and items in all; "
+                    "split it, or keep data as text"
+                )
+            waiting += one.values() if isinstance(one, dict) else one
+
+
+def _decoded(request: Request) -> Any:
     if not request.body:
         raise BadRequest("the request body is empty; send a JSON object")
     media_type = request.media_type

@@ -20,6 +20,8 @@ _RETAIN_KEYS = "$retainKeys"
 _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 _ORDER = "$setElementOrder/"
 _ACTIONS = ("merge", "replace", "delete")
+_GONE = object()
+"""In place of an item that the patch deletes."""
 
 
 def apply_strategic_patch(doc: dict[str, Any], patch: Any, schema: Schema | None) -> dict[str, Any]:
@@ -68,7 +70,11 @@ def _merge_value(doc: Any, patch: Any, schema: Schema | None, where: str) -> Any
     present = doc if isinstance(doc, list) else []
     if schema.patch_merge_key:
         return _merge_items(present, patch, schema, where)
-    merged = present + [item for index, item in enumerate(patch) if item not in present + patch[:index]]
+    merged, known = list(present), {_identity(item, "") for item in present}
+    for item in patch:
+        if (identity := _identity(item, "")) not in known:
+            known.add(identity)
+            merged.append(item)
     return _in_order(merged, patch, present, "")
 
 
@@ -79,25 +85,28 @@ def _merge_items(doc: list[Any], patch: list[Any], schema: Schema, where: str) -
         isinstance(item, dict) and item.keys() == {_PATCH} and item[_PATCH] == "replace" for item in patch
     ):
         return [_plain(item) for item in patch if not (isinstance(item, dict) and item.keys() == {_PATCH})]
-    merged = list(doc)
+    merged: list[Any] = list(doc)
+    places: dict[str, list[int]] = {}
+    for at, other in enumerate(merged):
+        if isinstance(other, dict) and key in other:
+            places.setdefault(_identity(other, key), []).append(at)
     for index, item in enumerate(patch):
         place = f"{where}[{index}]"
         if not isinstance(item, dict):
             raise PatchError(place, f"must be an object with the merge key {key}")
         if key not in item:
             raise PatchError(place, f"does not contain declared merge key: {key}")
-        matches = [at for at, other in enumerate(merged) if _same(other, item, key)]
+        same = places.setdefault(_identity(item, key), [])
         if _action(item, place) == "delete":
-            merged = [other for other in merged if not _same(other, item, key)]
-        elif matches:
-            merged[matches[0]] = _merge_map(merged[matches[0]], item, schema.items, place)
+            for at in same:
+                merged[at] = _GONE
+            same.clear()
+        elif same:
+            merged[same[0]] = _merge_map(merged[same[0]], item, schema.items, place)
         else:
+            same.append(len(merged))
             merged.append(_merge_map({}, item, schema.items, place))
-    return _in_order(merged, patch, doc, key)
-
-
-def _same(left: Any, right: dict[str, Any], key: str) -> bool:
-    return isinstance(left, dict) and key in left and bool(left[key] == right[key])
+    return _in_order([one for one in merged if one is not _GONE], patch, doc, key)
 
 
 def _action(patch: dict[str, Any], where: str) -> str:
@@ -123,7 +132,7 @@ def _retained(doc: dict[str, Any], patch: dict[str, Any], where: str) -> dict[st
     if _RETAIN_KEYS not in patch:
         return dict(doc)
     _check_directive(_RETAIN_KEYS, patch[_RETAIN_KEYS], where)
-    keep = patch[_RETAIN_KEYS]
+    keep = {key for key in patch[_RETAIN_KEYS] if isinstance(key, str)}
     for key, value in patch.items():
         if not key.startswith("$") and value is not None and key not in keep:
             raise PatchError(_join(where, key), "is set by the patch but is not among its $retainKeys")
@@ -132,7 +141,8 @@ def _retained(doc: dict[str, Any], patch: dict[str, Any], where: str) -> dict[st
 
 def _delete_primitives(merged: dict[str, Any], field: str, values: list[Any]) -> None:
     if isinstance(merged.get(field), list):
-        merged[field] = [item for item in merged[field] if item not in values]
+        gone = {_identity(value, "") for value in values}
+        merged[field] = [item for item in merged[field] if _identity(item, "") not in gone]
 
 
 def _set_order(
@@ -161,12 +171,18 @@ def _in_order(items: list[Any], wanted: list[Any], before: list[Any], key: str) 
     others = [one for one in items if _identity(one, key) not in ranks]
     others.sort(key=lambda one: places.get(_identity(one, key), len(places)))
     result: list[Any] = []
+    next_other = 0
     for item in named:
         place = places.get(_identity(item, key))
-        while place is not None and others and places.get(_identity(others[0], key), place) < place:
-            result.append(others.pop(0))
+        while (
+            place is not None
+            and next_other < len(others)
+            and places.get(_identity(others[next_other], key), place) < place
+        ):
+            result.append(others[next_other])
+            next_other += 1
         result.append(item)
-    return result + others
+    return result + others[next_other:]
 
 
 def _identity(item: Any, key: str) -> str:
