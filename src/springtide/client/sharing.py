@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -113,41 +114,56 @@ class _StructReader:
 
     def __init__(self, kind: type[Struct], pool: Pool) -> None:
         self._pool = pool
+        self._kind = _declared(kind)
         self._fields: dict[str, tuple[str, Read, bool]] = {}
-        """By name on the wire: name, reader, and whether equal values are worth keeping once."""
-        self._required: set[str] = set()
-        alone = _ALONE.get(kind, frozenset())
-        absent: dict[str, Any] = {}
-        for field, annotation in _declared(kind):
-            shared = field.name not in alone and not (issubclass(kind, Object) and _is_struct(annotation))
-            self._fields[field.encode_name] = field.name, _reader(annotation, pool), shared
-            absent[field.name] = _absent(field)
-            if absent[field.name] is msgspec.NODEFAULT:
-                self._required.add(field.name)
-        self._dropped = _DROPPED.get(kind, frozenset())
-        self._absent = kind(**absent)
+        """Met so far, by name on the wire: name, reader, and whether equal values are worth keeping once."""
 
     def read(self, raw: bytes | msgspec.Raw) -> Any:
-        pool, fields = self._pool, self._fields
+        pool, fields, kind = self._pool, self._fields, self._kind
         values: dict[str, Any] = {}
         for wire_name, part in _raw_fields(raw).items():
-            field = fields.get(wire_name)
-            if field is None:
-                raise msgspec.ValidationError(f"unknown field {wire_name}")
-            name, read, shared = field
-            if name not in self._dropped:
+            name, read, shared = fields.get(wire_name) or self._meet(wire_name)
+            if name not in kind.dropped:
                 values[name] = pool.part(read, part) if shared else read(part)
-        if not self._required <= values.keys():
+        if not kind.required <= values.keys():
             raise msgspec.ValidationError("a required field is missing")
-        return replace(self._absent, **values)
+        return replace(kind.absent, **values)
+
+    def _meet(self, wire_name: str) -> tuple[str, Read, bool]:
+        """Readers are made for what objects have: most have a few of their hundreds of fields."""
+        declared = self._kind.fields.get(wire_name)
+        if declared is None:
+            raise msgspec.ValidationError(f"unknown field {wire_name}")
+        name, annotation, shared = declared
+        found = self._fields[wire_name] = name, _reader(annotation, self._pool), shared
+        return found
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What a struct type says of itself; the same for every pool."""
+
+    fields: dict[str, tuple[str, Any, bool]]
+    """By name on the wire: name, type, and whether equal values are worth keeping once."""
+    required: frozenset[str]
+    dropped: frozenset[str]
+    absent: Any
+    """One without any field."""
 
 
 @cache
-def _declared(kind: type[Struct]) -> tuple[tuple[msgspec.structs.FieldInfo, Any], ...]:
-    """The fields of a struct with their types. Types written as text are evaluated once, not once a pool."""
-    hints = get_type_hints(kind)
-    fields = msgspec.structs.fields(kind)
-    return tuple((field, hints[field.name]) for field in fields if field.name != "unknown")
+def _declared(kind: type[Struct]) -> _Declared:
+    """Types written as text are evaluated once, not once a pool."""
+    hints, alone = get_type_hints(kind), _ALONE.get(kind, frozenset())
+    known = [field for field in msgspec.structs.fields(kind) if field.name != "unknown"]
+    fields = {}
+    for field in known:
+        annotation = hints[field.name]
+        shared = field.name not in alone and not (issubclass(kind, Object) and _is_struct(annotation))
+        fields[field.encode_name] = field.name, annotation, shared
+    absent = {field.name: _absent(field) for field in known}
+    required = frozenset(name for name, value in absent.items() if value is msgspec.NODEFAULT)
+    return _Declared(fields, required, _DROPPED.get(kind, frozenset()), kind(**absent))
 
 
 def _absent(field: msgspec.structs.FieldInfo) -> Any:
