@@ -8,7 +8,7 @@ from springtide.api.selectors import parse_labels
 from springtide.server.admission import builtin_kinds
 from springtide.server.bodies import MAX_VALUES
 from springtide.server.strategic_patch import apply_strategic_patch
-from tests.server.serving import APPLY, CONFIGMAPS, MERGE, STRATEGIC, configmap, serving
+from tests.server.serving import APPLY, CONFIGMAPS, CRDS, MERGE, STRATEGIC, configmap, gadget_crd, serving
 
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
 LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -89,3 +89,28 @@ def test_a_selector_of_many_parts_is_read_in_one_go() -> None:
         parse_labels("a in (" * 20_000)
     assert len(parse_labels(",".join(f"k{number}" for number in range(20_000))).requirements) == 20_000
     assert len(parse_labels("a in (b,c),d notin (e,f),g").requirements) == 3
+
+
+@pytest.mark.parametrize(
+    "odd", [["x"], [1.5], [None], "x", {"a": 1}, 7, [{"time": 7, "fieldsV1": {}}], [[]], [{}, "x"]]
+)
+async def test_managed_fields_that_are_none_are_refused_or_ignored(odd: object) -> None:
+    async with serving() as api:
+        await api.post(CONFIGMAPS, configmap("y"))
+        patched = await api.patch(f"{CONFIGMAPS}/y", {"data": {"a": "b"}, "metadata": {"managedFields": odd}})
+        assert patched.status in (200, 400, 422)
+        applied = await api.patch(
+            f"{CONFIGMAPS}/y", configmap("y", a="c"), APPLY, fieldManager="me", force="true"
+        )
+        assert applied.status == 200
+
+
+@pytest.mark.parametrize("odd", [" ", ["x"], 7, {"spec": " "}, {"spec": {"properties": "x"}}])
+async def test_a_definition_whose_properties_are_none_is_refused(odd: object) -> None:
+    definition = gadget_crd()
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"] = odd
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status in (400, 422)
+        await api.post(CRDS, gadget_crd())
+        path = f"{CRDS}/{definition['metadata']['name']}"
+        assert (await api.patch(path, {"spec": definition["spec"]})).status in (400, 422)

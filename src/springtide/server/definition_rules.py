@@ -223,6 +223,11 @@ def is_path(schema: Json, path: str, *, brackets: bool = True) -> bool:
     return schema_at(schema, path, brackets=brackets) is not None
 
 
+def _member(value: Any, name: str) -> Any:
+    """Of an object; what else stands where one should is somebody else's to refuse."""
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
 def schema_at(schema: Json, path: str, *, brackets: bool = True) -> Json | None:
     """The schema that a path of fields and map keys leads to; None if the path is none or leads nowhere."""
     at = 0
@@ -233,7 +238,7 @@ def schema_at(schema: Json, path: str, *, brackets: bool = True) -> Json | None:
             return None
         name = step[1] if step[1] is not None else re.sub(r"\\(.)", r"\1", step[2])
         declared = node.get("properties")
-        node = declared.get(name) if declared else node.get("additionalProperties")
+        node = _member(declared, name) if declared else node.get("additionalProperties")
         if not isinstance(node, Mapping):
             return None
         at = step.end()

@@ -71,12 +71,13 @@ def decode(entries: Sequence[Mapping[str, Any]]) -> Entries:
     return found
 
 
-def is_well_formed(entries: Sequence[Mapping[str, Any]]) -> bool:
+def is_well_formed(entries: Any) -> bool:
     """Whether entries that somebody wrote by hand can be worked with."""
-    return all(
-        all(
+    return isinstance(entries, list) and all(
+        isinstance(raw, dict)
+        and all(
             isinstance(raw.get(name, ""), str)
-            for name in ("manager", "operation", "apiVersion", "subresource")
+            for name in ("manager", "operation", "apiVersion", "subresource", "time")
         )
         and _is_trie(raw.get("fieldsV1"))
         for raw in entries
