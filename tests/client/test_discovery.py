@@ -62,7 +62,14 @@ PLAIN: dict[str, Any] = {
     "/api/v1": {
         "kind": "APIResourceList",
         "resources": [
-            {"name": "pods", "kind": "Pod", "namespaced": True, "shortNames": ["po"], "categories": ["all"]},
+            {
+                "name": "pods",
+                "kind": "Pod",
+                "namespaced": True,
+                "shortNames": ["po"],
+                "categories": ["all"],
+                "verbs": ["get"],
+            },
             {"name": "pods/status", "kind": "Pod", "namespaced": True},
             {"name": "nodes", "kind": "Node", "namespaced": False},
         ],
@@ -94,6 +101,7 @@ async def test_both_formats_say_the_same() -> None:
     assert aggregated == plain
     pods, nodes, metrics = aggregated
     assert (pods.kind, pods.short_names, pods.status, pods.namespaced) == ("Pod", ("po",), True, True)
+    assert pods.verbs == ("get",)
     assert (nodes.kind, nodes.namespaced, nodes.path("", "n1")) == ("Node", False, "/api/v1/nodes/n1")
     assert metrics.api_version == "metrics.k8s.io/v1beta1"
 

@@ -26,6 +26,16 @@ _INCLUDED = ("None", "Metadata", "Object")
 _WILDCARDS = ("*/*", "application/*")
 
 
+_PARTIAL = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":'
+
+
+class _Metadata(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+_metadata_of = msgspec.json.Decoder(_Metadata).decode
+
+
 class Form(Enum):
     """What an object is answered as."""
 
@@ -63,9 +73,9 @@ def render_one(form: Form, kind: ServedKind, value: bytes, now: datetime, reques
     """One object, given as JSON bytes, in the wanted form."""
     if form is Form.JSON:
         return value
-    obj: Json = msgspec.json.decode(value)
     if form is Form.METADATA:
-        return msgspec.json.encode(metadata_only(obj))
+        return partial(value)
+    obj: Json = msgspec.json.decode(value)
     table = table_of(kind, [obj], now, request)
     table["metadata"] = {"resourceVersion": obj["metadata"]["resourceVersion"]}
     return msgspec.json.encode(table)
@@ -82,6 +92,11 @@ def written(
     if form is Form.JSON:
         return answer
     return replace(answer, body=render_one(form, kind, answer.body, now(), request))
+
+
+def partial(value: bytes) -> bytes:
+    """`PartialObjectMetadata` of an object's JSON; nothing but the metadata is looked at."""
+    return _PARTIAL + bytes(_metadata_of(value).metadata) + b"}"
 
 
 def metadata_only(obj: Json) -> Json:

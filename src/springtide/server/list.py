@@ -14,7 +14,7 @@ import msgspec
 
 from springtide.server import list_options
 from springtide.server.context import Context
-from springtide.server.forms import Form, accepted, metadata_only, table_of
+from springtide.server.forms import Form, accepted, partial, table_of
 from springtide.server.kinds import ServedKind
 from springtide.server.list_options import ListOptions, too_large_version
 from springtide.server.persist import in_version
@@ -54,7 +54,7 @@ async def list_(context: Context, request: Request, route: Route, kind: ServedKi
         table = table_of(kind, [msgspec.json.decode(value) for value in values], context.now(), request)
         return Response(200, msgspec.json.encode({**table, "metadata": list_metadata}))
     if form is Form.METADATA:
-        values = [msgspec.json.encode(metadata_only(msgspec.json.decode(value))) for value in values]
+        values = [partial(value) for value in values]
         head = {
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
