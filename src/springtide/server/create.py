@@ -31,7 +31,7 @@ async def create(context: Context, request: Request, route: Route, kind: ServedK
     obj = bodies.parse_object(request)
     twice = bodies.named_twice(request, obj)
     key = None if twice else context.templates.key(kind, obj)
-    spec = context.templates.complete(key, obj["spec"]) if key is not None else None
+    spec = context.templates.complete(key, kind, obj["spec"]) if key is not None else None
     warnings = bodies.prune_unknown(obj, kind, request, twice) if spec is None else []
     begin(obj, kind, route.namespace, context)
     if spec is not None:
@@ -40,7 +40,7 @@ async def create(context: Context, request: Request, route: Route, kind: ServedK
     else:
         complete(obj, kind)
         if key is not None and not warnings:
-            context.templates.remember(key, obj["spec"])
+            context.templates.remember(key, kind, obj["spec"])
     _record_owner(obj, kind, key, request, context)
     admit(obj, kind, context, request)
     body = await store_new(obj, kind, context, dry_run=bodies.is_dry_run(request))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from springtide.server import pod_changes
+from springtide.server import pod_changes, pod_texts
 from springtide.server.context import Context
 from springtide.server.pod_defaults import DEFAULT_GRACE_SECONDS, default_pod
 from springtide.server.pod_rules import own_name_errors, validate_pod_spec
@@ -30,6 +30,12 @@ class PodStrategy(Strategy):
     """v1 Pod."""
 
     individual_fields = ("hostname", "nodeName")
+
+    def without_texts(self, spec: Json) -> tuple[Json, tuple[str, ...]]:
+        return pod_texts.without(spec)
+
+    def with_texts(self, spec: Json, texts: tuple[str, ...]) -> Json:
+        return pod_texts.filled(spec, texts) if texts else spec
 
     selectable_fields = {
         "spec.nodeName": "spec.nodeName",

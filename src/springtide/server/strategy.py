@@ -38,6 +38,14 @@ class Strategy:
     """Fields of spec in which the copies of one template differ, all free text. Naming them (or none of them)
     promises that `default` and `validate` look at nothing but the spec, and not at these; see `templates`."""
 
+    def without_texts(self, spec: Json) -> tuple[Json, tuple[str, ...]]:
+        """The spec without the free texts deep in it that `default` and `validate` ignore, and these."""
+        return spec, ()
+
+    def with_texts(self, spec: Json, texts: tuple[str, ...]) -> Json:
+        """The inverse of `without_texts`; parts of the spec may be shared, so they are not written to."""
+        return spec
+
     def default(self, obj: Json) -> None:
         """Fill in what the user left out, in place. Runs before validation on every write."""
 

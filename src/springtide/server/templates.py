@@ -30,6 +30,8 @@ class TemplateKey(NamedTuple):
     shared: bytes
     individual: tuple[str, ...]
     """Names of the individual fields that this copy sets."""
+    texts: tuple[str, ...]
+    """Free texts of this copy, in their order; see `Strategy.without_texts`."""
 
 
 class Templates:
@@ -52,24 +54,29 @@ class Templates:
         if not all(isinstance(spec[name], str) for name in own):
             return None
         shared = {name: value for name, value in spec.items() if name not in own} if own else spec
+        shared, texts = kind.strategy.without_texts(shared)
         data = msgspec.json.encode(shared)
-        return TemplateKey(kind.resource, data, own) if len(data) <= _LARGEST_BYTES else None
+        return TemplateKey(kind.resource, data, own, texts) if len(data) <= _LARGEST_BYTES else None
 
-    def complete(self, key: TemplateKey, spec: Json) -> Json | None:
+    def complete(self, key: TemplateKey, kind: ServedKind, spec: Json) -> Json | None:
         """The complete spec of a copy that was sent as `spec`, or None if its template was not met yet."""
         known = self._specs.get(key[:2])
-        return None if known is None else {**known, **{name: spec[name] for name in key.individual}}
+        if known is None:
+            return None
+        own = {**known, **{name: spec[name] for name in key.individual}}
+        return kind.strategy.with_texts(own, key.texts)
 
-    def remember(self, key: TemplateKey, spec: Json) -> None:
+    def remember(self, key: TemplateKey, kind: ServedKind, spec: Json) -> None:
         """Keep a complete and valid spec. Nobody changes parts of it in place from now on."""
         _bound(self._specs)
-        self._specs[key[:2]] = {name: value for name, value in spec.items() if name not in key.individual}
+        shared = {name: value for name, value in spec.items() if name not in key.individual}
+        self._specs[key[:2]] = kind.strategy.without_texts(shared)[0]
 
     def owned(self, key: TemplateKey, metadata: Json, manager: str, make: Callable[[], Json]) -> Json:
         """The `fieldsV1` of who creates this copy; `make` computes it for the first of its shape."""
         shape = (
             manager,
-            key,
+            key[:3],
             *(tuple(metadata.get(part) or ()) for part in ("labels", "annotations", "finalizers")),
             "generateName" in metadata,
             msgspec.json.encode(metadata.get("ownerReferences")),
