@@ -114,3 +114,43 @@ async def test_a_definition_whose_properties_are_none_is_refused(odd: object) ->
         await api.post(CRDS, gadget_crd())
         path = f"{CRDS}/{definition['metadata']['name']}"
         assert (await api.patch(path, {"spec": definition["spec"]})).status in (400, 422)
+
+
+@pytest.mark.parametrize("spec", [{"finalizers": [7]}, {"finalizers": "x"}, {"finalizers": [None]}, "x", [1]])
+async def test_a_namespace_keeps_only_finalizers_that_are_texts(spec: object) -> None:
+    async with serving() as api:
+        await api.post("/api/v1/namespaces", {"metadata": {"name": "n"}})
+        answer = await api.put("/api/v1/namespaces/n/finalize", {"metadata": {"name": "n"}, "spec": spec})
+        assert answer.refusal == (400, "BadRequest")
+        assert (await api.delete("/api/v1/namespaces/n")).status == 200
+
+
+@pytest.mark.parametrize(
+    "spec", [-1, "x", {"versions": 7}, {"versions": [{"schema": {"openAPIV3Schema": "x"}}]}]
+)
+async def test_what_else_a_change_of_status_brings_does_no_harm(spec: object) -> None:
+    async with serving() as api:
+        path = f"{CRDS}/{(await api.post(CRDS, gadget_crd())).json['metadata']['name']}/status"
+        assert (await api.patch(path, {"spec": spec})).status in (200, 400, 422)
+        whole = {**(await api.get(path)).json, "spec": spec}
+        assert (await api.put(path, whole)).status in (200, 400, 409, 422)
+
+
+@pytest.mark.parametrize("address", ["\n", "b", "999.1.1.1", "::1", "1.2.3"])
+async def test_an_address_of_a_service_that_is_none_is_refused(address: str) -> None:
+    body = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "clusterIPs": [address]}}
+    async with serving() as api:
+        assert (await api.post("/api/v1/namespaces/default/services", body)).refusal == (422, "Invalid")
+
+
+async def test_numbers_of_a_status_below_zero_are_refused() -> None:
+    path = "/apis/apps/v1/namespaces/default/statefulsets"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+    body = {
+        "metadata": {"name": "s"},
+        "spec": {"serviceName": "s", "selector": {"matchLabels": {"a": "b"}}, "template": template},
+    }
+    async with serving() as api:
+        await api.post(path, body)
+        answer = await api.patch(f"{path}/s/status", {"status": {"replicas": -1, "readyReplicas": -1}})
+        assert answer.refusal == (422, "Invalid")

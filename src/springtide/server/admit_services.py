@@ -8,7 +8,7 @@ taken is known from the Services themselves and read anew at every start: nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -98,7 +98,7 @@ class ServiceAddressPlugin(Plugin):
             raise _refused(
                 change, field, [address], f"failed to allocate IP {address}: provided IP is already allocated"
             )
-        if address not in self._held.get(key, ()) and IPv4Address(address) not in SERVICE_BLOCK:
+        if address not in self._held.get(key, ()) and not _is_in_block(address):
             raise _refused(
                 change,
                 field,
@@ -164,6 +164,14 @@ def _node_ports(spec: Json) -> Iterator[int]:
     for port in spec.get("ports") or ():
         if port.get("nodePort"):
             yield port["nodePort"]
+
+
+def _is_in_block(address: str) -> bool:
+    """Whether it is an address at all, and one of the block."""
+    try:
+        return IPv4Address(address) in SERVICE_BLOCK
+    except AddressValueError:
+        return False
 
 
 def _refused(change: Change, field: str, value: Any, rule: str) -> Exception:

@@ -364,11 +364,11 @@ def _status_errors(status: Json) -> list[FieldError]:
         "readyReplicas",
         "availableReplicas",
     ):
-        if numbers.get(name, 0) > numbers.get("replicas", 0):
-            errors.append(bad_value(f"status.{name}", numbers[name], _MORE_THAN_ALL))
+        if (found := numbers.get(name, 0)) > numbers.get("replicas", 0):
+            errors.append(bad_value(f"status.{name}", found, _MORE_THAN_ALL))
     if numbers.get("availableReplicas", 0) > numbers.get("readyReplicas", 0):
         rule = "cannot be greater than readyReplicas"
-        errors.append(bad_value("status.availableReplicas", numbers["availableReplicas"], rule))
+        errors.append(bad_value("status.availableReplicas", numbers.get("availableReplicas", 0), rule))
     return errors
 
 

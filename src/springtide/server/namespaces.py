@@ -57,6 +57,7 @@ async def finalize(context: Context, request: Request, route: Route, kind: Serve
     old = decode(record, kind)
     metadata.check_preconditions(wanted, old, kind)
     new: Json = {**old, "metadata": {**old["metadata"]}, "spec": wanted.get("spec") or {}}
+    bodies.check_types(kind.errors(new, old), kind)
     if new == old:
         return Response(200, record.value)
     gone = metadata.goes_away(new, kind)

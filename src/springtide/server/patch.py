@@ -23,7 +23,7 @@ from springtide.server.routes import Route
 from springtide.server.schema_rules import INVALID, FieldError
 from springtide.server.status import BadRequest, Conflict, Invalid, TooLarge, UnsupportedMediaType, invalid
 from springtide.server.strategic_patch import apply_strategic_patch
-from springtide.server.update import revise
+from springtide.server.update import revise, warned
 
 Json = dict[str, Any]
 
@@ -52,7 +52,7 @@ async def patch(context: Context, request: Request, route: Route, kind: ServedKi
         body = await revise(context, request, route, kind, record, old, new)
     except bodies.Undecodable as error:
         raise _unfit(error.message) from error
-    return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
+    return Response(200, body, warnings=(*warnings, *warned(kind, route, new)))
 
 
 def _unfit(why: str) -> Invalid:
@@ -127,9 +127,9 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
         context.authorizer.require(request.user, wanted)
         prepare(new, kind, route.namespace, context, request)
         body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
-        return Response(201, body, warnings=(*warnings, *kind.strategy.warn(new)))
+        return Response(201, body, warnings=(*warnings, *warned(kind, route, new)))
     body = await revise(context, request, route, kind, record, old, new, managed=True)
-    return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
+    return Response(200, body, warnings=(*warnings, *warned(kind, route, new)))
 
 
 def conflict_of(error: ApplyConflict, name: str, kind: ServedKind) -> Conflict:

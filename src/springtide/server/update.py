@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -37,7 +37,12 @@ async def update(context: Context, request: Request, route: Route, kind: ServedK
         fault = bad_value("metadata.resourceVersion", 0, "must be specified for an update")
         raise invalid(kind.group, kind.kind, route.name, [fault])
     body = await revise(context, request, route, kind, record, old, new)
-    return Response(200, body, warnings=(*warnings, *kind.strategy.warn(new)))
+    return Response(200, body, warnings=(*warnings, *warned(kind, route, new)))
+
+
+def warned(kind: ServedKind, route: Route, new: Json) -> Sequence[str]:
+    """Warnings of the kind; none for a subresource, of which most is not looked at."""
+    return () if route.subresource else kind.strategy.warn(new)
 
 
 async def revise(
