@@ -9,7 +9,8 @@ import pytest
 
 from springtide.store import Record, SqliteLog, WriteFailed
 from springtide.store.database import COMPACTED, set_fact
-from tests.endurance import histories, kills, powerloss, soak
+from tests.endurance import fuzz, histories, hostile, kills, powerloss, soak
+from tests.endurance.fuzz_victim import Victim
 from tests.endurance.planted import PLANTED
 
 
@@ -92,3 +93,22 @@ def test_a_small_cluster_is_soaked_for_two_minutes() -> None:
     assert counted["events"] > 1000
     assert counted["answers 200"] > 500
     assert {row["verb"] for row in found if "verb" in row} >= {"create pod", "patch pod status", "delete pod"}
+
+
+def test_a_server_that_is_sent_nonsense_answers_and_keeps_what_it_has(tmp_path: Path) -> None:
+    wrong, counted = fuzz.run(requests=2000, seed=11, folder=tmp_path / "data")
+    assert wrong == []
+    assert counted["answers"]["200"] > 200, "hardly any request was good enough to come far"
+    assert counted["calm_requests"] > 0
+
+
+def test_a_server_that_is_attacked_answers_others(tmp_path: Path) -> None:
+    victim = Victim(tmp_path / "data")
+    victim.start()
+    try:
+        rows = asyncio.run(
+            hostile.play(victim, ["deep bodies", "yaml bombs", "odd numbers", "resets", "garbage"])
+        )
+    finally:
+        victim.kill()
+    assert [row["wrong"] for row in rows] == [[]] * 5

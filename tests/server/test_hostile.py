@@ -154,3 +154,14 @@ async def test_numbers_of_a_status_below_zero_are_refused() -> None:
         await api.post(path, body)
         answer = await api.patch(f"{path}/s/status", {"status": {"replicas": -1, "readyReplicas": -1}})
         assert answer.refusal == (422, "Invalid")
+
+
+async def test_protobuf_of_more_items_than_anyone_needs_is_refused() -> None:
+    entry = b"\x12\x03\x0a\x01a"
+    raw = entry * 30_000
+    length = bytes([len(raw) & 0x7F | 0x80, len(raw) >> 7 & 0x7F | 0x80, len(raw) >> 14])
+    body = b"k8s\x00\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12" + length + raw
+    async with serving() as api:
+        answer = await api.ask("POST", CONFIGMAPS, body, media_type="application/vnd.kubernetes.protobuf")
+        assert answer.status == 415
+        assert "more than" in answer.json["message"]

@@ -26,6 +26,8 @@ _FIXED_64 = 1
 """Wire type of doubles."""
 _DEEPEST = 64
 """Messages within messages; the deepest kind there is needs far fewer."""
+_MOST_FIELDS = 20_000
+"""Fields, items and entries of one message; all others wait while they are read."""
 
 
 class MalformedError(ValueError):
@@ -98,7 +100,9 @@ def _message(data: bytes, name: str, depth: int = 0) -> Json:
         raise MalformedError(f"messages are nested deeper than {_DEEPEST}")
     fields = _ENVELOPE.get(name) or _table().messages[name]
     found: Json = {}
-    for number, value in _pairs(data):
+    for count, (number, value) in enumerate(_pairs(data)):
+        if count == _MOST_FIELDS:
+            raise MalformedError(f"one message has more than {_MOST_FIELDS} fields and items")
         field = fields.get(number)
         if field is None:
             raise MalformedError(f"field {number} of {name} is not known here; send application/json")
