@@ -5,10 +5,24 @@ from __future__ import annotations
 import pytest
 
 from springtide.api.selectors import parse_labels
+from springtide.server import User
 from springtide.server.admission import builtin_kinds
 from springtide.server.bodies import MAX_VALUES
 from springtide.server.strategic_patch import apply_strategic_patch
-from tests.server.serving import APPLY, CONFIGMAPS, CRDS, MERGE, STRATEGIC, configmap, gadget_crd, serving
+from tests.server.serving import (
+    APPLY,
+    CONFIGMAPS,
+    CRDS,
+    GADGETS,
+    MERGE,
+    PODS,
+    STRATEGIC,
+    configmap,
+    gadget,
+    gadget_crd,
+    pod,
+    serving,
+)
 
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n"
 LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -165,3 +179,32 @@ async def test_protobuf_of_more_items_than_anyone_needs_is_refused() -> None:
         answer = await api.ask("POST", CONFIGMAPS, body, media_type="application/vnd.kubernetes.protobuf")
         assert answer.status == 415
         assert "more than" in answer.json["message"]
+
+
+@pytest.mark.parametrize("operator", ["10%", "", "in"])
+async def test_a_role_that_selects_by_nonsense_is_refused_and_nobody_is_shut_out(operator: str) -> None:
+    """Stored, it once made every later question about rights fail."""
+    chosen = {"matchExpressions": [{"key": "a", "operator": operator, "values": ["b"]}]}
+    role = {"metadata": {"name": "r"}, "aggregationRule": {"clusterRoleSelectors": [chosen]}}
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    async with serving() as api:
+        assert (await api.post(path, role)).refusal == (422, "Invalid")
+        asked = await api.ask("GET", CONFIGMAPS, user=User("bob", ("system:authenticated",)))
+        assert asked.refusal == (403, "Forbidden")
+
+
+@pytest.mark.parametrize(
+    "patch", [{"metadata": "x"}, {"metadata": 7}, {"spec": "x"}, {"spec": 7}, {"spec": [1]}]
+)
+async def test_a_scale_that_is_none_is_refused(patch: object) -> None:
+    async with serving() as api:
+        await api.post(CRDS, gadget_crd())
+        await api.post(GADGETS, gadget("g"))
+        assert (await api.patch(f"{GADGETS}/g/scale", patch)).refusal == (400, "BadRequest")
+
+
+async def test_a_limit_range_that_says_nothing_limits_nothing() -> None:
+    async with serving() as api:
+        empty = await api.post("/api/v1/namespaces/default/limitranges", {"metadata": {"name": "l"}})
+        assert empty.status in (201, 422)
+        assert (await api.post(PODS, pod("a"))).status == 201

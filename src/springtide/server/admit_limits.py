@@ -65,7 +65,7 @@ class LimitsPlugin(Plugin):
             found = [
                 item
                 for record in records
-                for item in msgspec.json.decode(record.value)["spec"].get("limits") or ()
+                for item in (msgspec.json.decode(record.value).get("spec") or {}).get("limits") or ()
             ]
             known = self._parsed[change.namespace] = (seen, found)
         return known[1]

@@ -18,6 +18,7 @@ from springtide.api.selectors import Labels, from_label_selector
 from springtide.api.struct import decode
 from springtide.server.rbac_rules import Attributes, Rule, compile_rules
 from springtide.server.request import User
+from springtide.server.selector_rules import label_selector_errors
 from springtide.store import Record, Store
 
 Json = dict[str, Any]
@@ -92,14 +93,14 @@ class _Parsed(Generic[T]):
         revision = self._store.revision_of(self._resource)
         if revision == self._revision:
             return False
-        self._revision = revision
         current = {record.key: record for record in self._store.page(self._resource).records}
         for key in self._records.keys() - current.keys():
-            del self.items[key]
+            self.items.pop(key, None)
         for key, record in current.items():
             if self._records.get(key) is not record:
+                self.items.pop(key, None)
                 self.items[key] = self._parse(msgspec.json.decode(record.value))
-        self._records = current
+        self._records, self._revision = current, revision
         return True
 
 
@@ -219,6 +220,7 @@ def _parse_role(obj: Json) -> _Role:
     listed = (
         from_label_selector(decode(LabelSelector, one))
         for one in aggregation.get("clusterRoleSelectors") or ()
+        if not any(label_selector_errors(one, ""))  # as an older version may have stored: it selects nothing
     )
     return _Role((), labels, tuple(one for one in listed if one is not None))
 

@@ -11,6 +11,7 @@ from typing import Any
 from springtide.server.metadata_rules import name_faults
 from springtide.server.rbac import GROUP
 from springtide.server.schema_rules import FieldError
+from springtide.server.selector_rules import label_selector_errors
 from springtide.server.status import bad_value, required, unsupported
 from springtide.server.strategy import Strategy
 
@@ -41,6 +42,8 @@ class RoleStrategy(Strategy):
                     "at least one clusterRoleSelector required if aggregationRule is non-nil",
                 )
             )
+        for index, one in enumerate((aggregation or {}).get("clusterRoleSelectors") or ()):
+            errors += label_selector_errors(one, f"aggregationRule.clusterRoleSelectors[{index}]")
         return errors
 
 

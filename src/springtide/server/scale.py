@@ -43,6 +43,8 @@ async def write(context: Context, request: Request, route: Route, kind: ServedKi
     record = latest(context, kind, route.namespace, route.name)
     old = decode(record, kind)
     wanted = bodies.parse_object(request) if applied else _wanted(request, _scale_of(old, kind))
+    if not all(isinstance(wanted.get(part) or {}, dict) for part in ("metadata", "spec")):
+        raise BadRequest(f"metadata and spec of a {_KIND} must be objects")
     if (wanted.get("apiVersion"), wanted.get("kind")) != (_API_VERSION, _KIND):
         raise BadRequest(f"the object provided must be {_API_VERSION} {_KIND}")
     replicas = _replicas(wanted, kind, route.name)
