@@ -1,15 +1,29 @@
-"""The composition root: nothing else wires rooms into processes."""
+"""The composition root: nothing else wires rooms into processes.
 
-from springtide.up.parts import (
-    PartSettings,
-    ServerSettings,
-    run_controllers,
-    run_node,
-    run_scheduler,
-    serve_api,
-)
-from springtide.up.platform import serve
+What a process needs is imported when it is named here, so that a server alone does not load the scheduler.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from springtide.up.settings import DEFAULT_PORT, Ready, UpSettings
+
+if TYPE_CHECKING:
+    from springtide.up.api_part import ServerSettings, serve_api
+    from springtide.up.parts import PartSettings, run_controllers, run_node, run_scheduler
+    from springtide.up.platform import serve
+
+_HOMES = {
+    "PartSettings": "parts",
+    "ServerSettings": "api_part",
+    "run_controllers": "parts",
+    "run_node": "parts",
+    "run_scheduler": "parts",
+    "serve": "platform",
+    "serve_api": "api_part",
+}
 
 __all__ = [
     "DEFAULT_PORT",
@@ -23,3 +37,10 @@ __all__ = [
     "serve",
     "serve_api",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -7,6 +7,7 @@ created only where it is missing, so that an administrator's edits stay.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from springtide.api.meta import LabelSelector, Object, ObjectMeta
 from springtide.api.scheduling import PriorityClass
 from springtide.api.services import ServicePort, ServiceSpec
 from springtide.api.struct import encode
-from springtide.client import AlreadyExists, Client
+from springtide.client import AlreadyExists, Client, NotFound
 from springtide.training import builtin_runtimes
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -57,10 +58,11 @@ async def publish_server(client: Client, url: str) -> None:
 
 async def _create_missing(client: Client, objects: Iterable[Object]) -> None:
     async def create(obj: Object) -> None:
-        try:
-            await client.create(obj)
-        except AlreadyExists:
-            return
+        try:  # asked first: a look costs less than the checks of an object that is there already
+            await client.get(type(obj), obj.metadata.name, obj.metadata.namespace)
+        except NotFound:
+            with contextlib.suppress(AlreadyExists):
+                await client.create(obj)
 
     await asyncio.gather(*(create(obj) for obj in objects))
 
