@@ -17,7 +17,7 @@ from springtide.api.selectors import Labels, from_label_selector
 from springtide.api.struct import encode
 from springtide.builtin.daemonset_nodes import new_pod
 from springtide.builtin.daemonset_plan import DaemonSetPlan, View, look_again, plan, status_of
-from springtide.builtin.own_writes import BURST, UNKNOWN_OUTCOME, OwnWrites, in_growing_batches, together
+from springtide.builtin.own_writes import BURST, OwnWrites, in_growing_batches, together
 from springtide.builtin.ownership import ORPHANS, claim, owners_of, settle_claim
 from springtide.builtin.replicasets import BY_NAMESPACE, BY_OWNER, namespace_of
 from springtide.builtin.revision_writes import RevisionWrites
@@ -129,31 +129,14 @@ class DaemonSets:
                     for node, name in zip(nodes, names, strict=True)
                 ]
             )
-            await together(self._delete(owner, pod) for pod in decided.delete[:BURST])
+            await together(self._writes.delete_and_tell(owner, pod) for pod in decided.delete[:BURST])
         except ApiError as error:
             return error
         return None
 
     async def _create(self, owner: DaemonSet, node: str, digest: str, name: str, base: str) -> None:
-        try:
-            made = await self._writes.create(owner, new_pod(owner, node, digest, name, base), use=node)
-        except UNKNOWN_OUTCOME:
-            raise
-        except ApiError as error:
-            await self._writes.tell(owner, "FailedCreate", f"Error creating: {error.message}", warning=True)
-            raise
-        if made is not None:
-            await self._writes.tell(owner, "SuccessfulCreate", f"Created pod: {name}")
-
-    async def _delete(self, owner: DaemonSet, pod: Pod) -> None:
-        try:
-            await self._writes.delete(owner, pod)
-        except UNKNOWN_OUTCOME:
-            raise
-        except ApiError as error:
-            await self._writes.tell(owner, "FailedDelete", f"Error deleting: {error.message}", warning=True)
-            raise
-        await self._writes.tell(owner, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        pod = new_pod(owner, node, digest, name, base)
+        await self._writes.create_and_tell(owner, pod, use=node)
 
     async def _report(self, view: View) -> None:
         status = status_of(view, self._runtime.clock.now())

@@ -176,6 +176,29 @@ class OwnWrites:
             else:
                 self._runtime.observe(left)
 
+    async def create_and_tell(self, owner: Object, pod: Pod, use: str = "") -> None:
+        """As `create`, with an event about what came of it; of an unknown outcome nothing is told."""
+        try:
+            made = await self.create(owner, pod, use)
+        except UNKNOWN_OUTCOME:
+            raise
+        except ApiError as error:
+            await self.tell(owner, "FailedCreate", f"Error creating: {error.message}", warning=True)
+            raise
+        if made is not None:
+            await self.tell(owner, "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+
+    async def delete_and_tell(self, owner: Object, pod: Pod) -> None:
+        """As `delete`, with an event about what came of it; of an unknown outcome nothing is told."""
+        try:
+            await self.delete(owner, pod)
+        except UNKNOWN_OUTCOME:
+            raise
+        except ApiError as error:
+            await self.tell(owner, "FailedDelete", f"Error deleting: {error.message}", warning=True)
+            raise
+        await self.tell(owner, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+
     async def change(self, owner: Object, obj: T, body: dict[str, Any], *, subresource: str = "") -> T:
         """Merge `body` into this very version of an object. Raises Conflict if it changed since."""
         metadata = obj.metadata

@@ -14,7 +14,7 @@ from springtide.api.core import Pod
 from springtide.api.meta import Object, controller_of
 from springtide.api.selectors import from_label_selector
 from springtide.api.struct import encode
-from springtide.builtin.own_writes import BURST, UNKNOWN_OUTCOME, OwnWrites, in_growing_batches, together
+from springtide.builtin.own_writes import BURST, OwnWrites, in_growing_batches, together
 from springtide.builtin.ownership import ORPHANS, claim, owners_of, settle_claim
 from springtide.builtin.replicaset_plan import look_again, plan, pod_of, status_of
 from springtide.client import ApiError, Conflict, NotFound
@@ -92,31 +92,13 @@ class ReplicaSets:
         names, base = self._writes.names(owner, [""] * create), self._writes.base(owner)
         try:
             await in_growing_batches([partial(self._create, owner, name, base) for name in names])
-            await together(self._delete(owner, pod) for pod in delete)
+            await together(self._writes.delete_and_tell(owner, pod) for pod in delete)
         except ApiError as error:
             return error
         return None
 
     async def _create(self, owner: ReplicaSet, name: str, base: str) -> None:
-        try:
-            made = await self._writes.create(owner, pod_of(owner, name, base))
-        except UNKNOWN_OUTCOME:
-            raise
-        except ApiError as error:
-            await self._writes.tell(owner, "FailedCreate", f"Error creating: {error.message}", warning=True)
-            raise
-        if made is not None:
-            await self._writes.tell(owner, "SuccessfulCreate", f"Created pod: {name}")
-
-    async def _delete(self, owner: ReplicaSet, pod: Pod) -> None:
-        try:
-            await self._writes.delete(owner, pod)
-        except UNKNOWN_OUTCOME:
-            raise
-        except ApiError as error:
-            await self._writes.tell(owner, "FailedDelete", f"Error deleting: {error.message}", warning=True)
-            raise
-        await self._writes.tell(owner, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
+        await self._writes.create_and_tell(owner, pod_of(owner, name, base))
 
     async def _report(
         self, owner: ReplicaSet, pods: Sequence[Pod], failed: ApiError | None, generation: int
