@@ -281,7 +281,8 @@ class Author:
         part = {key: obj.get(key) for key in chances.sample(keys, min(len(keys), chances.randrange(1, 3)))}
         patch = damaged(chances, part, chances.choice([0, 1, 2, 3]))
         if media_type == PATCHES[3] and isinstance(patch, dict):
-            meta = patch.get("metadata") if isinstance(patch.get("metadata"), dict) else {}
+            stated = patch.get("metadata")
+            meta = stated if isinstance(stated, dict) else {}
             if chances.random() < 0.8:
                 meta = {
                     key: value
@@ -290,7 +291,8 @@ class Author:
                 }
             patch = {"apiVersion": kind.group_version, "kind": kind.kind, **patch, "metadata": meta}
         if media_type == PATCHES[2] and isinstance(patch, dict) and chances.random() < 0.4:
-            where = patch.get("spec") if isinstance(patch.get("spec"), dict) else patch
+            spec = patch.get("spec")
+            where = spec if isinstance(spec, dict) else patch
             directive = chances.choice(
                 [
                     "$patch",

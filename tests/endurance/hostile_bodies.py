@@ -295,11 +295,11 @@ def numbers() -> list[Sent]:
         job = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "x"}]}}}
         cron = {"metadata": {"name": "n"}, "spec": {"schedule": odd, "jobTemplate": {"spec": job}}}
         found.append(send("POST", "/apis/batch/v1/namespaces/hostile/cronjobs", cron))
-    for odd in (10**30, -(10**30), 1e300, 2**63, 2**31):
-        found.append(send("POST", PODS, _pod("n2", priority=odd, terminationGracePeriodSeconds=odd)))
-        found.append(send("DELETE", f"{PODS}/n2", {"gracePeriodSeconds": odd}))
+    for number in (10**30, -(10**30), 1e300, 2**63, 2**31):
+        found.append(send("POST", PODS, _pod("n2", priority=number, terminationGracePeriodSeconds=number)))
+        found.append(send("DELETE", f"{PODS}/n2", {"gracePeriodSeconds": number}))
         for part in ("limit", "timeoutSeconds", "resourceVersion", "watch", "gracePeriodSeconds"):
-            found.append(send("GET", PODS, **{part: str(odd)}))
+            found.append(send("GET", PODS, **{part: str(number)}))
             found.append(send("DELETE", f"{PODS}/nobody", **{part: str(odd)}))
     raw = b'{"metadata":{"name":"n"},"data":{"a":%s}}'
     found += [

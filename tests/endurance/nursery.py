@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from springtide.up.parts import ServerSettings, serve_api
+from springtide.up.api_part import ServerSettings, serve_api
 
 
 def main() -> None:

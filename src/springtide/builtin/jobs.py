@@ -147,15 +147,7 @@ class Jobs:
     async def _create(self, job: Job, new: NewPod, name: str) -> None:
         pod = make_pod(job, name, new.index, new.failures)
         use = "" if new.index is None else str(new.index)
-        try:
-            made = await self._writes.create(job, pod, use)
-        except UNKNOWN_OUTCOME:
-            raise
-        except ApiError as error:
-            await self._writes.tell(job, "FailedCreate", f"Error creating: {error.message}", warning=True)
-            raise
-        if made is not None:
-            await self._writes.tell(job, "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+        await self._writes.create_and_tell(job, pod, use)
 
     async def _delete(self, job: Job, pod: Pod, *, uncounted: bool) -> None:
         try:
