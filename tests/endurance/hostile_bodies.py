@@ -300,7 +300,7 @@ def numbers() -> list[Sent]:
         found.append(send("DELETE", f"{PODS}/n2", {"gracePeriodSeconds": number}))
         for part in ("limit", "timeoutSeconds", "resourceVersion", "watch", "gracePeriodSeconds"):
             found.append(send("GET", PODS, **{part: str(number)}))
-            found.append(send("DELETE", f"{PODS}/nobody", **{part: str(odd)}))
+            found.append(send("DELETE", f"{PODS}/nobody", **{part: str(number)}))
     raw = b'{"metadata":{"name":"n"},"data":{"a":%s}}'
     found += [
         send("POST", CONFIGMAPS, raw % one)
