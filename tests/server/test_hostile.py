@@ -208,3 +208,16 @@ async def test_a_limit_range_that_says_nothing_limits_nothing() -> None:
         empty = await api.post("/api/v1/namespaces/default/limitranges", {"metadata": {"name": "l"}})
         assert empty.status in (201, 422)
         assert (await api.post(PODS, pod("a"))).status == 201
+
+
+async def test_a_list_full_of_twins_is_refused_at_once() -> None:
+    """Each twin was once looked for in the whole of what there was."""
+    twins = [{"name": f"A{number // 2}"} for number in range(4_000)]
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    async with serving() as api:
+        await api.post(path, {"metadata": {"name": "d"}, "spec": spec})
+        doubled = [{"op": "add", "path": "/spec/template/spec/containers/0/env", "value": twins}]
+        answer = await api.patch(f"{path}/d", doubled, "application/json-patch+json")
+        assert answer.status in (200, 422)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -44,6 +45,10 @@ _LOOSE_SCALARS: dict[str, dict[str, Any]] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"x-kubernetes-int-or-string": True},
 }
 """Types that OpenAPI documents call strings although their JSON may be a number."""
+
+
+_MOST_TOLD = 100
+"""Faults of one change that are told; a list of thousands of twins has as many."""
 
 
 class Schema:
@@ -222,7 +227,8 @@ class Schema:
             if old is None or old.get(key, _MISSING) != value:
                 self._field_rules(key)(value, (None, key), errors)
         if old is not None:
-            errors = [error for error in errors if not self._unchanged(error, old, obj)]
+            changed = (error for error in errors if not self._unchanged(error, old, obj))
+            errors = list(islice(changed, _MOST_TOLD))  # each is searched for in the old object
         if self._tree is not None:
             self._run_rules(self._tree, obj, old, errors)
         return errors
