@@ -97,6 +97,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     made.end_all()
 
 
+@pytest.mark.timeout(300)
 def test_a_gang_trains_on_two_nodes_while_each_part_is_killed_once(parts: Parts) -> None:
     port = parts.server()
     parts.start("first-scheduler", "scheduler")

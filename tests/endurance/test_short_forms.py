@@ -95,6 +95,13 @@ def test_a_small_cluster_is_soaked_for_two_minutes() -> None:
     assert {row["verb"] for row in found if "verb" in row} >= {"create pod", "patch pod status", "delete pod"}
 
 
+ABANDONS = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+"""The clients of these tests leave connections lying about: that is what they are for."""
+
+
+@ABANDONS
 def test_a_server_that_is_sent_nonsense_answers_and_keeps_what_it_has(tmp_path: Path) -> None:
     wrong, counted = fuzz.run(requests=2000, seed=11, folder=tmp_path / "data")
     assert wrong == []
@@ -102,6 +109,7 @@ def test_a_server_that_is_sent_nonsense_answers_and_keeps_what_it_has(tmp_path: 
     assert counted["calm_requests"] > 0
 
 
+@ABANDONS
 def test_a_server_that_is_attacked_answers_others(tmp_path: Path) -> None:
     victim = Victim(tmp_path / "data")
     victim.start()
