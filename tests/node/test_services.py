@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +21,10 @@ pytestmark = pytest.mark.realtime
 
 SERVICES = "/api/v1/namespaces/default/services"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+
+
+ADDRESSES = itertools.count(1)
+"""Addresses that no other test of this machine uses at the time."""
 
 
 class Echo:
@@ -62,7 +68,8 @@ async def post(world: Scene, path: str, body: dict[str, Any]) -> dict[str, Any]:
 
 async def service(world: Scene, found: list[Echo], **spec: Any) -> dict[str, Any]:
     """A Service `web` and the slice behind it, written as the endpoints controller would."""
-    wanted = {"selector": {"app": "web"}, "ports": [{"port": 80}], **spec}
+    own = {"clusterIP": f"127.10.{100 + os.getpid() % 100}.{next(ADDRESSES)}"}
+    wanted = {"selector": {"app": "web"}, "ports": [{"port": 80}], **own, **spec}
     made = await post(
         world, SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": wanted}
     )

@@ -17,6 +17,7 @@ from springtide.runtime import Informer, Runtime
 
 SERVICE_NAME = "kubernetes.io/service-name"
 _INDEX = "node.service"
+_API_SERVER = "default/kubernetes"
 _NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
 _AFFINITY_SECONDS = 10_800
 
@@ -110,10 +111,16 @@ class ServiceBook:
                     yield endpoint
 
     def variables(self, namespace: str) -> dict[str, str]:
-        """`<NAME>_SERVICE_HOST` and `<NAME>_SERVICE_PORT` of the namespace's Services."""
+        """`<NAME>_SERVICE_HOST` and `<NAME>_SERVICE_PORT` of the namespace's Services.
+
+        Not of the API server's own: pods are told its true address, which other platforms of this machine
+        do not share.
+        """
         found: dict[str, str] = {}
         for service in self.services.cache.list():
             if service.metadata.namespace != namespace or not _has_address(service) or not service.spec.ports:
+                continue
+            if service.key == _API_SERVER:
                 continue
             name = service.metadata.name.upper().replace("-", "_")
             found[f"{name}_SERVICE_HOST"] = service.spec.cluster_ip
