@@ -153,10 +153,8 @@ class Listener:
             if not head.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(head.decode())
             self.opened.set()
-            while self._left > 0 and (data := await reader.read(2**20)):
+            while self._left > 0 and (data := await _chunk(reader)):
                 self._count(data)
-                if self._seen.endswith(_LAST_CHUNK):
-                    break
             self.resumed += self._left > 0
             writer.close()
 
@@ -172,3 +170,11 @@ class Listener:
             f"GET {self._path}?watch=1{since} HTTP/1.1\r\nhost: localhost\r\nuser-agent: bench/1\r\n"
             f"authorization: Bearer {self._door.token}\r\n\r\n"
         ).encode()
+
+
+async def _chunk(reader: asyncio.StreamReader) -> bytes:
+    """The next chunk of a chunked answer; empty at its end. Chunks may split an event anywhere."""
+    size = int((await reader.readline()).strip() or b"0", 16)
+    data = await reader.readexactly(size)
+    await reader.readline()
+    return data
