@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,3 +28,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     else:
         loop.run(main)
     return True
+
+
+@pytest.fixture
+def collected_while_allowed() -> Iterator[None]:
+    """What a careless client left open is collected while its own test ignores it (`tests.careless`)."""
+    yield
+    gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -20,13 +19,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     yield made
     ended = made.down()
     assert ended.code == 0, ended.text
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_open() -> Iterator[None]:
-    """Sockets that a client forgets to close are collected here, not in a later test that forbids them."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

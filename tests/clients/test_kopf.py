@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.careless import LEAVES_CONNECTIONS
 from tests.e2e.platforms import Platform
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.realtime,
     pytest.mark.xdist_group("clients"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    *LEAVES_CONNECTIONS,
 ]
 
 PATIENCE_SECONDS = 60

@@ -6,13 +6,14 @@ import kr8s
 import pytest
 from kr8s.asyncio.objects import ConfigMap, Deployment, Pod
 
+from tests.careless import LEAVES_CONNECTIONS
 from tests.e2e.platforms import Platform
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.realtime,
     pytest.mark.xdist_group("clients"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    *LEAVES_CONNECTIONS,
     pytest.mark.filterwarnings("ignore:Kubernetes version"),  # newer than kr8s has been tested with
 ]
 

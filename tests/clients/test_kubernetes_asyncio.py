@@ -8,13 +8,14 @@ import pytest
 from kubernetes_asyncio import client, config, watch
 from kubernetes_asyncio.stream import WsApiClient
 
+from tests.careless import LEAVES_CONNECTIONS
 from tests.e2e.platforms import Platform
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.realtime,
     pytest.mark.xdist_group("clients"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    *LEAVES_CONNECTIONS,
 ]
 
 

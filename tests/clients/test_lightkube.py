@@ -10,13 +10,14 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Pod
 from lightkube.types import PatchType
 
+from tests.careless import LEAVES_CONNECTIONS
 from tests.e2e.platforms import Platform
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.realtime,
     pytest.mark.xdist_group("clients"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    *LEAVES_CONNECTIONS,
 ]
 
 

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import ssl
-import subprocess
 import tempfile
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from tests.conformance.users import USERS
+from tests.kube_apiserver import Account, kube_apiserver
 
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 10.0
@@ -109,91 +102,6 @@ def _embedded(folder: Path) -> Iterator[Target]:
 @contextmanager
 def _real(assets: Path, folder: Path) -> Iterator[Target]:
     """etcd and kube-apiserver, with tokens, RBAC and all default admission plug-ins."""
-    etcd_port, peer_port, port = _free_ports(3)
-    with ExitStack() as stack:
-        etcd = [
-            str(assets / "etcd"),
-            f"--data-dir={folder / 'etcd'}",
-            f"--listen-client-urls=http://127.0.0.1:{etcd_port}",
-            f"--advertise-client-urls=http://127.0.0.1:{etcd_port}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
-            "--unsafe-no-fsync",
-        ]
-        stack.enter_context(_process(etcd, folder / "etcd.log"))
-        apiserver = _apiserver_command(assets, folder, etcd_port, port)
-        process = stack.enter_context(_process(apiserver, folder / "kube-apiserver.log"))
-        url, certificate = f"https://127.0.0.1:{port}", folder / "certificates" / "apiserver.crt"
-        _wait_ready(process, url, certificate, folder / "kube-apiserver.log")
-        yield Target("kube-apiserver", url, str(certificate))
-
-
-def _apiserver_command(assets: Path, folder: Path, etcd_port: int, port: int) -> list[str]:
-    tokens, keys = folder / "tokens.csv", folder / "service-accounts.key"
-    rows = [
-        ",".join([person.token, person.name, person.name, f'"{",".join(person.groups)}"']) + "\n"
-        for person in USERS.values()
-    ]
-    tokens.write_text("".join(rows))
-    keys.write_bytes(
-        rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
-    return [
-        str(assets / "kube-apiserver"),
-        f"--etcd-servers=http://127.0.0.1:{etcd_port}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
-        f"--cert-dir={folder / 'certificates'}",
-        f"--token-auth-file={tokens}",
-        "--authorization-mode=RBAC",
-        "--allow-privileged=true",
-        "--service-cluster-ip-range=10.0.0.0/24",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-account-signing-key-file={keys}",
-        f"--service-account-key-file={keys}",
-    ]
-
-
-@contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_ready(process: subprocess.Popen[bytes], url: str, certificate: Path, log: Path) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    why = "it never answered"
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            tls = ssl.create_default_context(cafile=str(certificate))
-            request = urllib.request.Request(
-                f"{url}/readyz", headers={"Authorization": f"Bearer {USERS['admin'].token}"}
-            )
-            with urllib.request.urlopen(request, timeout=5, context=tls) as answer:
-                if answer.status == 200:
-                    return
-        except OSError as error:
-            why = str(error)
-        time.sleep(0.2)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-    raise RuntimeError(f"kube-apiserver is not ready: {why}\n{tail}")
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    accounts = [Account(person.token, person.name, person.groups) for person in USERS.values()]
+    with kube_apiserver(assets, folder, accounts, durable=False) as real:
+        yield Target("kube-apiserver", f"https://127.0.0.1:{real.port}", str(real.ca_file))

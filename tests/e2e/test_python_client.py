@@ -9,9 +9,15 @@ from kubernetes import client
 from kubernetes import config as untyped_config
 from kubernetes import watch as untyped_watch
 
+from tests.careless import LEAVES_CONNECTIONS
 from tests.e2e.platforms import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("python-client")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.realtime,
+    pytest.mark.xdist_group("python-client"),
+    *LEAVES_CONNECTIONS,
+]
 
 config: Any = untyped_config
 watch: Any = untyped_watch

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.platforms import SPRINGTIDE, kubectl_path
+from tests.programs import started
 
 STEP_SECONDS = 90.0
 START_SECONDS = 60.0
@@ -175,22 +176,6 @@ STEPS: tuple[Callable[[Stage], None], ...] = (
 # -- the processes ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _process(command: list[str], log: Path, kubeconfig: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 def _identity(stage: Stage, name: str) -> Path:
     """A kubeconfig of the user that a cluster gives this component; its rights are the default roles'."""
     file = stage.folder / f"{name}.kubeconfig"
@@ -210,7 +195,7 @@ def staged(assets: Path, nodes: int) -> Iterator[Stage]:
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
 
         def start(what: str, command: list[str]) -> None:
-            stack.enter_context(_process(command, folder / f"{what}.log", kubeconfig))
+            stack.enter_context(started(command, folder / f"{what}.log", kubeconfig=kubeconfig))
 
         start("server", [*SPRINGTIDE, "server", "--data-dir", str(folder / "data"), "--port", "0"])
         stage.wait(lambda: stage.kubectl("get", "--raw", "/readyz").returncode == 0, "the server is ready")

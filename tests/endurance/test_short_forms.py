@@ -9,6 +9,7 @@ import pytest
 
 from springtide.store import Record, SqliteLog, WriteFailed
 from springtide.store.database import COMPACTED, set_fact
+from tests.careless import leaves_connections
 from tests.endurance import fuzz, histories, hostile, kills, powerloss, soak
 from tests.endurance.fuzz_victim import Victim
 from tests.endurance.planted import PLANTED
@@ -95,13 +96,7 @@ def test_a_small_cluster_is_soaked_for_two_minutes() -> None:
     assert {row["verb"] for row in found if "verb" in row} >= {"create pod", "patch pod status", "delete pod"}
 
 
-ABANDONS = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-"""The clients of these tests leave connections lying about: that is what they are for."""
-
-
-@ABANDONS
+@leaves_connections
 def test_a_server_that_is_sent_nonsense_answers_and_keeps_what_it_has(tmp_path: Path) -> None:
     wrong, counted = fuzz.run(requests=2000, seed=11, folder=tmp_path / "data")
     assert wrong == []
@@ -109,7 +104,7 @@ def test_a_server_that_is_sent_nonsense_answers_and_keeps_what_it_has(tmp_path: 
     assert counted["calm_requests"] > 0
 
 
-@ABANDONS
+@leaves_connections
 def test_a_server_that_is_attacked_answers_others(tmp_path: Path) -> None:
     victim = Victim(tmp_path / "data")
     victim.start()

@@ -11,13 +11,14 @@ import kubernetes
 import kubernetes.dynamic
 import pytest
 
+from tests.careless import LEAVES_CONNECTIONS
 from tests.server.https import Served, serving_https
 from tests.server.serving import configmap, gadget, gadget_crd, pod
 
 oracle: Any = kubernetes
 """Untyped on purpose: scripts pass plain dictionaries, which its annotations do not allow."""
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, *LEAVES_CONNECTIONS]
 
 
 def official(served: Served) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import json
 import os
@@ -29,6 +28,7 @@ from springtide import client
 from springtide.client.http import HttpTransport
 from springtide.client.websocket import ClientWebSocket
 from springtide.server import User
+from tests.careless import leaves_connections
 from tests.node.scene import Scene, node_on, python, shell
 from tests.server.https import Served, eventually, serving_https
 
@@ -193,6 +193,7 @@ async def test_attach_talks_to_a_container_and_leaves_it_running(tmp_path: Path)
         assert (await scene.finished("once")).status.phase == "Succeeded"
 
 
+@leaves_connections
 async def test_a_container_that_does_not_run_is_said(tmp_path: Path) -> None:
     async with platform(tmp_path) as (served, scene):
         await begin(scene, "done", shell("true"))
@@ -229,9 +230,7 @@ async def test_forwarded_connections_are_many_big_and_half_closed(tmp_path: Path
         await process.wait()
 
 
-@pytest.mark.filterwarnings(  # the client leaves its sockets to the garbage collector
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+@leaves_connections
 async def test_the_python_client_executes_and_forwards(tmp_path: Path) -> None:
     def execute(api: official.CoreV1Api) -> tuple[str, str, int, str]:
         command = ["sh", "-c", "read word; echo out $word; echo err >&2; exit 5"]
@@ -271,8 +270,6 @@ async def test_the_python_client_executes_and_forwards(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)  # the server in the pod begins to listen
         assert await asyncio.to_thread(forward, api) == b"knock"
         api.api_client.close()
-        del api
-        gc.collect()  # while the warnings are expected
 
 
 async def test_who_may_only_read_pods_gets_nowhere(tmp_path: Path) -> None:
