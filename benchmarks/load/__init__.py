@@ -1,6 +1,6 @@
 """What several benchmarks use to put load on an API server, and to run one.
 
-A benchmark is a script of its own: the project's root, where the scenes of the tests are, joins its path here.
+A benchmark is a script of its own: the project's root, where the tests are, joins its path here.
 """
 
 import sys
