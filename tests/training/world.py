@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from springtide.training.patches import overlay
 from springtide.training.plan import Snapshot, plan
 from springtide.training.runtimes import builtin_runtimes
 from tests import builders
-from tests.builders import at
+from tests.builders import at, train_job
 
 TORCH = next(one for one in builtin_runtimes() if one.metadata.name == "torch-distributed")
 
@@ -129,3 +130,32 @@ class World:
         document = encode(self.workload)
         document["metadata"].get("annotations", {}).pop(labels.STARTED_AT, None)
         self.set_workload(decode(Workload, overlay(document, fields)))
+
+
+def made(nodes: int = 2, **spec: object) -> World:
+    """A world whose job has its Workload already."""
+    world = World(train_job(nodes=nodes))
+    world.spec(**spec)
+    world.step()
+    return world
+
+
+def running(nodes: int = 2, **spec: object) -> World:
+    """A world whose job has been running since second 10."""
+    world = made(nodes, **spec)
+    world.admit(since=10)
+    world.pods(*["Running"] * nodes)
+    world.step(10)
+    return world
+
+
+def report(percent: int, accuracy: str, second: int = 0) -> str:
+    """What a pod says of its progress, as its annotation has it."""
+    return json.dumps(
+        {
+            "progressPercentage": percent,
+            "estimatedRemainingSeconds": 7,
+            "metrics": [{"name": "accuracy", "value": accuracy}],
+            "time": f"2026-01-01T00:00:{second:02}Z",
+        }
+    )
