@@ -60,6 +60,25 @@ OBJECTS: dict[str, tuple[Any, list[dict[str, Any]], Any]] = {
         [{"op": "add", "path": "/metadata/annotations/example.com~1a", "value": "x"}],
         {"metadata": {"annotations": {"example.com/a": "x"}}},
     ),
+    "a copy is changed apart": (
+        {"a": {"b": {"c": 1}}},
+        [
+            {"op": "replace", "path": "/a/b/c", "value": 2},
+            {"op": "copy", "from": "/a", "path": "/d"},
+            {"op": "replace", "path": "/d/b/c", "value": 3},
+            {"op": "replace", "path": "/a/b/c", "value": 4},
+        ],
+        {"a": {"b": {"c": 4}}, "d": {"b": {"c": 3}}},
+    ),
+    "what was moved is changed where it is": (
+        {"a": [{"b": 1}], "c": []},
+        [
+            {"op": "replace", "path": "/a/0/b", "value": 2},
+            {"op": "move", "from": "/a/0", "path": "/c/-"},
+            {"op": "add", "path": "/c/0/b", "value": 3},
+        ],
+        {"a": [], "c": [{"b": 3}]},
+    ),
     "move onto itself": ({"a": 1}, [{"op": "move", "from": "/a", "path": "/a"}], {"a": 1}),
 }
 

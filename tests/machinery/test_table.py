@@ -134,6 +134,13 @@ PODS: dict[str, tuple[Json, str, str]] = {
 }
 
 
+def test_columns_end_before_the_first_that_cannot_be_read() -> None:
+    """Kubernetes stores such a definition too, and prints what stands before it."""
+    paths = (".spec.a", "..", ".spec.b")
+    columns = tuple(Column(f"C{number}", "string", path) for number, path in enumerate(paths))
+    assert shown(Kind("x.dev", "X", columns), {"metadata": {"name": "x"}, "spec": {"a": "1"}}) == {"C0": "1"}
+
+
 @pytest.mark.parametrize(("obj", "ready", "status"), PODS.values(), ids=PODS)
 def test_a_pod_in_one_word(obj: Json, ready: str, status: str) -> None:
     cells = shown(Kind("", "Pod"), obj)

@@ -3,14 +3,15 @@
 Where the RFC and kube-apiserver part, this follows kube-apiserver: a member of an object that is not there
 can be replaced, and copies and tests as null.
 
-Called by the server's patch verb. The document handed in is never changed: every operation copies only the
-containers on its way, so a failed patch leaves nothing half done and untouched parts stay shared.
+Called by the server's patch verb. The document handed in is never changed: the containers on the way of an
+operation are copied, once a patch, and untouched parts stay shared. Thousands of operations on one long list
+cost as much as they are many, not as the list is long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -43,22 +44,51 @@ def apply_json_patch(doc: Any, operations: Any) -> Any:
     if len(operations) > MAX_OPERATIONS:
         rule = f"a JSON patch may have at most {MAX_OPERATIONS} operations, got {len(operations)}"
         raise PatchError("", rule, too_large=True)
-    copied = _Copied()
+    draft = _Draft(doc)
     for index, operation in enumerate(operations):
-        doc = _apply_one(doc, operation, f"[{index}]", copied)
-    return doc
+        _apply_one(draft, operation, f"[{index}]")
+    return draft.doc
 
 
 @dataclass
-class _Copied:
-    """How much one patch has copied so far."""
+class _Draft:
+    """The document as it becomes."""
 
-    size_bytes: int = 0
+    doc: Any
+    _own: set[int] = field(default_factory=set)
+    """Identities of the containers that this patch has made, each in one place: they may be changed."""
+    _copied_bytes: int = 0
 
-    def count(self, value: Any, where: str) -> None:
-        self.size_bytes += len(msgspec.json.encode(value))
-        if self.size_bytes > MAX_COPIED_BYTES:
+    def parent(self, path: list[str], where: str) -> Any:
+        """The container that holds, or will hold, the value at `path`: one that may be changed."""
+        if not isinstance(self.doc, dict | list):
+            raise _missing(path[:1], where)
+        node = self.doc = self._owned(self.doc)
+        for depth, token in enumerate(path[:-1]):
+            key: Any = token
+            if isinstance(node, list):
+                key = _index(token, len(node) - 1, path[: depth + 1], where)
+            elif token not in node:
+                raise _missing(path[: depth + 1], where)
+            if not isinstance(node[key], dict | list):
+                raise _missing(path[: depth + 2], where)
+            node[key] = node = self._owned(node[key])
+        return node
+
+    def copy(self, value: Any, where: str) -> Any:
+        """A value that may stand in a second place."""
+        text = msgspec.json.encode(value)
+        self._copied_bytes += len(text)
+        if self._copied_bytes > MAX_COPIED_BYTES:
             raise PatchError(where, f"the patch copies more than {MAX_COPIED_BYTES} bytes", too_large=True)
+        return msgspec.json.decode(text)
+
+    def _owned(self, container: Any) -> Any:
+        if id(container) in self._own:
+            return container
+        made = container.copy()
+        self._own.add(id(made))
+        return made
 
 
 def json_equal(left: Any, right: Any) -> bool:
@@ -76,66 +106,66 @@ def json_equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _apply_one(doc: Any, operation: Any, where: str, copied: _Copied) -> Any:
+def _apply_one(draft: _Draft, operation: Any, where: str) -> None:
     if not isinstance(operation, dict):
         raise PatchError(where, "an operation must be an object with op and path", malformed=True)
-    if operation.get("op") == "copy":
-        return _copy(doc, operation, where, copied)
     apply = _OPERATIONS.get(str(operation.get("op")))
     if apply is None:
-        rule = f"unknown operation {operation.get('op')!r}; use one of {', '.join([*_OPERATIONS, 'copy'])}"
+        rule = f"unknown operation {operation.get('op')!r}; use one of {', '.join(_OPERATIONS)}"
         raise PatchError(f"{where}.op", rule, malformed=True)
-    return apply(doc, operation, where)
+    apply(draft, operation, where)
 
 
-def _add(doc: Any, operation: dict[str, Any], where: str) -> Any:
-    return _insert(doc, _pointer(operation, "path", where), _value(operation, where), where)
+def _add(draft: _Draft, operation: dict[str, Any], where: str) -> None:
+    _insert(draft, _pointer(operation, "path", where), _value(operation, where), where)
 
 
-def _remove(doc: Any, operation: dict[str, Any], where: str) -> Any:
-    return _delete(doc, _pointer(operation, "path", where), where)
+def _remove(draft: _Draft, operation: dict[str, Any], where: str) -> None:
+    _delete(draft, _pointer(operation, "path", where), where)
 
 
-def _replace(doc: Any, operation: dict[str, Any], where: str) -> Any:
+def _replace(draft: _Draft, operation: dict[str, Any], where: str) -> None:
     path = _pointer(operation, "path", where)
-    _find(doc, path, where, or_null=True)
+    _find(draft.doc, path, where, or_null=True)
     value = _value(operation, where)
     if not path:
-        return value
-    return _edit(doc, path, lambda parent, token: _assign(parent, token, value), where)
+        draft.doc = value
+        return
+    parent = draft.parent(path, where)
+    parent[path[-1] if isinstance(parent, dict) else int(path[-1])] = value
 
 
-def _move(doc: Any, operation: dict[str, Any], where: str) -> Any:
+def _move(draft: _Draft, operation: dict[str, Any], where: str) -> None:
     source, target = _pointer(operation, "from", where), _pointer(operation, "path", where)
     if target[: len(source)] == source and len(target) > len(source):
         raise PatchError(f"{where}.path", "a value cannot be moved into itself", malformed=True)
-    value = _find(doc, source, where)
+    value = _find(draft.doc, source, where)
     if source == target:
-        return doc
-    return _insert(_delete(doc, source, where), target, value, where)
+        return
+    _delete(draft, source, where)
+    _insert(draft, target, value, where)
 
 
-def _copy(doc: Any, operation: dict[str, Any], where: str, copied: _Copied) -> Any:
+def _copy(draft: _Draft, operation: dict[str, Any], where: str) -> None:
     source, target = _pointer(operation, "from", where), _pointer(operation, "path", where)
-    value = _find(doc, source, where, or_null=True)
-    copied.count(value, where)
-    return _insert(doc, target, value, where)
+    value = _find(draft.doc, source, where, or_null=True)
+    _insert(draft, target, draft.copy(value, where), where)
 
 
-def _test(doc: Any, operation: dict[str, Any], where: str) -> Any:
+def _test(draft: _Draft, operation: dict[str, Any], where: str) -> None:
     path = _pointer(operation, "path", where)
-    expected, found = operation.get("value"), _find(doc, path, where, or_null=True)
+    expected, found = operation.get("value"), _find(draft.doc, path, where, or_null=True)
     if not json_equal(found, expected):
         raise PatchError(f"{where}.value", f"test failed: {_show(path)} is {found!r}, not {expected!r}")
-    return doc
 
 
-_OPERATIONS: dict[str, Callable[[Any, dict[str, Any], str], Any]] = {
+_OPERATIONS: dict[str, Callable[[_Draft, dict[str, Any], str], None]] = {
     "add": _add,
     "remove": _remove,
     "replace": _replace,
     "move": _move,
     "test": _test,
+    "copy": _copy,
 }
 
 
@@ -173,53 +203,24 @@ def _find(doc: Any, path: list[str], where: str, *, or_null: bool = False) -> An
     return doc
 
 
-def _insert(doc: Any, path: list[str], value: Any, where: str) -> Any:
+def _insert(draft: _Draft, path: list[str], value: Any, where: str) -> None:
     if not path:
-        return value
-
-    def insert(parent: Any, token: str) -> Any:
-        if isinstance(parent, dict):
-            return {**parent, token: value}
-        index = len(parent) if token == "-" else _index(token, len(parent), path, where)
-        return [*parent[:index], value, *parent[index:]]
-
-    return _edit(doc, path, insert, where)
-
-
-def _delete(doc: Any, path: list[str], where: str) -> Any:
-    _find(doc, path, where)
-    if not path:
-        return None
-
-    def delete(parent: Any, token: str) -> Any:
-        if isinstance(parent, dict):
-            return {key: value for key, value in parent.items() if key != token}
-        return [*parent[: int(token)], *parent[int(token) + 1 :]]
-
-    return _edit(doc, path, delete, where)
-
-
-def _edit(doc: Any, path: list[str], change: Callable[[Any, str], Any], where: str, depth: int = 0) -> Any:
-    """Copy the containers along `path` and let `change` make the last one anew."""
-    if not isinstance(doc, dict | list):
-        raise _missing(path[: depth + 1], where)
-    token = path[depth]
-    if depth == len(path) - 1:
-        return change(doc, token)
-    if isinstance(doc, dict):
-        if token not in doc:
-            raise _missing(path[: depth + 1], where)
-        return {**doc, token: _edit(doc[token], path, change, where, depth + 1)}
-    index = _index(token, len(doc) - 1, path[: depth + 1], where)
-    return _assign(doc, token, _edit(doc[index], path, change, where, depth + 1))
-
-
-def _assign(parent: Any, token: str, value: Any) -> Any:
+        draft.doc = value
+        return
+    parent = draft.parent(path, where)
     if isinstance(parent, dict):
-        return {**parent, token: value}
-    copy = list(parent)
-    copy[int(token)] = value
-    return copy
+        parent[path[-1]] = value
+    else:
+        parent.insert(len(parent) if path[-1] == "-" else _index(path[-1], len(parent), path, where), value)
+
+
+def _delete(draft: _Draft, path: list[str], where: str) -> None:
+    _find(draft.doc, path, where)
+    if not path:
+        draft.doc = None
+        return
+    parent = draft.parent(path, where)
+    del parent[path[-1] if isinstance(parent, dict) else int(path[-1])]
 
 
 def _index(token: str, last: int, path: list[str], where: str) -> int:

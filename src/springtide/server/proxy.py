@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from springtide.api.selectors import parse_labels
 from springtide.runtime.exchange import REFUSED_BY_NODE
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
@@ -113,10 +112,10 @@ def _number(port: str, target: Json) -> int:
 def _ready_pods(context: Context, namespace: str, selector: dict[str, str]) -> list[Json]:
     if not selector:
         return []
-    labels = parse_labels(",".join(f"{key}={value}" for key, value in selector.items()))
     records = context.store.page("pods", f"{namespace}/").records
     pods = [msgspec.json.decode(record.value) for record in records]
-    return [one for one in pods if labels.matches(one["metadata"].get("labels") or {}) and _is_ready(one)]
+    wanted = selector.items()
+    return [one for one in pods if wanted <= (one["metadata"].get("labels") or {}).items() and _is_ready(one)]
 
 
 def _is_ready(one: Json) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from springtide.server.schema_rules import FieldError
+from springtide.server.selector_rules import label_errors
 from springtide.server.status import bad_value, duplicate, forbidden_field, required, unsupported
 from springtide.server.strategy import Strategy
 
@@ -67,7 +68,13 @@ class ServiceStrategy(Strategy):
 
     def validate(self, obj: Json) -> Sequence[FieldError]:
         spec = obj["spec"]
-        return [*_type_errors(spec), *_port_errors(spec), *_affinity_errors(spec), *_address_errors(spec)]
+        return [
+            *_type_errors(spec),
+            *_port_errors(spec),
+            *_affinity_errors(spec),
+            *label_errors(spec.get("selector") or {}, "spec.selector"),
+            *_address_errors(spec),
+        ]
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
         """An address, once given, stays as long as the type has one."""

@@ -51,7 +51,7 @@ def to_table(kind: PrintedKind, objects: Sequence[Json], *, now: datetime) -> Js
         conditions = built_in.conditions or _no_conditions
         rows = [_row(obj, built_in.cells(obj, now), conditions(obj)) for obj in objects]
     else:
-        columns = kind.columns or _DEFAULT_COLUMNS
+        columns = _readable(kind.columns) if kind.columns else _DEFAULT_COLUMNS
         definitions = [_NAME, *map(_definition, columns)]
         cells = _cells(columns)
         rows = [_row(obj, [cell(obj, now) for cell in cells], []) for obj in objects]
@@ -87,6 +87,17 @@ def _definition(column: Column) -> Json:
         "description": column.description,
         "priority": column.priority,
     }
+
+
+@lru_cache(maxsize=512)
+def _readable(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The columns before the first whose path cannot be read: that is where kube-apiserver stops, too."""
+    for index, column in enumerate(columns):
+        try:
+            compile_path(column.json_path)
+        except ValueError:
+            return columns[:index]
+    return columns
 
 
 @lru_cache(maxsize=512)
