@@ -28,6 +28,7 @@ import psutil
 import uvicorn
 import uvloop
 
+from load.pods import pod
 from springtide import client
 from springtide.api.core import Pod
 from springtide.runtime.clock import SystemClock
@@ -57,24 +58,6 @@ class Target:
     def cpu_seconds(self) -> float:
         times = self.process.cpu_times()
         return times.user + times.system
-
-
-def pod(name: str, extra: str = "") -> bytes:
-    """A pod as a batch system makes them; `extra` makes its spec its own."""
-    container: dict[str, Any] = {
-        "name": "main",
-        "image": "python:3.12",
-        "command": ["python", "-c", "pass"],
-        "env": [{"name": "RANK", "value": extra}],
-        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"nvidia.com/gpu": "1"}},
-    }
-    body = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "bench", "part": name.rpartition("-")[2][-2:]}},
-        "spec": {"schedulerName": "springtide", "restartPolicy": "Never", "containers": [container]},
-    }
-    return json.dumps(body).encode()
 
 
 class Poster(asyncio.Protocol):

@@ -23,6 +23,7 @@ from pathlib import Path
 import uvloop
 
 from load.exchange import Call, Door, Listener, merge_patch, send_all
+from load.pods import pod
 from load.servers import Peer, kube_apiserver, springtide
 
 PODS = "/api/v1/namespaces/default/pods"
@@ -30,24 +31,6 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 WATCHERS, CHANGES = 100, 10_000
 KNOWN_CREATES_PER_SECOND = 1204
 """Of a real kube-apiserver with etcd on a machine of this size (architecture page, section 8)."""
-
-
-def pod(name: str, extra: str = "") -> bytes:
-    """A pod as a batch system makes them; `extra` makes its spec its own."""
-    container = {
-        "name": "main",
-        "image": "python:3.12",
-        "command": ["python", "-c", "pass"],
-        "env": [{"name": "RANK", "value": extra}],
-        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"nvidia.com/gpu": "1"}},
-    }
-    body = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "bench", "part": name.rpartition("-")[2][-2:]}},
-        "spec": {"schedulerName": "bench", "restartPolicy": "Never", "containers": [container]},
-    }
-    return json.dumps(body).encode()
 
 
 def config_map(number: int) -> bytes:

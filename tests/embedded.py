@@ -1,5 +1,7 @@
 """The real API server in the test's process, and rooms registered on it, in virtual time.
 
+`embedded` is the scene of most rooms; other scenes are made of `server_in_memory`, `working` and `ask`.
+
     async with embedded(scheduling.register, workloads.register) as platform:
         await platform.create(node("a"), workload())
         await platform.settle()
@@ -10,6 +12,7 @@ Nodes are played by the test: `play` puts pods into a phase as a node would.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ from springtide.api.kueue import Workload
 from springtide.api.meta import Object
 from springtide.api.struct import encode
 from springtide.client import Client
-from springtide.runtime import LoopClock, Runtime
+from springtide.runtime import Clock, LoopClock, Runtime
 from springtide.server import InProcessTransport, Server
 from springtide.store import MemoryLog, Store
 
@@ -102,25 +105,57 @@ class Platform:
 async def embedded(*register: Callable[[Runtime], Any]) -> AsyncIterator[Platform]:
     """A fresh server with all CRDs, and these rooms running on it."""
     clock = LoopClock()
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock)
+    store = in_memory(clock)
+    async with server_in_memory(clock, store=store) as server:
+        client = Client(InProcessTransport(server))
+        for crd in bundled():
+            fields = encode(crd)
+            fields.pop("status", None)
+            await client.apply(CustomResourceDefinition, crd.metadata.name, "", fields)
+        runtime = Runtime(client, clock)
+        for room in register:
+            room(runtime)
+        async with working(runtime):
+            yield Platform(client, runtime, store)
+
+
+def in_memory(clock: Clock) -> Store:
+    return Store(MemoryLog(), monotonic=clock.monotonic)
+
+
+@asynccontextmanager
+async def server_in_memory(
+    clock: Clock, *, store: Store | None = None, **parts: Any
+) -> AsyncIterator[Server]:
+    """A server alone, over a fresh store unless one is given; `parts` are further arguments of `Server`."""
+    store = store or in_memory(clock)
+    server = Server(store, clock=clock, **parts)
     await server.start()
-    client = Client(InProcessTransport(server))
-    for crd in bundled():
-        fields = encode(crd)
-        fields.pop("status", None)
-        await client.apply(CustomResourceDefinition, crd.metadata.name, "", fields)
-    runtime = Runtime(client, clock)
-    for room in register:
-        room(runtime)
+    try:
+        yield server
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def working(runtime: Runtime) -> AsyncIterator[None]:
+    """The controllers of a runtime work until the block ends; what ended them before is raised."""
     task = asyncio.create_task(runtime.run())
     try:
-        yield Platform(client, runtime, store)
+        yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await store.close()
+
+
+async def ask(
+    client: Client, method: str, path: str, body: Any = None, kind: str = "application/json"
+) -> dict[str, Any]:
+    """A request in plain JSON; raises what the client makes of a refusal."""
+    data = json.dumps(body).encode() if body is not None else b""
+    answer = await client.request(method, path, body=data, content_type=kind)
+    return dict(json.loads(answer.body))
 
 
 def _without_status(obj: T) -> T:

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from springtide.api.core import Event, Node, Pod
 from springtide.api.meta import ObjectMeta
 from springtide.api.nodes import NodeStatus
@@ -18,10 +16,10 @@ from springtide.node import SimulatedNodes
 from springtide.node.behaviour import Behaviour
 from springtide.node.simulated import SimulationSettings
 from springtide.runtime import LoopClock, Runtime
-from springtide.server import InProcessTransport, Server
-from springtide.store import MemoryLog, Store
+from springtide.server import InProcessTransport
 from springtide.up.bootstrap import bootstrap
 from springtide.up.rooms import register_controllers
+from tests.embedded import ask, server_in_memory, working
 
 Json = dict[str, Any]
 APPS = "/apis/apps/v1/namespaces/default"
@@ -88,10 +86,7 @@ class Scene:
     async def _send(
         self, method: str, path: str, body: Json | None = None, kind: str = "application/json"
     ) -> Json:
-        data = msgspec.json.encode(body) if body is not None else b""
-        answer = await self.client.request(method, path, body=data, content_type=kind)
-        decoded: Json = msgspec.json.decode(answer.body)
-        return decoded
+        return await ask(self.client, method, path, body, kind)
 
 
 def is_settled(obj: Json) -> bool:
@@ -107,28 +102,20 @@ def is_settled(obj: Json) -> bool:
 async def scene(nodes: int = 3, *, room: int = 110, start_delay: float = 1.0) -> AsyncIterator[Scene]:
     """A running cluster whose pods run for ever unless they say otherwise."""
     clock = LoopClock()
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock)
-    await server.start()
-    transport = InProcessTransport(server)
-    client = Client(transport)
-    await bootstrap(client.with_manager("bootstrap"))
-    runtime = Runtime(client, clock)
-    register_controllers(runtime)
-    behaviour = Behaviour(duration_seconds=FOREVER, start_delay_seconds=start_delay)
-    simulated = SimulatedNodes(
-        runtime,
-        [node(f"node-{index}", room) for index in range(nodes)],
-        SimulationSettings(default=behaviour),
-    )
-    task = asyncio.create_task(runtime.run())
-    try:
-        await simulated.ready()
-        yield Scene(client.with_manager("tester"), clock, simulated)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await store.close()
+    async with server_in_memory(clock) as server:
+        client = Client(InProcessTransport(server))
+        await bootstrap(client.with_manager("bootstrap"))
+        runtime = Runtime(client, clock)
+        register_controllers(runtime)
+        behaviour = Behaviour(duration_seconds=FOREVER, start_delay_seconds=start_delay)
+        simulated = SimulatedNodes(
+            runtime,
+            [node(f"node-{index}", room) for index in range(nodes)],
+            SimulationSettings(default=behaviour),
+        )
+        async with working(runtime):
+            await simulated.ready()
+            yield Scene(client.with_manager("tester"), clock, simulated)
 
 
 def node(name: str, room: int = 110, **labelled: str) -> Node:

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from springtide.builtin.batch import register_batch
 from springtide.client import Client, NotFound
 from springtide.runtime import LoopClock, Runtime, RuntimeSettings
 from springtide.runtime.clock import EPOCH
 from springtide.runtime.informer import InformerSettings
-from springtide.server import InProcessTransport, Server
-from springtide.store import MemoryLog, Store
+from springtide.server import InProcessTransport
+from tests.embedded import ask, server_in_memory, working
 
 Json = dict[str, Any]
 
@@ -138,29 +136,18 @@ class BatchScene:
     async def ask(
         self, method: str, path: str, body: Json | None = None, kind: str = "application/json"
     ) -> Json:
-        data = msgspec.json.encode(body) if body is not None else b""
-        answer = await self.client.request(method, path, body=data, content_type=kind)
-        decoded: Json = msgspec.json.decode(answer.body)
-        return decoded
+        return await ask(self.client, method, path, body, kind)
 
 
 @asynccontextmanager
 async def batch_scene(*, controllers: bool = True, epoch: datetime = EPOCH) -> AsyncIterator[BatchScene]:
     """A server with the batch controllers on it; its time begins at `epoch`."""
     clock = LoopClock(epoch)
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock)
-    await server.start()
-    client = Client(InProcessTransport(server))
-    try:
-        if controllers:
-            async with running(client, clock):
-                await asyncio.sleep(0.5)
-                yield BatchScene(client.with_manager("test"), clock)
-        else:
+    async with server_in_memory(clock) as server:
+        client = Client(InProcessTransport(server))
+        async with running(client, clock) if controllers else nullcontext():
+            await asyncio.sleep(0.5 if controllers else 0)
             yield BatchScene(client.with_manager("test"), clock)
-    finally:
-        await store.close()
 
 
 @asynccontextmanager
@@ -168,12 +155,8 @@ async def running(client: Client, clock: LoopClock) -> AsyncIterator[Runtime]:
     """The batch controllers, as a process that can be stopped and started again."""
     runtime = Runtime(client, clock, RuntimeSettings(informer=PATIENT))
     register_batch(runtime)
-    task = asyncio.create_task(runtime.run())
-    try:
+    async with working(runtime):
         yield runtime
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def template(restart: str = "Never", **more: Any) -> Json:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from springtide import builtin
 from springtide.client import Client, NotFound
 from springtide.runtime import LoopClock, Runtime
-from springtide.server import InProcessTransport, Server
-from springtide.store import MemoryLog, Store
+from springtide.server import InProcessTransport
+from tests.embedded import ask, server_in_memory, working
 
 Json = dict[str, Any]
 
@@ -50,29 +48,18 @@ class Cluster:
     async def _send(
         self, method: str, path: str, body: Json | None = None, kind: str = "application/json"
     ) -> Json:
-        data = msgspec.json.encode(body) if body is not None else b""
-        answer = await self.client.request(method, path, body=data, content_type=kind)
-        decoded: Json = msgspec.json.decode(answer.body)
-        return decoded
+        return await ask(self.client, method, path, body, kind)
 
 
 @asynccontextmanager
 async def cluster(settle_seconds: float = 1.0, *, controllers: bool = True) -> AsyncIterator[Cluster]:
     """A running cluster; everything ends with the block."""
     clock = LoopClock()
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock)
-    await server.start()
-    client = Client(InProcessTransport(server))
-    try:
-        if controllers:
-            async with running(client, clock):
-                await asyncio.sleep(settle_seconds)
-                yield Cluster(client.with_manager("test"), clock)
-        else:
+    async with server_in_memory(clock) as server:
+        client = Client(InProcessTransport(server))
+        async with running(client, clock) if controllers else nullcontext():
+            await asyncio.sleep(settle_seconds if controllers else 0)
             yield Cluster(client.with_manager("test"), clock)
-    finally:
-        await store.close()
 
 
 @asynccontextmanager
@@ -80,12 +67,8 @@ async def running(client: Client, clock: LoopClock) -> AsyncIterator[Runtime]:
     """The builtin controllers over a server, as a process that can be stopped and started again."""
     runtime = Runtime(client, clock)
     builtin.register(runtime)
-    task = asyncio.create_task(runtime.run())
-    try:
+    async with working(runtime):
         yield runtime
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def config_map(

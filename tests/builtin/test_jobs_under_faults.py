@@ -16,9 +16,9 @@ from springtide.builtin.batch import register_batch
 from springtide.client import Client, Unreachable
 from springtide.client.transport import Request, Transport
 from springtide.runtime import LoopClock, Runtime, RuntimeSettings
-from springtide.server import InProcessTransport, Server
-from springtide.store import MemoryLog, Store
+from springtide.server import InProcessTransport
 from tests.builtin.batch_scene import JOBS, PATIENT, BatchScene, index_of, indexed, job
+from tests.embedded import server_in_memory, working
 
 Json = dict[str, Any]
 
@@ -45,23 +45,18 @@ class LossyTransport:
 async def _run(seed: int, made: Json, *, failing: float) -> tuple[Json, list[Json]]:
     """Play a job to its end; returns its status and every pod there was."""
     rng, clock = random.Random(seed), LoopClock(seed=seed)
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock)
-    await server.start()
-    transport = InProcessTransport(server)
-    lossy = LossyTransport(transport, rng, share=0.15)
-    scene = BatchScene(Client(transport).with_manager("test"), clock)
-    name = made["metadata"]["name"]
-    pods: dict[str, Json] = {}
-    try:
+    async with server_in_memory(clock) as server:
+        transport = InProcessTransport(server)
+        lossy = LossyTransport(transport, rng, share=0.15)
+        scene = BatchScene(Client(transport).with_manager("test"), clock)
+        name = made["metadata"]["name"]
+        pods: dict[str, Json] = {}
         await scene.ask("POST", JOBS, made)
         for _ in range(60):
             runtime = Runtime(Client(lossy), clock, RuntimeSettings(informer=PATIENT))
             register_batch(runtime)
-            task = asyncio.create_task(runtime.run())
-            await asyncio.sleep(rng.choice([0.0, 0.001, 0.01, 0.5, 30.0]))
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            async with working(runtime):
+                await asyncio.sleep(rng.choice([0.0, 0.001, 0.01, 0.5, 30.0]))
             _check_twins(await scene.active())
             for pod in await scene.active():
                 if rng.random() < 0.7:
@@ -73,8 +68,6 @@ async def _run(seed: int, made: Json, *, failing: float) -> tuple[Json, list[Jso
                 break
         status = (await scene.job(name)).get("status", {})
         return status, list(pods.values())
-    finally:
-        await store.close()
 
 
 def _check_twins(active: list[Json]) -> None:

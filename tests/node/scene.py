@@ -17,7 +17,7 @@ from springtide.node import ProcessNode, ProcessNodeSettings
 from springtide.node.launcher import Launcher
 from springtide.runtime import Clock, Runtime, SystemClock
 from springtide.server import InProcessTransport, Server
-from springtide.store import MemoryLog, Store
+from tests.embedded import server_in_memory
 
 PATIENCE_SECONDS = 20.0
 NODE = "here"
@@ -109,17 +109,6 @@ def container(pod: Pod, name: str = "main") -> ContainerStatus:
     """The status of one container; an empty one while there is none."""
     statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
     return next((status for status in statuses if status.name == name), ContainerStatus(name=name))
-
-
-@asynccontextmanager
-async def server_in_memory(clock: Clock) -> AsyncIterator[Server]:
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await store.close()
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from springtide.node.capabilities import Capabilities
 from springtide.node.processes import NODE_ID, start_time
 from springtide.node.records import Records, Started, recover, still_running
 from springtide.runtime import SystemClock
-from tests.node.scene import container, node_on, server_in_memory, shell
+from tests.embedded import server_in_memory
+from tests.node.scene import container, node_on, shell
 
 pytestmark = pytest.mark.realtime
 

@@ -22,7 +22,8 @@ from springtide.node import Behaviour, SimulatedNodes, SimulationSettings
 from springtide.node.behaviour import BadBehaviour, behaviour_of, seconds
 from springtide.runtime import LoopClock, Runtime
 from springtide.server import InProcessTransport, Server
-from tests.node.scene import container, server_in_memory
+from tests.embedded import server_in_memory
+from tests.node.scene import container
 
 
 @dataclass

@@ -15,10 +15,11 @@ from springtide.api.meta import Condition, Object, ObjectMeta, find_condition, s
 from springtide.api.struct import encode, replace
 from springtide.client import AlreadyExists, Client
 from springtide.runtime import LoopClock, Runtime
-from springtide.server import InProcessTransport, LogOptions, Server
-from springtide.store import MemoryLog, Store
+from springtide.server import InProcessTransport, LogOptions
+from springtide.store import Store
 from springtide.training import builtin_runtimes
 from tests import builders
+from tests.embedded import in_memory, server_in_memory, working
 
 T = TypeVar("T", bound=Object)
 
@@ -87,27 +88,20 @@ async def control_plane(
 ) -> AsyncIterator[ControlPlane]:
     """A server with CRDs, runtimes and two nodes, and these rooms' controllers running."""
     clock = LoopClock()
-    store = Store(MemoryLog(), monotonic=clock.monotonic)
-    server = Server(store, clock=clock, log_source=Logs(logs or {}))
-    await server.start()
-    client = Client(InProcessTransport(server))
-    for obj in (Namespace(metadata=ObjectMeta(name="default")), *bundled(), *builtin_runtimes()):
-        with suppress(AlreadyExists):
-            await client.create(obj)
-    plane = ControlPlane(client.with_manager("test"), Runtime(client, clock), store, clock)
-    for name in ("n0", "n1"):
-        await plane.put(_without_uid(builders.node(name)))
-    for register in registers:
-        register(plane.runtime)
-    running = asyncio.create_task(plane.runtime.run())
-    try:
-        await plane.settle()
-        yield plane
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-        await store.close()
+    store = in_memory(clock)
+    async with server_in_memory(clock, store=store, log_source=Logs(logs or {})) as server:
+        client = Client(InProcessTransport(server))
+        for obj in (Namespace(metadata=ObjectMeta(name="default")), *bundled(), *builtin_runtimes()):
+            with suppress(AlreadyExists):
+                await client.create(obj)
+        plane = ControlPlane(client.with_manager("test"), Runtime(client, clock), store, clock)
+        for name in ("n0", "n1"):
+            await plane.put(_without_uid(builders.node(name)))
+        for register in registers:
+            register(plane.runtime)
+        async with working(plane.runtime):
+            await plane.settle()
+            yield plane
 
 
 def _without_uid(node: Node) -> Node:
