@@ -110,7 +110,6 @@ def scripted(tmp_path: Path, launcher: ScriptedLauncher) -> Any:
         launcher=launcher,
         namespaces="never",
         cgroups="never",
-        address_prefix="127.78",
     )
 
 

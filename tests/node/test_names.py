@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from springtide.node.names import AddressBook, Peer, substituted, write_in_place
+from springtide.node.names import AddressBook, Peer, hold_prefix, substituted, write_in_place
+from springtide.runtime.loopback import BlockTaken
 from tests.node.scene import container, node_alone, python, shell
 
 RESOLVE = (
@@ -93,6 +95,31 @@ def test_addresses_wrap_around_and_skip_the_living(tmp_path: Path) -> None:
     book._next = 254 * 254 - 1
     assert book.assign("last") == "127.77.254.254"
     assert book.assign("wrapped") == "127.77.1.2"
+
+
+def test_addresses_of_another_prefix_are_given_up(tmp_path: Path) -> None:
+    AddressBook(tmp_path / "book.json", "127.77", distinct=True).assign("a")
+    moved = AddressBook(tmp_path / "book.json", "127.78", distinct=True)
+    assert moved.get("a") == ""
+    assert moved.assign("a").startswith("127.78.")
+
+
+def test_two_nodes_have_different_prefixes_and_keep_them(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    prefix, held = hold_prefix(first)
+    AddressBook(first, prefix, distinct=True).assign("a")
+    shutil.copy(first, second)  # a copy of the data folder, run beside the original
+    other, also_held = hold_prefix(second)
+    try:
+        assert other != prefix
+        with pytest.raises(BlockTaken, match=f"{prefix}.0.0/16: in use by other"):
+            hold_prefix(second, prefix)
+    finally:
+        also_held.close()
+        held.close()
+    again, held = hold_prefix(first)
+    held.close()
+    assert again == prefix
 
 
 def test_where_only_one_address_can_be_bound_all_share_it(tmp_path: Path) -> None:

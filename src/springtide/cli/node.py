@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform as machine
 import re
-import zlib
 from pathlib import Path
 
 import click
@@ -24,9 +23,9 @@ from springtide.cli.target import data_dir_option
 @click.option(
     "--address-prefix",
     default="",
-    show_default="made from the name",
+    show_default="some that no other node of this machine has",
     metavar="127.N",
-    help="First two numbers of its pods' loopback addresses; nodes of one machine need different ones.",
+    help="First two numbers of its pods' loopback addresses.",
 )
 @click.option(
     "--simulate",
@@ -69,7 +68,7 @@ def command(
         data_dir=data_dir.expanduser().absolute() / "nodes" / chosen,
         working_dir=workdir.absolute(),
         labels=_labels(labels),
-        address_prefix=_prefix(address_prefix, chosen),
+        address_prefix=_prefix(address_prefix),
         share_services=True,
     )
     run_until_signal(lambda: run_node(settings, say, process=process, simulate=simulate))
@@ -86,11 +85,9 @@ def _labels(given: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _prefix(given: str, name: str) -> str:
-    """One of 128 prefixes by the node's name, unless one is given. Raises CliError for one off loopback."""
-    if not given:
-        return f"127.{64 + zlib.crc32(name.encode()) % 128}"
-    if not re.fullmatch(r"127\.\d{1,3}", given) or int(given[4:]) > 255:
+def _prefix(given: str) -> str:
+    """Raises CliError for one off loopback."""
+    if given and (not re.fullmatch(r"127\.\d{1,3}", given) or int(given[4:]) > 255):
         raise CliError(
             f"--address-prefix: {given} is not the beginning of a loopback address", "for example 127.78"
         )

@@ -39,6 +39,7 @@ from springtide.node.tokens import PodTokens
 from springtide.node.volumes import remove
 from springtide.runtime import Clock, Controller, Runtime, logger
 from springtide.runtime.exchange import Answer, Request
+from springtide.runtime.loopback import Held
 
 log = logger("node.agent")
 
@@ -91,6 +92,8 @@ class ProcessNode:
         """The node's own API."""
         self._place: Place
         self._book: names.AddressBook
+        self._block: Held
+        """On the addresses of its pods, which no other node of this machine gives out meanwhile."""
         self._peers: peers.Peers
 
     # -- life of the node ---------------------------------------------------------------------------
@@ -109,6 +112,7 @@ class ProcessNode:
         await self._proxy.stop()
         if self._begun.is_set():
             self._place.launcher.close()
+            self._block.close()
         with contextlib.suppress(ApiError):
             await self._registration.leave()
 
@@ -123,11 +127,9 @@ class ProcessNode:
         capabilities = await detect(self._settings, self.node_id)
         self._registration.annotate(capabilities.notes())
         self._restarted = await recover(self._records, self.node_id, capabilities)
-        self._book = names.AddressBook(
-            self._settings.data_dir / "addresses.json",
-            self._settings.address_prefix,
-            distinct=capabilities.distinct_addresses,
-        )
+        book = self._settings.data_dir / "addresses.json"
+        prefix, self._block = names.hold_prefix(book, self._settings.address_prefix)
+        self._book = names.AddressBook(book, prefix, distinct=capabilities.distinct_addresses)
         self._peers = peers.Peers(self._pods.cache, self._book, self._settings.name, self._services)
         launcher = self._scripted or MachineLauncher(self.node_id, capabilities.cgroup_folders)
         self._place = Place(

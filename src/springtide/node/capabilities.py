@@ -16,6 +16,10 @@ from springtide.node import limits
 from springtide.node.cgroups import Cgroups
 from springtide.node.process import Launch, Mount, StartError, start
 from springtide.node.settings import ProcessNodeSettings
+from springtide.runtime.loopback import POD_BLOCKS
+
+_SOME_ADDRESS = str(POD_BLOCKS[0].network_address + 1)
+"""Where all of loopback can be bound, this one can."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ async def detect(settings: ProcessNodeSettings, node_id: str) -> Capabilities:
     """Try each way, best first."""
     namespaces = await _namespaces(settings) if settings.namespaces == "auto" else ""
     cgroups = limits.detect(f"springtide-{node_id}") if settings.cgroups == "auto" else None
-    return Capabilities(namespaces, cgroups, _can_bind(f"{settings.address_prefix}.1.1"))
+    return Capabilities(namespaces, cgroups, _can_bind(_SOME_ADDRESS))
 
 
 async def _namespaces(settings: ProcessNodeSettings) -> str:

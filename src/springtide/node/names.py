@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from springtide.api.core import Pod
+from springtide.runtime.loopback import POD_BLOCKS, Held, hold
 
 SHARED_ADDRESS = "127.0.0.1"
 CLUSTER_DOMAIN = "cluster.local"
@@ -23,7 +25,10 @@ class AddressBook:
     """Gives every pod uid an address no living pod has; kept on disk so that a restart changes none."""
 
     def __init__(self, path: Path, prefix: str, *, distinct: bool) -> None:
-        """`distinct` is False where only 127.0.0.1 can be bound; then all pods share it."""
+        """`prefix` is what all addresses begin with; those of another one are given up.
+
+        `distinct` is False where only 127.0.0.1 can be bound; then all pods share it.
+        """
         self._path = path
         self._prefix = prefix
         self._distinct = distinct
@@ -31,7 +36,9 @@ class AddressBook:
         self._addresses: dict[str, str] = {}
         if path.exists():
             saved = json.loads(path.read_bytes())
-            self._next, self._addresses = int(saved["next"]), dict(saved["addresses"])
+            self._next = int(saved["next"])
+            found = dict(saved["addresses"])
+            self._addresses = {uid: one for uid, one in found.items() if one.startswith(f"{prefix}.")}
 
     def get(self, uid: str) -> str:
         """The pod's address, empty if it has none."""
@@ -69,8 +76,26 @@ class AddressBook:
 
     def _save(self) -> None:
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"next": self._next, "addresses": self._addresses}))
+        saved = {"prefix": self._prefix, "next": self._next, "addresses": self._addresses}
+        fresh.write_text(json.dumps(saved))
         fresh.replace(self._path)
+
+
+def hold_prefix(path: Path, wanted: str = "") -> tuple[str, Held]:
+    """Addresses for pods that no other node of this machine gives out: the prefix, and the hold on it.
+
+    `wanted` or none; else the one that the book at `path` had last time, if it is free. Raises BlockTaken.
+    """
+    if wanted:
+        held = hold((), first=_block(wanted))
+    else:
+        last = str(json.loads(path.read_bytes()).get("prefix", "")) if path.exists() else ""
+        held = hold(POD_BLOCKS, user=str(path), first=_block(last) if last else None)
+    return ".".join(str(held.block.network_address).split(".")[:2]), held
+
+
+def _block(prefix: str) -> IPv4Network:
+    return IPv4Network(f"{prefix}.0.0/16")
 
 
 def hostname(pod: Pod) -> str:

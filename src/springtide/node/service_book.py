@@ -113,8 +113,8 @@ class ServiceBook:
     def variables(self, namespace: str) -> dict[str, str]:
         """`<NAME>_SERVICE_HOST` and `<NAME>_SERVICE_PORT` of the namespace's Services.
 
-        Not of the API server's own: pods are told its true address, which other platforms of this machine
-        do not share.
+        Not of the API server's own: pods are told where it truly listens, since port 443 of the Service's
+        address can be served only where this process may bind ports below 1024.
         """
         found: dict[str, str] = {}
         for service in self.services.cache.list():

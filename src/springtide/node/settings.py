@@ -55,6 +55,7 @@ class ProcessNodeSettings:
     """Variables (glob patterns) that containers get from this process: the counterpart of an image's ENV."""
     share_services: bool = False
     """Whether other nodes of this machine serve the same Services: their addresses are then listened on
-    together. Not for nodes of different platforms, which would take each other's connections."""
-    address_prefix: str = "127.77"
-    """First two numbers of the pods' loopback addresses."""
+    together."""
+    address_prefix: str = ""
+    """First two numbers of the pods' loopback addresses, such as `127.77`; empty: some that no other node of
+    this machine has, the same at every start if possible."""

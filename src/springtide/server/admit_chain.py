@@ -6,6 +6,8 @@ before those that count.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 from springtide.server.admit import Admission
 from springtide.server.admit_defaults import (
     NamespacePlugin,
@@ -20,12 +22,14 @@ from springtide.server.admit_quota import QuotaPlugin
 from springtide.server.admit_rbac import EscalationPlugin
 from springtide.server.admit_serviceaccount import ServiceAccountPlugin
 from springtide.server.admit_services import ServiceAddressPlugin
+from springtide.server.service_block import DEFAULT_BLOCK
 
 
-def admission(*, mount_tokens: bool = False) -> Admission:
+def admission(*, mount_tokens: bool = False, service_block: IPv4Network = DEFAULT_BLOCK) -> Admission:
     """The chain of a server; plug-ins may keep state, so every server has its own.
 
-    `mount_tokens` gives pods their service account and a token of it.
+    `mount_tokens` gives pods their service account and a token of it. Services get addresses of
+    `service_block`.
     """
     identities = (ServiceAccountPlugin(),) if mount_tokens else ()
     return Admission(
@@ -39,7 +43,7 @@ def admission(*, mount_tokens: bool = False) -> Admission:
             EscalationPlugin(),
             RuntimeClassPlugin(),
             StorageClassPlugin(),
-            ServiceAddressPlugin(),
+            ServiceAddressPlugin(service_block),
             QuotaPlugin(),
         )
     )

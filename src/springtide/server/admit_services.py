@@ -1,8 +1,9 @@
 """Admission: every Service has an address, and a port of every node where its type asks for one.
 
 Part of the chain in `admit_chain`. Addresses come from a block of loopback, because that is what processes of
-one machine can be reached at without any set-up; a node's proxy (`node/proxy.py`) listens there. What is
-taken is known from the Services themselves and read anew at every start: nothing can leak.
+one machine can be reached at without any set-up; a node's proxy (`node/proxy.py`) listens there. Which block
+it is, `up` says, so that platforms of one machine have different ones. What is taken is known from the
+Services themselves and read anew at every start: nothing can leak.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from springtide.server.admit import CREATE, UPDATE, Change, Plugin
+from springtide.server.service_block import API_SERVER, DEFAULT_BLOCK, first_address
 from springtide.server.service_rules import NONE, OUTSIDE
 from springtide.server.status import InternalError, bad_value, invalid
 
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-SERVICE_BLOCK = IPv4Network("127.10.0.0/16")
-"""Addresses of Services; its first is that of the API server's own."""
 NODE_PORTS = range(30_000, 32_768)
 """Kubernetes' default `--service-node-port-range`."""
+_PORTS_APART = 50
+"""Node ports between the first ones of two neighbouring blocks."""
 _SERVICES = "services"
 
 
@@ -35,12 +37,13 @@ class ServiceAddressPlugin(Plugin):
     operations = (CREATE, UPDATE)
     resources = frozenset({_SERVICES})
 
-    def __init__(self) -> None:
+    def __init__(self, block: IPv4Network = DEFAULT_BLOCK) -> None:
+        self._block = block
         self._holders: dict[str | int, str] = {}
         """Address or node port -> key of the Service that has it."""
         self._held: dict[str, tuple[str | int, ...]] = {}
-        self._last_address = SERVICE_BLOCK.network_address + 1
-        self._last_port = NODE_PORTS.start - 1
+        self._last_address = first_address(block)
+        self._last_port = _first_port(block) - 1
 
     # -- what is taken --------------------------------------------------------------------------------
 
@@ -84,7 +87,7 @@ class ServiceAddressPlugin(Plugin):
             return
         address = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
         if not address:
-            address = self._free_address(is_api_server=key == "default/kubernetes")
+            address = self._free_address(is_api_server=key == API_SERVER)
         elif address != NONE:
             self._claim(change, address, key)
         spec["clusterIP"], spec["clusterIPs"] = address, [address]
@@ -98,26 +101,33 @@ class ServiceAddressPlugin(Plugin):
             raise _refused(
                 change, field, [address], f"failed to allocate IP {address}: provided IP is already allocated"
             )
-        if address not in self._held.get(key, ()) and not _is_in_block(address):
+        if address not in self._held.get(key, ()) and not self._is_in_block(address):
             raise _refused(
                 change,
                 field,
                 [address],
                 f"failed to allocate IP {address}: the provided IP is not in the valid range. "
-                f"The range of valid IPs is {SERVICE_BLOCK}",
+                f"The range of valid IPs is {self._block}",
             )
 
     def _free_address(self, *, is_api_server: bool) -> str:
-        first = SERVICE_BLOCK.network_address + 1
+        first = first_address(self._block)
         if is_api_server and str(first) not in self._holders:
             return str(first)
-        for _ in range(SERVICE_BLOCK.num_addresses):
+        for _ in range(self._block.num_addresses):
             self._last_address += 1
-            if self._last_address >= SERVICE_BLOCK.broadcast_address:
+            if self._last_address >= self._block.broadcast_address:
                 self._last_address = first + 1
             if str(self._last_address) not in self._holders:
                 return str(self._last_address)
-        raise InternalError(f"failed to allocate a serviceIP: all of {SERVICE_BLOCK} are taken")
+        raise InternalError(f"failed to allocate a serviceIP: all of {self._block} are taken")
+
+    def _is_in_block(self, address: str) -> bool:
+        """Whether it is an address at all, and one of the block."""
+        try:
+            return IPv4Address(address) in self._block
+        except AddressValueError:
+            return False
 
     def _give_ports(self, change: Change, spec: Json, key: str) -> None:
         wanted = spec.get("type") in OUTSIDE and spec.get("allocateLoadBalancerNodePorts") is not False
@@ -166,12 +176,10 @@ def _node_ports(spec: Json) -> Iterator[int]:
             yield port["nodePort"]
 
 
-def _is_in_block(address: str) -> bool:
-    """Whether it is an address at all, and one of the block."""
-    try:
-        return IPv4Address(address) in SERVICE_BLOCK
-    except AddressValueError:
-        return False
+def _first_port(block: IPv4Network) -> int:
+    """Where the search for node ports begins: all platforms of a machine share them, so each elsewhere."""
+    away = int(block.network_address) - int(DEFAULT_BLOCK.network_address)
+    return NODE_PORTS.start + (away // block.num_addresses) * _PORTS_APART % len(NODE_PORTS)
 
 
 def _refused(change: Change, field: str, value: Any, rule: str) -> Exception:

@@ -24,8 +24,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from springtide.server.admit_services import SERVICE_BLOCK
-
 _AUTHORITY_LIFE = timedelta(days=3650)
 _LEAF_LIFE = timedelta(days=365)
 _RENEW_WITHIN = timedelta(days=30)
@@ -111,7 +109,6 @@ def _names(hosts: Sequence[str]) -> list[str]:
         "kubernetes.default",
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
-        str(SERVICE_BLOCK.network_address + 1),
         *hosts,
     ]
     return sorted({name for name in known if name and name not in ("0.0.0.0", "::")})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from ipaddress import IPv4Network
 
 from prometheus_client import CollectorRegistry
 
@@ -49,6 +50,7 @@ from springtide.server.patch import patch
 from springtide.server.persist import unavailable
 from springtide.server.request import Answer, Request, Response, Stream, User
 from springtide.server.routes import Route, parse, without_watch
+from springtide.server.service_block import DEFAULT_BLOCK
 from springtide.server.status import BadRequest, InternalError, MethodNotAllowed, NotFound, StatusError
 from springtide.server.tokens import SigningKeys
 from springtide.server.update import update
@@ -94,14 +96,19 @@ class Server:
         log_source: LogSource | None = None,
         signing_keys: SigningKeys | None = None,
         limits: Limits | None = None,
+        service_block: IPv4Network = DEFAULT_BLOCK,
     ) -> None:
-        """`signing_keys` sign tokens of service accounts; without lasting ones, pods are given no token."""
+        """`signing_keys` sign tokens of service accounts; without lasting ones, pods are given no token.
+
+        Services get addresses of `service_block`, which no other server of this machine may use.
+        """
+        self.service_block = service_block
         self.context = Context(
             store=store,
             kinds=Kinds(),
             clock=clock,
             log_source=log_source,
-            admission=admission(mount_tokens=signing_keys is not None),
+            admission=admission(mount_tokens=signing_keys is not None, service_block=service_block),
             signing_keys=signing_keys or SigningKeys(),
         )
         self._metrics = metrics_api.MetricsApi()

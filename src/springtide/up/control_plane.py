@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from springtide.client import Connection
-from springtide.runtime import Clock
+from springtide.runtime import Clock, logger
+from springtide.runtime.loopback import SERVICE_BLOCKS, hold
 from springtide.server import ADMIN, Credentials, HttpsServer, Server, SigningKeys, ensure_credentials
 from springtide.server.audit import AuditLog, AuditSettings
 from springtide.server.audit_policy import Policy, load_policy
 from springtide.server.rotation import keep_fresh
+from springtide.server.service_block import first_address, move, stored_block
 from springtide.store import Limits, SqliteLog, Store
 from springtide.up.running import background
+
+log = logger("up.control_plane")
 
 CONTEXT = "springtide"
 """Name of the cluster, user and context in kubeconfigs."""
@@ -29,12 +34,37 @@ async def open_server(data_dir: Path, clock: Clock, database_bytes: int) -> Asyn
     limits = Limits(database_bytes=database_bytes)
     store = Store(SqliteLog(data_dir), monotonic=clock.monotonic, limits=limits)
     try:
-        server = Server(store, clock=clock, signing_keys=SigningKeys(data_dir / "pki"))
-        await server.start()
-        with _audited(server, data_dir):
-            yield server
+        async with _service_block(store, data_dir) as block:
+            keys = SigningKeys(data_dir / "pki")
+            server = Server(store, clock=clock, signing_keys=keys, service_block=block)
+            await server.start()
+            with _audited(server, data_dir):
+                yield server
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def _service_block(store: Store, data_dir: Path) -> AsyncIterator[IPv4Network]:
+    """Addresses for Services that no other platform of this machine gives out.
+
+    A data folder keeps its block. Only if another platform holds that one now (which runs over a copy of this
+    folder, say) its Services move to a free one. Raises BlockTaken.
+    """
+    known = stored_block(store)
+    held = hold(SERVICE_BLOCKS, user=str(data_dir), first=known)
+    try:
+        if known is not None and held.block != known:
+            count = await move(store, known, held.block)
+            log.warning(
+                "another platform of this machine holds this one's addresses of Services: they have new ones",
+                old=str(known),
+                new=str(held.block),
+                services=count,
+            )
+        yield held.block
+    finally:
+        held.close()
 
 
 @contextmanager
@@ -64,7 +94,8 @@ async def open_https(
 
     Raises OSError for an address that is taken.
     """
-    credentials = ensure_credentials(data_dir / "pki", clock.now(), (host, *names))
+    covered = (host, str(first_address(server.service_block)), *names)
+    credentials = ensure_credentials(data_dir / "pki", clock.now(), covered)
     await server.publish_authority(credentials.ca_data)
     authenticator = server.authenticator({credentials.admin_token: ADMIN})
     https = HttpsServer(server, authenticator, credentials, host=host, port=port, on_refused=server.refused)
