@@ -29,6 +29,7 @@ CONTROLLERS = "/api/v1/namespaces/{ns}/replicationcontrollers"
 TEMPLATES = "/api/v1/namespaces/{ns}/podtemplates"
 EVENTS = "/api/v1/namespaces/{ns}/events"
 NEW_EVENTS = "/apis/events.k8s.io/v1/namespaces/{ns}/events"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases"
 JSON_OF_LOGIN = "eyJhdXRocyI6e319"
 
 
@@ -39,6 +40,10 @@ def made(kind: str, name: str, api_version: str = "v1", **fields: Any) -> Json:
 
 def secret(type_: str = "", **fields: Any) -> Json:
     return made("Secret", "a", **({"type": type_} if type_ else {}), **fields)
+
+
+def bytes_of(value: Any) -> Json:
+    return made("ConfigMap", "a", binaryData={"k": value})
 
 
 def node(**fields: Any) -> Json:
@@ -103,6 +108,51 @@ DATA = [
         [post(SECRETS, secret(data={"k": "eA=="}, stringData={"k": "v"}), fields={"data.k": "dg=="})],
     ),
     Case("data that is not base64 cannot be read", [post(SECRETS, secret(data={"k": "%"}), status=400)]),
+    Case(
+        "base64 may be broken into lines, which are not kept",
+        [post(SECRETS, secret(data={"k": "YWJj\nZGVm\r\n"}), fields={"data.k": "YWJjZGVm"})],
+    ),
+    *(
+        Case(f"binary data cannot be read: {why}", [post(CONFIGMAPS, bytes_of(text), status=400)])
+        for why, text in (("no base64", "%"), ("blanks", "e A=="), ("no padding", "eA"), ("a number", 5))
+    ),
+    Case("binary data", [post(CONFIGMAPS, bytes_of("eA\n=="), fields={"binaryData.k": "eA=="})]),
+    *(
+        Case(
+            f"{field} {value!r} is no time, and cannot be read",
+            [
+                post(CONFIGMAPS, made("ConfigMap", "a", metadata={field: value}), status=400),
+                post(CONFIGMAPS, made("ConfigMap", "a")),
+                put(f"{CONFIGMAPS}/a", made("ConfigMap", "a", metadata={field: value}), status=400),
+                patch(f"{CONFIGMAPS}/a", {"metadata": {field: value}}, status=422),
+            ],
+        )
+        for field in ("creationTimestamp", "deletionTimestamp")
+        for value in ("tomorrow", "2026-01-01", "", 5)
+    ),
+    Case(
+        "times that the server keeps are not looked at otherwise",
+        [
+            post(
+                CONFIGMAPS,
+                made("ConfigMap", "a", metadata={"creationTimestamp": "2020-01-01T00:00:00.5+01:00"}),
+            )
+        ],
+    ),
+    Case(
+        "a time in a spec that is none cannot be read",
+        [post(LEASES, made("Lease", "a", "coordination.k8s.io/v1", spec={"renewTime": "now"}), status=400)],
+    ),
+    Case(
+        "a number beyond its type cannot be read",
+        [
+            post(
+                LEASES,
+                made("Lease", "a", "coordination.k8s.io/v1", spec={"leaseTransitions": 2**31}),
+                status=400,
+            )
+        ],
+    ),
     refused("a key with a slash", SECRETS, secret(data={"a/b": "eA=="}), "data[a/b]"),
     refused(
         "a certificate without its key",

@@ -130,8 +130,8 @@ def undecodable(sent: Named, wanted: Named, why: str) -> Undecodable:
 
 
 def check_types(errors: Sequence[FieldError], kind: ServedKind) -> None:
-    """Raises Undecodable for a built-in kind's field of the wrong type."""
-    wrong = [error for error in errors if error.reason == TYPE_INVALID]
+    """Raises Undecodable for a built-in kind's field of the wrong type or format."""
+    wrong = [error for error in errors if error.malformed or error.reason == TYPE_INVALID]
     if wrong and kind.builtin:
         raise undecodable(kind, kind, f"json: cannot unmarshal {wrong[0]}")
 

@@ -38,6 +38,7 @@ class SecretStrategy(Strategy):
     def default(self, obj: Json) -> None:
         if not obj.get("type"):
             obj["type"] = "Opaque"
+        _unwrap(obj, "data")
         text = obj.pop("stringData", None)
         if text:
             encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
@@ -48,11 +49,10 @@ class SecretStrategy(Strategy):
         for key, value in (obj.get("data") or {}).items():
             if fault := config_key_fault(key):
                 errors.append(bad_value(f"data[{key}]", key, fault))
-            try:
-                data[key] = base64.b64decode(value or "", validate=True)
-            except (binascii.Error, ValueError):
-                rule = "Invalid value: must be base64; put plain text into stringData"
-                return [FieldError(TYPE_INVALID, f"data[{key}]", rule)]
+            found = _decoded(value)
+            if found is None:
+                return [_no_base64(f"data[{key}]", "stringData")]
+            data[key] = found
         if sum(map(len, data.values())) > _ONE_MIB:
             errors.append(_too_long("data"))
         return errors or list(_type_errors(obj, data))
@@ -67,6 +67,9 @@ class SecretStrategy(Strategy):
 class ConfigMapStrategy(Strategy):
     """v1 ConfigMap."""
 
+    def default(self, obj: Json) -> None:
+        _unwrap(obj, "binaryData")
+
     def validate(self, obj: Json) -> Sequence[FieldError]:
         data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
         errors: list[FieldError] = []
@@ -77,7 +80,11 @@ class ConfigMapStrategy(Strategy):
         rule = "duplicate of key present in binaryData"
         errors += [bad_value(f"data[{key}]", key, rule) for key in sorted(data.keys() & binary.keys())]
         size = sum(len(value.encode()) for value in data.values())
-        size += sum(len(value) * 3 // 4 for value in binary.values())
+        for key, value in binary.items():
+            found = _decoded(value)
+            if found is None:
+                return [_no_base64(f"binaryData[{key}]", "data")]
+            size += len(found)
         return [*errors, _too_long("[]")] if size > _ONE_MIB else errors
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
@@ -93,6 +100,30 @@ def immutable_errors(new: Json, old: Json, parts: tuple[str, ...]) -> list[Field
     return errors + [
         forbidden_field(part, rule) for part in parts if (new.get(part) or {}) != (old.get(part) or {})
     ]
+
+
+def _unwrap(obj: Json, part: str) -> None:
+    """Line breaks in base64 mean nothing and are not kept, in place."""
+    values = obj.get(part) or {}
+    plain = {
+        key: value.replace("\n", "").replace("\r", "")
+        for key, value in values.items()
+        if value and ("\n" in value or "\r" in value)
+    }
+    if plain:
+        obj[part] = {**values, **plain}
+
+
+def _decoded(text: str | None) -> bytes | None:
+    """None for what is no base64."""
+    try:
+        return base64.b64decode(text or "", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _no_base64(field: str, plain: str) -> FieldError:
+    return FieldError(TYPE_INVALID, field, f"Invalid value: must be base64; put plain text into {plain}")
 
 
 def _type_errors(secret: Json, data: dict[str, bytes]) -> Iterator[FieldError]:

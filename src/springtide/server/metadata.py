@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from springtide.server.bodies import undecodable
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
 from springtide.server.metadata_rules import is_subdomain, validate
+from springtide.server.schema_formats import FORMATS
 from springtide.server.status import BadRequest, Conflict, bad_value, invalid
 
 __all__ = ["is_subdomain", "validate"]
@@ -29,6 +31,9 @@ _KEPT_ON_UPDATE = (
     "generateName",
 )
 
+_TIMES = ("creationTimestamp", "deletionTimestamp")
+_is_time = FORMATS["date-time"]
+
 
 def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None:
     """Give a new object its identity, in place. Raises BadRequest where it contradicts the path."""
@@ -36,6 +41,7 @@ def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None
     if metadata.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
     place(obj, kind, namespace)
+    _check_times(metadata, {}, kind)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = f"{str(metadata['generateName'])[:58]}{context.name_suffix()}"
     for server_side in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
@@ -117,9 +123,13 @@ def uid_conflict(kind: ServedKind, name: str, wanted: str, found: str) -> Confli
     )
 
 
-def keep_identity(new: Json, old: Json) -> None:
-    """Put back what no update may change, in place. Another deletion time is for `validate` to refuse."""
+def keep_identity(new: Json, old: Json, kind: ServedKind) -> None:
+    """Put back what no update may change, in place. Another deletion time is for `validate` to refuse.
+
+    Raises Undecodable for what is no time at all.
+    """
     new_meta, old_meta = new["metadata"], old["metadata"]
+    _check_times(new_meta, old_meta, kind)
     for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
         if new_meta.get(key) is None:
             new_meta.pop(key, None)
@@ -131,6 +141,18 @@ def keep_identity(new: Json, old: Json) -> None:
         else:
             new_meta.pop(key, None)
     new_meta["resourceVersion"] = old_meta["resourceVersion"]
+
+
+def _check_times(new: Json, old: Json, kind: ServedKind) -> None:
+    """Times are the server's to say, and what a client sends is not looked at; but it must be one."""
+    for key in _TIMES:
+        value = new.get(key)
+        if value is None or value == old.get(key):
+            continue
+        if type(value) is not str or not _is_time(value):
+            raise undecodable(
+                kind, kind, f"metadata.{key} must be a time such as 2026-01-02T15:04:05Z, not {value!r}"
+            )
 
 
 def bump_generation(new: Json, old: Json, kind: ServedKind, subresource: str = "") -> None:

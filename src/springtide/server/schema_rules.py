@@ -51,6 +51,8 @@ class FieldError:
     message: str
     tokens: tuple[str | int, ...] = ()
     """The field's path, token by token, for looking the place up in an older object."""
+    malformed: bool = False
+    """The value is not of its format. A built-in kind cannot be read at all then, as with a wrong type."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
@@ -106,10 +108,10 @@ def _fail(errors: list[FieldError], reason: str, path: Path, message: str) -> No
     errors.append(FieldError(reason, field or "<root>", message, tokens))
 
 
-def _invalid(errors: list[FieldError], path: Path, value: Any, rule: str) -> None:
+def _invalid(errors: list[FieldError], path: Path, value: Any, rule: str, *, malformed: bool = False) -> None:
     field, tokens = spell(path)
     message = f"Invalid value: {show(value)}: {field} in body {rule}"
-    errors.append(FieldError(INVALID, field or "<root>", message, tokens))
+    errors.append(FieldError(INVALID, field or "<root>", message, tokens, malformed))
 
 
 def _together(rules: Sequence[Check], source: Mapping[str, Any]) -> Check:
@@ -337,7 +339,7 @@ def _length_rule(most: int) -> Check:
 def _format_rule(name: str, fits: Callable[[str], bool]) -> Check:
     def check(value: Any, path: Path, errors: list[FieldError]) -> None:
         if type(value) is str and not fits(value):
-            _invalid(errors, path, value, f"must be of type {name}: {show(value)}")
+            _invalid(errors, path, value, f"must be of type {name}: {show(value)}", malformed=True)
 
     return check
 
@@ -362,7 +364,7 @@ def _range_rule(limit: int, name: str) -> Check:
         if type(value) in (int, float) and not -limit <= value < limit:
             field, tokens = spell(path)
             rule = f"Checked value must be of type integer with format {name} in {field}"
-            errors.append(FieldError(INVALID, "<nil>", f'Invalid value: "": {rule}', tokens))
+            errors.append(FieldError(INVALID, "<nil>", f'Invalid value: "": {rule}', tokens, malformed=True))
 
     return check
 

@@ -64,7 +64,7 @@ async def revise(
     """
     metadata.check_preconditions(new, old, kind, patched=request.method == "PATCH")
     new = {**new, "metadata": {**new["metadata"]}}  # a patch shares what it did not touch with `old`
-    metadata.keep_identity(new, old)
+    metadata.keep_identity(new, old, kind)
     new = _within_subresource(new, old, kind, route.subresource)
     sent_owners = new["metadata"].get("managedFields")
     managed_too = managed or bool(sent_owners and sent_owners != old["metadata"].get("managedFields"))
