@@ -48,6 +48,13 @@ def filled_in(name: str, body: Json, fields: Json, absent: Sequence[str] = ()) -
     return Case(name, [post(PODS, body, fields=fields, absent=absent)])
 
 
+def mirror(name: str, status: int, **spec: Any) -> Case:
+    """A pod that says it stands for one that a node runs by itself."""
+    body = pod(**spec)
+    body["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    return Case(name, [post(PODS, body, status=status)])
+
+
 def changed(name: str, old: Json, change: Json, **expected: Any) -> Case:
     """A merge patch of a pod."""
     return Case(name, [post(PODS, old), patch(POD, change, **expected)])
@@ -493,6 +500,33 @@ CHANGES = [
             delete(POD, {"gracePeriodSeconds": 0}),
             get(POD, status=404),
         ],
+    ),
+    Case(
+        "an existing pod does not become a mirror pod",
+        [
+            post(PODS, pod()),
+            patch(
+                POD,
+                {"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}},
+                status=422,
+                causes=["metadata.annotations[kubernetes.io/config.mirror]"],
+            ),
+        ],
+    ),
+    mirror("a mirror pod is not given a service account", 201, nodeName="n"),
+    mirror("a mirror pod without a node is none", 422),
+    mirror("a mirror pod names no service account", 403, nodeName="n", serviceAccountName="default"),
+    mirror(
+        "a mirror pod names no secrets",
+        403,
+        nodeName="n",
+        volumes=[{"name": "v", "secret": {"secretName": "s"}}],
+    ),
+    mirror(
+        "a mirror pod has no tokens",
+        403,
+        nodeName="n",
+        volumes=[{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}],
     ),
     Case(
         "a pod put without its service account would lose it",

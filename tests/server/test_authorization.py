@@ -117,8 +117,40 @@ async def with_pods(api: Api) -> None:
                 {"name": "s", "projected": {"sources": [{"secret": {"name": f"of-{name}"}}]}},
             ],
         }
+        uses["resourceClaims"] = [{"name": "d", "resourceClaimName": f"of-{name}"}]
+        uses["volumes"].append({"name": "v", "persistentVolumeClaim": {"claimName": f"of-{name}"}})
+        await with_devices(api, name)
         made = await api.post(PODS, pod(f"on-{name}", **uses))
         assert made.status == 201, made.json
+
+
+async def with_devices(api: Api, name: str) -> None:
+    """What belongs to a node beyond pods: its volumes, claims and devices."""
+    amount = {"requests": {"storage": "1Gi"}}
+    source = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    claimed = {"claimRef": {"namespace": "default", "name": f"of-{name}"}}
+    own = {"driver": "d.dev", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}
+    attached = {"attacher": "d.dev", "nodeName": name, "source": {"persistentVolumeName": "v"}}
+    for path, spec in (
+        ("/api/v1/persistentvolumes", {**source, **claimed}),
+        (
+            "/api/v1/namespaces/default/persistentvolumeclaims",
+            {"accessModes": ["ReadWriteOnce"], "resources": amount},
+        ),
+        ("/apis/storage.k8s.io/v1/volumeattachments", attached),
+        (SLICES, {**own, "nodeName": name}),
+        ("/apis/resource.k8s.io/v1/namespaces/default/resourceclaims", {}),
+        (CSI_NODES, {"drivers": []}),
+    ):
+        own_name = name if path == CSI_NODES else f"of-{name}"
+        made = await api.post(path, {"metadata": {"name": own_name}, "spec": spec})
+        assert made.status == 201, made.json
+
+
+CSI_NODES = "/apis/storage.k8s.io/v1/csinodes"
+SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+OWNER = {"apiVersion": "v1", "kind": "Node", "name": "x", "uid": "1"}
+RELABELLED = {"metadata": {"labels": {"x": "y"}}, "status": {"conditions": []}}
 
 
 STATUS = {"status": {"phase": "Running"}}
@@ -147,6 +179,19 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
             403,
         ),
         ("DELETE", "/api/v1/nodes/{}", None, 403),
+        ("PATCH", "/api/v1/nodes/{}", {"metadata": {"labels": {"kubernetes.io/zone": "y"}}}, 403),
+        ("PATCH", "/api/v1/nodes/{}", {"metadata": {"labels": {"topology.kubernetes.io/zone": "y"}}}, 200),
+        ("PATCH", "/api/v1/nodes/{}", {"metadata": {"ownerReferences": [OWNER]}}, 403),
+        ("GET", "/api/v1/namespaces/default/pods/on-{}/log", None, 403),
+        ("GET", "/api/v1/namespaces/default/pods/on-{}/proxy", None, 403),
+        ("GET", CSI_NODES + "/{}", None, 200),
+        ("GET", "/api/v1/persistentvolumes/of-{}", None, 200),
+        ("GET", "/apis/storage.k8s.io/v1/volumeattachments/of-{}", None, 200),
+        ("GET", SLICES + "/of-{}", None, 200),
+        ("PATCH", SLICES + "/of-{}", {"metadata": {"labels": {"x": "y"}}}, 200),
+        ("GET", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/of-{}", None, 200),
+        ("PATCH", "/api/v1/namespaces/default/persistentvolumeclaims/of-{}/status", {"status": {}}, 200),
+        ("PATCH", "/api/v1/namespaces/default/persistentvolumeclaims/of-{}/status", RELABELLED, 403),
     ],
 )
 async def test_a_node_keeps_to_its_own(method: str, path: str, body: Any, own: int) -> None:
@@ -170,6 +215,8 @@ async def test_a_node_keeps_to_its_own(method: str, path: str, body: Any, own: i
         ("/api/v1/secrets", {}, 403),
         ("/api/v1/namespaces/default/secrets", {"fieldSelector": "metadata.name=of-a"}, 200),
         ("/api/v1/services", {}, 200),
+        ("/apis/resource.k8s.io/v1/resourceslices", {}, 403),
+        ("/apis/resource.k8s.io/v1/resourceslices", {"fieldSelector": "spec.nodeName=a"}, 200),
     ],
 )
 async def test_a_node_lists_only_what_concerns_it(path: str, query: dict[str, str], status: int) -> None:
@@ -188,6 +235,64 @@ async def test_a_node_creates_nothing_but_mirror_pods_and_its_own_lease() -> Non
         assert (
             await api.ask("POST", "/api/v1/nodes", {"metadata": {"name": "c"}}, user=node("a"))
         ).status == 403
+
+
+@pytest.mark.parametrize(
+    ("what", "spec", "owner", "words"),
+    [
+        ("as it should be", {}, {}, ""),
+        ("on another node", {"nodeName": "b"}, {}, "spec.nodeName set to itself"),
+        ("of another owner", {}, {"name": "b"}, "controller owner reference set to itself"),
+        ("of a node that was", {}, {"uid": "1"}, "controller owner reference set to itself"),
+        ("in the way of its owner", {}, {"blockOwnerDeletion": True}, "must not set blockOwnerDeletion"),
+        (
+            "with a Secret",
+            {"volumes": [{"name": "v", "secret": {"secretName": "of-b"}}]},
+            {},
+            "secrets",
+        ),
+        (
+            "with a ConfigMap",
+            {"volumes": [{"name": "v", "configMap": {"name": "of-b"}}]},
+            {},
+            "can not create pods that reference configmaps",
+        ),
+        (
+            "with a claim",
+            {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "of-b"}}]},
+            {},
+            "persistentvolumeclaims",
+        ),
+        ("as a service account", {"serviceAccountName": "of-b"}, {}, "service"),
+    ],
+)
+async def test_a_mirror_pod_is_no_way_to_what_belongs_to_others(
+    what: str, spec: dict[str, Any], owner: dict[str, Any], words: str
+) -> None:
+    async with serving() as api:
+        await with_pods(api)
+        uid = (await api.get("/api/v1/nodes/a")).json["metadata"]["uid"]
+        reference = {"apiVersion": "v1", "kind": "Node", "name": "a", "uid": uid, "controller": True, **owner}
+        mirror = pod("mirror", **{"nodeName": "a", **spec})
+        mirror["metadata"] |= {
+            "annotations": {"kubernetes.io/config.mirror": "x"},
+            "ownerReferences": [reference],
+        }
+        answer = await api.ask("POST", PODS, mirror, user=node("a"))
+        assert answer.status == (403 if words else 201), what
+        assert words in str(answer.json), what
+
+
+async def test_a_pod_does_not_become_a_mirror_pod_and_one_without_a_node_is_none() -> None:
+    async with serving() as api:
+        mirrored = {"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}
+        loose = pod("loose")
+        loose["metadata"] |= mirrored["metadata"]
+        assert (await api.post(PODS, loose)).wrong_fields == [
+            "metadata.annotations[kubernetes.io/config.mirror]"
+        ]
+        assert (await api.post(PODS, pod("plain"))).status == 201
+        assert "may not add mirror pod" in (await api.patch(f"{PODS}/plain", mirrored)).json["message"]
 
 
 async def test_a_node_gets_tokens_only_for_pods_that_run_on_it() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from springtide import client
@@ -17,7 +19,7 @@ from springtide.client.http import HttpTransport
 from springtide.node import ProcessNode, ProcessNodeSettings
 from springtide.runtime import Runtime, SystemClock
 from springtide.up.node_api import open_node_api, reach_nodes
-from tests.node.scene import NODE, Scene, shell
+from tests.node.scene import NODE, Scene, python, shell
 from tests.server.https import Served, serving_https
 
 pytestmark = pytest.mark.realtime
@@ -83,6 +85,46 @@ async def test_a_node_hears_only_the_server(tmp_path: Path) -> None:
                     "/exec/default/p/main", "command=id&output=1", ["v5.channel.k8s.io"]
                 )
             await transport.close()
+
+
+ECHO = """
+import http.server
+class Echo(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode() + b" " + body)
+http.server.HTTPServer(("", 7081), Echo).serve_forever()
+"""
+
+
+async def test_what_is_proxied_says_nothing_to_the_node_itself(tmp_path: Path) -> None:
+    """A body in chunks that is passed on unframed would be a second request, made by the API server."""
+    async with apart(tmp_path) as (served, scene, _):
+        await scene.create("echo", python(ECHO), automountServiceAccountToken=False)
+        await scene.running("echo")
+        smuggled = b"0\r\n\r\nGET /pods HTTP/1.1\r\nhost: x\r\n\r\n"
+
+        async def in_chunks() -> AsyncIterator[bytes]:
+            yield smuggled
+
+        credentials = served.connection
+        trust = ssl.create_default_context(cadata=credentials.ca_data.decode())
+        url = f"{credentials.server}/api/v1/namespaces/default/pods/echo:7081/proxy/x?a=1&a=2"
+        headers = {
+            "authorization": f"Bearer {served.credentials.admin_token}",
+            "connection": "x-mine",
+            "x-mine": "1",
+        }
+        async with aiohttp.ClientSession(headers=headers) as session:
+            for _ in range(50):
+                async with session.post(url, data=in_chunks(), ssl=trust) as answer:
+                    status, text = answer.status, await answer.read()
+                if status != 503:  # until the program in the pod listens
+                    break
+                await asyncio.sleep(0.1)
+        assert (status, text) == (200, b"/x?a=1&a=2 " + smuggled)
 
 
 async def test_a_node_that_is_off_is_said(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from springtide.client.tls import tls_context
 from springtide.client.transport import Request, Response
 from springtide.client.websocket import ClientWebSocket, open_websocket
 
+_IN_QUERY = "/:@!$&'()*+,;=~?%[]"
+"""What a raw query may hold as it is; the rest, line ends above all, is encoded."""
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
@@ -133,7 +135,9 @@ class HttpTransport:
     def _arguments(self, request: Request, credential: Credential) -> dict[str, Any]:
         connection = self._connection
         url = connection.server + quote(request.path, safe="/:@!$&'()*+,;=~")
-        if request.query:
+        if request.raw_query:
+            url += "?" + quote(request.raw_query, safe=_IN_QUERY)
+        elif request.query:
             url += "?" + urlencode(request.query)
         headers = [*request.headers.items(), *connection.impersonate]
         if credential.authorization:

@@ -21,6 +21,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw_query: str = ""
+    """The query as somebody else sent it, to be passed on unchanged; takes the place of `query`."""
 
 
 @dataclass(frozen=True, slots=True)

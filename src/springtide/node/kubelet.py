@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -149,10 +149,11 @@ class Kubelet:
         target = client.Connection(f"{scheme}://{run.address}:{port}", insecure_skip_tls_verify=True)
         transport = HttpTransport(target)
         headers = {key: text for key, text in request.headers.items() if key not in _HOP_BY_HOP}
-        query = dict(parse_qsl(request.raw_query, keep_blank_values=True))
         path = "/" + "/".join(tail) + ("/" if request.path.endswith("/") and tail else "")
         try:
-            answer = await transport.send(client.Request(request.method, path, query, headers, request.body))
+            answer = await transport.send(
+                client.Request(request.method, path, {}, headers, request.body, request.raw_query)
+            )
         except client.Unreachable as error:
             raise Refused(503, f"error trying to reach service: {error.message}") from None
         finally:

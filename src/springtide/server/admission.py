@@ -37,6 +37,7 @@ from springtide.server.other_rules import (
     AutoscalerStrategy,
     PodTemplateStrategy,
     ReplicationControllerStrategy,
+    ResourceSliceStrategy,
     RuntimeClassStrategy,
 )
 from springtide.server.pods import PodStrategy
@@ -63,6 +64,7 @@ from springtide.server.strategy import Strategy
 
 STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("v1", "Pod"): PodStrategy,
+    ("resource.k8s.io/v1", "ResourceSlice"): ResourceSliceStrategy,
     ("v1", "Namespace"): NamespaceStrategy,
     ("v1", "Node"): NodeStrategy,
     ("v1", "Secret"): SecretStrategy,

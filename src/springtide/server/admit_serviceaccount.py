@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from springtide.server.admit import Change, Plugin, refused
+from springtide.server.authorize_node import references
 from springtide.server.context import Context
+from springtide.server.pod_changes import MIRROR
 from springtide.store import Record
 
 Json = dict[str, Any]
@@ -23,8 +25,8 @@ TOKEN_SECONDS = 3607
 """An odd number on purpose, as upstream: it tells tokens that nobody asked for from others."""
 ROOT_CA = "kube-root-ca.crt"
 _DEFAULT = "default"
+_REMEMBERED = 4096
 _VOLUME = "kube-api-access-"
-_MIRROR = "kubernetes.io/config.mirror"
 _VOLUME_SOURCE: Json = {
     "defaultMode": 0o644,
     "sources": [
@@ -59,9 +61,8 @@ class ServiceAccountPlugin(Plugin):
         if pod is None:
             return
         spec: Json = pod["spec"]
-        if _MIRROR in (pod["metadata"].get("annotations") or {}):
-            if spec.get("serviceAccountName"):
-                raise refused(change, "a mirror pod may not reference service accounts")
+        if MIRROR in (pod["metadata"].get("annotations") or {}):
+            _refuse_references(change, spec)
             return
         name = spec.get("serviceAccountName") or spec.get("serviceAccount") or _DEFAULT
         spec["serviceAccountName"] = spec["serviceAccount"] = name
@@ -82,8 +83,25 @@ class ServiceAccountPlugin(Plugin):
             return _make_default(change, context)
         known = self._accounts.get(key)
         if known is None or known[0] != record.revision:
+            if len(self._accounts) >= _REMEMBERED:
+                self._accounts.clear()
             known = self._accounts[key] = (record.revision, _decode(record))
         return known[1]
+
+
+def _refuse_references(change: Change, spec: Json) -> None:
+    """A mirror pod stands for one that a node runs by itself; it must not be a way to secrets."""
+    if spec.get("serviceAccountName"):
+        raise refused(change, "a mirror pod may not reference service accounts")
+    if any(references(spec, "secret")):
+        raise refused(change, "a mirror pod may not reference secrets")
+    sources = [one for volume in spec.get("volumes") or () for one in _projected(volume)]
+    if any(one.get("serviceAccountToken") for one in sources):
+        raise refused(change, "a mirror pod may not use ServiceAccountToken volume projections")
+
+
+def _projected(volume: Json) -> list[Json]:
+    return (volume.get("projected") or {}).get("sources") or []
 
 
 def _make_default(change: Change, context: Context) -> Json:

@@ -1,4 +1,4 @@
-"""Strategies of kinds with few rules: autoscalers, runtime classes, replication controllers, pod templates.
+"""Strategies of kinds with few rules: autoscalers, runtime classes, controllers of old, templates, slices.
 
 Listed in `admission.STRATEGIES`. Rules and messages: Kubernetes' validation of each group.
 """
@@ -93,6 +93,12 @@ class RuntimeClassStrategy(Strategy):
         if new.get("handler") == old.get("handler"):
             return []
         return [bad_value("handler", new.get("handler"), "field is immutable")]
+
+
+class ResourceSliceStrategy(Strategy):
+    """resource.k8s.io/v1 ResourceSlice. Its driver selects those of its own node."""
+
+    selectable_fields = {"spec.nodeName": "spec.nodeName", "spec.driver": "spec.driver"}
 
 
 class PodTemplateStrategy(Strategy):

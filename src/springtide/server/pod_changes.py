@@ -24,7 +24,20 @@ _CHANGEABLE = (
 _LARGEST = 2**31 - 1
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _RESIZABLE = ("cpu", "memory")
+MIRROR = "kubernetes.io/config.mirror"
 _NO_ADDING = "pod updates may not add or remove containers"
+
+
+def mirror_errors(new: Json, old: Json | None = None) -> list[FieldError]:
+    """A mirror pod stands for one that a node runs by itself: it is one from the start, and stays one."""
+    mirrors = [(one["metadata"].get("annotations") or {}).get(MIRROR) for one in (new, old or new)]
+    field = f"metadata.annotations[{MIRROR}]"
+    if mirrors[0] != mirrors[1]:
+        what = "add" if mirrors[1] is None else "remove or update"
+        return [forbidden_field(field, f"may not {what} mirror pod annotation")]
+    if mirrors[0] is not None and not new["spec"].get("nodeName"):
+        return [bad_value(field, mirrors[0], "must set spec.nodeName if mirror pod annotation is set")]
+    return []
 
 
 def spec_errors(after: Json, before: Json) -> list[FieldError]:

@@ -24,8 +24,14 @@ from springtide.server.status import BadRequest, Forbidden, ServiceUnavailable
 Json = dict[str, Any]
 
 _TALKS = frozenset(("exec", "attach", "portForward", "run", "cri", "podProxy"))
-_OURS = ("authorization", "impersonate-", "x-remote-", "cookie")
+_OURS = ("authorization", "impersonate-", "x-remote-", "cookie", "proxy-")
 """Beginnings of header names that are between the client and this server."""
+_HOP_BY_HOP = frozenset(
+    ("host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "content-length", "upgrade")
+)
+"""Headers about one connection. The way to the node has its own: whoever could say how a body is framed there
+could put a request of its own behind it, which the node would take for ours."""
+_UNANSWERABLE = frozenset(("accept-encoding", "expect"))
 
 
 async def node(context: Context, request: Request, route: Route, kind: ServedKind) -> Answer:
@@ -82,7 +88,13 @@ async def _into(
 def _inner(request: Request, path: str) -> Request:
     if request.websocket:
         raise BadRequest("WebSockets are not proxied: use port-forward")
-    headers = {name: text for name, text in request.headers.items() if not name.startswith(_OURS)}
+    named = {one.strip().lower() for one in request.headers.get("connection", "").split(",")}
+    left_out = _HOP_BY_HOP | _UNANSWERABLE | named
+    headers = {
+        name: text
+        for name, text in request.headers.items()
+        if name not in left_out and not name.startswith(_OURS)
+    }
     return Request(
         request.method, path, request.query, headers, request.body, request.user, request.raw_query
     )

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -160,8 +159,9 @@ class Nodes:
 
 
 async def _asked(transport: HttpTransport, request: Request) -> Answer:
-    query = dict(parse_qsl(request.raw_query, keep_blank_values=True)) or dict(request.query)
-    sent = client.Request(request.method, request.path, query, dict(request.headers), request.body)
+    sent = client.Request(
+        request.method, request.path, request.query, request.headers, request.body, request.raw_query
+    )
     answer = await transport.send(sent)
     kept = tuple((name, text) for name, text in answer.headers.items() if name in _KEPT)
     return Response(
