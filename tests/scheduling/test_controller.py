@@ -144,6 +144,6 @@ def test_settings_name_a_policy_that_exists() -> None:
 
     from springtide.scheduling.policies import policy_named
 
-    assert policy_named(Settings().policy).name == "least-waste"
-    with pytest.raises(ValueError, match="known: least-waste, spread"):
+    assert policy_named(Settings().policy).name == "fragments"
+    with pytest.raises(ValueError, match="known: fgd, fragments, least-waste"):
         policy_named("most-waste")

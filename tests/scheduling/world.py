@@ -17,7 +17,7 @@ from springtide.api.meta import Condition, Object, OwnerReference, find_conditio
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling import ClusterState, Policy, Snapshot, plan
 from springtide.scheduling.plan import Options
-from springtide.scheduling.policies import LEAST_WASTE
+from springtide.scheduling.policies import FRAGMENTS
 from springtide.scheduling.requests import pod_requests
 from tests.builders import at, cluster_queue, local_queue, namespace, pod
 
@@ -50,7 +50,7 @@ class World:
             self._tell(known, None)
 
     def cycle(
-        self, *, policy: Policy = LEAST_WASTE, refresh: bool = True, starts_max: int | None = None
+        self, *, policy: Policy = FRAGMENTS, refresh: bool = True, starts_max: int | None = None
     ) -> Plan:
         """One scheduling cycle, its writes included."""
         self.clock += 1

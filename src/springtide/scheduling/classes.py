@@ -19,9 +19,12 @@ from springtide.api.core import (
     Toleration,
 )
 from springtide.api.nodematch import term_holds
-from springtide.scheduling.requests import Amounts, pod_requests
+from springtide.scheduling.devices import DeviceRequest
+from springtide.scheduling.requests import CPU, Amounts, container_requests, pod_requests
+from springtide.scheduling.sharing import PARTS, device_request
 
 BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
+_NO_ANNOTATIONS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class PodClass:
     requests: tuple[tuple[str, int], ...]
     """Resource and amount, by name; `pods` is always among them."""
     constraints: Constraints
+    devices: DeviceRequest | None = None
+    """What it asks of devices, where nodes say which they have."""
     unsupported: tuple[str, ...] = ()
     """Fields whose demand this scheduler cannot honour: such pods wait rather than run in the wrong place."""
 
@@ -86,10 +91,17 @@ class PodClass:
     def amounts(self) -> Amounts:
         return dict(self.requests)
 
+    @property
+    def cpu(self) -> int:
+        """What one pod asks for, in thousandths of a CPU."""
+        return next((amount for name, amount in self.requests if name == CPU), 0)
 
-def class_of(spec: PodSpec) -> PodClass:
+
+def class_of(spec: PodSpec, annotations: Mapping[str, str] = _NO_ANNOTATIONS) -> PodClass:
     """The class of pods of this spec. Raises ValueError for a quantity that does not parse."""
-    return PodClass(tuple(sorted(pod_requests(spec).items())), constraints_of(spec), unsupported_fields(spec))
+    requests = tuple(sorted(item for item in pod_requests(spec).items() if item[0] not in PARTS))
+    devices = device_request((container_requests(c) for c in spec.containers), annotations)
+    return PodClass(requests, constraints_of(spec), devices, unsupported_fields(spec))
 
 
 def constraints_of(spec: PodSpec) -> Constraints:

@@ -18,7 +18,7 @@ from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.metrics import CycleMetrics
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
-from springtide.scheduling.policies import LEAST_WASTE, policy_named
+from springtide.scheduling.policies import FRAGMENTS, policy_named
 from springtide.scheduling.state import ClusterState
 
 ROOM = "scheduling"
@@ -33,7 +33,7 @@ class Settings:
 
     scheduler_names: frozenset[str] = frozenset((labels.SCHEDULER_NAME,))
     """Plain pods with one of these in `spec.schedulerName` are placed here; others are left alone."""
-    policy: str = LEAST_WASTE.name
+    policy: str = FRAGMENTS.name
     """Name of the registered policy that chooses among feasible nodes."""
     cycle_interval_seconds: float = 0.01
     """Cycles start at least this far apart; 0 starts one for every change."""

@@ -173,7 +173,7 @@ def _pod_class(obj: Pod, previous: PodFacts | None) -> tuple[PodClass | None, st
     if previous is not None and previous.obj.spec == obj.spec:
         return previous.pod_class, previous.error
     try:
-        return class_of(obj.spec), ""
+        return class_of(obj.spec, obj.metadata.annotations), ""
     except ValueError as error:
         return None, f"spec: {error}"
 
@@ -182,7 +182,8 @@ def _pod_sets(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
     found: list[PodSetFacts] = []
     for index, pod_set in enumerate(obj.spec.pod_sets):
         try:
-            pod_class = class_of(pod_set.template.spec)
+            template = pod_set.template
+            pod_class = class_of(template.spec, template.metadata.annotations)
         except ValueError as error:
             return (), f"spec.podSets[{index}].template.spec: {error}"
         topology = pod_set.topology_request

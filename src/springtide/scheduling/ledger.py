@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from springtide.scheduling.arrays import Ints
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.nodes import Ints
 from springtide.scheduling.requests import Amounts
 
 _CLASSES_KEPT_MAX = 4096

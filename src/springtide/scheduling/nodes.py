@@ -11,17 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from springtide.api import labels
 from springtide.api.core import Node, Taint
 from springtide.api.meta import is_true
+from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import Constraints
+from springtide.scheduling.devices import Device
 from springtide.scheduling.requests import Amounts, amounts
-
-Mask = NDArray[np.bool_]
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from springtide.scheduling.sharing import MODEL_LABEL, REGISTER, registered
 
 _CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
 
@@ -36,6 +34,10 @@ class NodeFacts:
     usable: bool
     """Ready and not being deleted."""
     allocatable: Amounts
+    devices: tuple[Device, ...] = ()
+    """Its GPUs, if it registers them."""
+    model: str = ""
+    """The model of its GPUs."""
 
 
 def facts_of(node: Node) -> NodeFacts:
@@ -43,12 +45,15 @@ def facts_of(node: Node) -> NodeFacts:
     taints = tuple(node.spec.taints)
     if node.spec.unschedulable and all(taint.key != _CORDONED.key for taint in taints):
         taints = (*taints, _CORDONED)
+    devices = registered(node.metadata.annotations.get(REGISTER, ""))
     return NodeFacts(
         name=node.metadata.name,
         labels=node.metadata.labels,
         taints=taints,
         usable=is_true(node.status.conditions, "Ready") and node.metadata.deletion_timestamp is None,
         allocatable=amounts(node.status.allocatable or node.status.capacity),
+        devices=devices,
+        model=devices[0].model if devices else node.metadata.labels.get(MODEL_LABEL, ""),
     )
 
 

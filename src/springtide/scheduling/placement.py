@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import PodClass
+from springtide.scheduling.devices import Devices, Taken
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.nodes import Floats, Ints, Mask
-from springtide.scheduling.policies import LEAST_WASTE, SCARCITY, Policy
+from springtide.scheduling.fragments import Fragments, Seen
+from springtide.scheduling.policies import FRAGMENTS, SCARCITY, Policy, Sight
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
 from springtide.scheduling.snapshot import Snapshot
 
@@ -30,20 +32,24 @@ _AVERSION_WEIGHT = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """Pods of one pod set per node: rows of the snapshot, and how many pods each gets."""
+    """Pods of one pod set per node: rows of the snapshot, how many pods each gets, and their devices."""
 
     rows: Ints
     counts: Ints
+    devices: tuple[Taken, ...] = ()
+    """Of each pod, in the order of the rows; empty for pods that ask for none."""
 
 
 @dataclass(eq=False)
 class View:
     """What one class of pods sees: per node how many more fit, and the node's score where any does."""
 
+    pod_class: PodClass
     columns: Ints
     amounts: Ints
     mask: Mask
     wanted: Floats
+    cpu: int
     aversion: Floats
     """What the pods would rather avoid; outweighs the policy's score."""
     offered: bool
@@ -51,46 +57,86 @@ class View:
     fits: Ints
     ranked: Floats
     """The policy's score; infinite where nothing fits."""
+    device: Ints
+    """The device a pod of the class is best given, where it asks for a part of one."""
     seen: int = 0
     """How much of the placement's log this view has taken in."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Move:
+    """Something taken (or given back), so that it can be undone."""
+
+    view: View
+    share: Share
+    sign: int
 
 
 class Placement:
     """Free capacity of one cycle, and the choice of nodes."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy = LEAST_WASTE) -> None:
+    def __init__(self, snapshot: Snapshot, policy: Policy = FRAGMENTS, seed: int = 0) -> None:
         self._nodes = snapshot.nodes
         self._policy = policy
         self._column_of = {name: column for column, name in enumerate(snapshot.resources)}
         self._capacity = snapshot.capacity
         self._free: Ints = snapshot.capacity - snapshot.allocated
-        largest = snapshot.capacity.max(axis=0, initial=1)
-        scarce = [name not in (CPU, MEMORY, STORAGE, PODS) for name in snapshot.resources]
-        counted = [name not in (STORAGE, PODS) for name in snapshot.resources]
-        weights = np.where(scarce, SCARCITY, 1.0) * np.array(counted, dtype=np.float64)
-        self._weights: Floats = weights / np.maximum(largest, 1)
+        self._devices = snapshot.devices.copy()
+        self._whole = snapshot.devices_when_empty
+        self._weights = _weights(snapshot)
+        self._weighted: Floats = self._free * self._weights
+        self._cpu = self._column_of.get(CPU)
+        cpu_max = int(self._capacity[:, self._cpu].max(initial=0)) if self._cpu is not None else 0
+        devices_max = self._devices.share.shape[1]
+        self._fragments = Fragments(
+            snapshot.demands, self._devices.models, devices_max, cpu_max, policy.weights
+        )
+        self._random = np.random.default_rng(seed)
         self._log: list[int] = []
+        self._moves: list[_Move] = []
         self._views: dict[PodClass, View] = {}
+        self._usable: Floats = self._fragments.usable(self._seen(slice(None)))
+        self._usable_seen = 0
 
     def place(self, pod_sets: Sequence[PodSetFacts]) -> tuple[Share, ...] | None:
         """Place all pods of all sets and take what they need; None, and nothing taken, if any cannot."""
-        placed: list[tuple[View, Share]] = []
+        mark = self.mark()
+        shares: list[Share] = []
         for pod_set in pod_sets:
             view = self.view(pod_set.pod_class)
             share = self._choose(view, pod_set)
             if share is None:
-                for taken, given_back in placed:
-                    self._take(taken, given_back, -1)
+                self.rollback(mark)
                 return None
-            self._take(view, share, +1)
-            placed.append((view, share))
-        return tuple(share for _, share in placed)
+            shares.append(self._take(view, share))
+        return tuple(shares)
+
+    def give_back(self, pod_class: PodClass, share: Share) -> None:
+        """Free what pods hold, as if they were gone."""
+        self._move(_Move(self.view(pod_class), share, -1))
+
+    def mark(self) -> int:
+        """A place to come back to with `rollback`."""
+        return len(self._moves)
+
+    def rollback(self, mark: int) -> None:
+        """Undo everything taken and given back since the mark."""
+        while len(self._moves) > mark:
+            done = self._moves.pop()
+            self._apply(_Move(done.view, done.share, -done.sign))
+
+    def stranded(self) -> float:
+        """Free hundredths of devices that no typical pod could use."""
+        seen = self._seen(slice(None))
+        return float(seen.share.sum() - self._fragments.usable(seen).sum())
 
     def view(self, pod_class: PodClass) -> View:
         """What this class sees now."""
         view = self._views.get(pod_class)
         if view is None:
             view = self._views[pod_class] = self._new_view(pod_class)
+        elif self._policy.fickle:
+            self._recompute(view, slice(None))
         elif view.seen < len(self._log):
             self._refresh(view)
         return view
@@ -101,7 +147,7 @@ class Placement:
 
     def room_when_empty(self, view: View) -> Ints:
         """How many pods of the class each eligible node would hold with nothing else on it."""
-        return _fits(self._capacity, view, slice(None))
+        return _fits(self._capacity, self._whole, view, slice(None))
 
     def capacity(self, view: View) -> Ints:
         """What nodes have of what the class asks for: nodes × its columns. Only if `view.offered`."""
@@ -121,14 +167,17 @@ class Placement:
         asked = [(name, amount) for name, amount in pod_class.requests if amount > 0]
         columns = [self._column_of.get(name, -1) for name, _ in asked]
         view = View(
+            pod_class=pod_class,
             columns=np.array(columns, dtype=np.int64),
             amounts=np.array([amount for _, amount in asked], dtype=np.int64),
             mask=self._nodes.mask(pod_class.constraints),
             wanted=np.zeros(len(self._column_of)),
+            cpu=next((amount for name, amount in asked if name == CPU), 0),
             aversion=self._nodes.aversion(pod_class.constraints) * _AVERSION_WEIGHT,
             offered=-1 not in columns,
             fits=np.zeros(len(self._nodes), dtype=np.int64),
             ranked=np.full(len(self._nodes), np.inf),
+            device=np.full(len(self._nodes), -1, dtype=np.int64),
         )
         if view.offered:
             view.wanted[view.columns] = view.amounts
@@ -148,13 +197,74 @@ class Placement:
             self._recompute(view, np.array(changed, dtype=np.int64))
 
     def _recompute(self, view: View, rows: slice | Ints) -> None:
-        fits = _fits(self._free, view, rows)
-        score = self._policy.score(self._free[rows] * self._weights, view.wanted) + view.aversion[rows]
+        fits = _fits(self._free, self._devices, view, rows)
         view.fits[rows] = fits
-        view.ranked[rows] = np.where(fits > 0, score, np.inf)
+        ranking = self._policy.score(self._sight(view, rows))
+        cost = ranking.cost + view.aversion[rows]
+        cost[fits <= 0] = np.inf
+        view.ranked[rows] = cost
+        if ranking.device is not None:
+            view.device[rows] = ranking.device
 
-    def _take(self, view: View, share: Share, sign: int) -> None:
+    def _sight(self, view: View, rows: slice | Ints) -> Sight:
+        changed = self._log[self._usable_seen :]
+        if changed:
+            again = np.array(changed, dtype=np.int64)
+            self._usable[again] = self._fragments.usable(self._seen(again))
+            self._usable_seen = len(self._log)
+        return Sight(
+            free=self._weighted[rows],
+            wanted=view.wanted,
+            cpu=view.cpu,
+            asked=view.pod_class.devices,
+            nodes=self._seen(rows),
+            usable=self._usable[rows],
+            fragments=self._fragments,
+            random=self._random,
+        )
+
+    def _seen(self, rows: slice | Ints) -> Seen:
+        cpu = self._free[rows, self._cpu] if self._cpu is not None else np.zeros(len(self._nodes), np.int64)
+        return Seen(cpu, self._devices.model[rows], self._devices.share[rows])
+
+    # -- taking ------------------------------------------------------------------------------------
+
+    def _take(self, view: View, share: Share) -> Share:
+        asked = view.pod_class.devices
+        if asked is not None:
+            counted = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
+            devices = tuple(
+                self._devices.take(row, asked, int(view.device[row]) if number == 0 else -1)
+                for row, count in counted
+                for number in range(count)
+            )
+            share = Share(share.rows, share.counts, devices)
+        self._moves.append(_Move(view, share, +1))
+        self._count(view, share, +1)
+        return share
+
+    def _move(self, move: _Move) -> None:
+        self._moves.append(move)
+        self._apply(move)
+
+    def _apply(self, move: _Move) -> None:
+        asked = move.view.pod_class.devices
+        if asked is not None:
+            devices = iter(move.share.devices)
+            for row, count in zip(move.share.rows.tolist(), move.share.counts.tolist(), strict=True):
+                for _ in range(count):
+                    self._devices.move(row, next(devices), asked, -move.sign)
+        self._count(move.view, move.share, move.sign)
+
+    def _count(self, view: View, share: Share, sign: int) -> None:
+        if len(share.rows) == 1:
+            row = int(share.rows[0])
+            self._free[row, view.columns] -= view.amounts * (sign * int(share.counts[0]))
+            self._weighted[row] = self._free[row] * self._weights
+            self._log.append(row)
+            return
         self._free[share.rows[:, None], view.columns] -= sign * share.counts[:, None] * view.amounts
+        self._weighted[share.rows] = self._free[share.rows] * self._weights
         self._log.extend(share.rows.tolist())
 
     # -- choice ------------------------------------------------------------------------------------
@@ -197,8 +307,19 @@ class Placement:
         return _even(fits, ranked, count) if self._policy.even else _packed(fits, ranked, count)
 
 
-def _fits(available: Ints, view: View, rows: slice | Ints) -> Ints:
+def _weights(snapshot: Snapshot) -> Floats:
+    largest = snapshot.capacity.max(axis=0, initial=1)
+    scarce = [name not in (CPU, MEMORY, STORAGE, PODS) for name in snapshot.resources]
+    counted = [name not in (STORAGE, PODS) for name in snapshot.resources]
+    weights = np.where(scarce, SCARCITY, 1.0) * np.array(counted, dtype=np.float64)
+    found: Floats = weights / np.maximum(largest, 1)
+    return found
+
+
+def _fits(available: Ints, devices: Devices, view: View, rows: slice | Ints) -> Ints:
     room = (available[rows][:, view.columns] // view.amounts).min(axis=1)
+    if view.pod_class.devices is not None:
+        room = np.minimum(room, devices.fits(rows, view.pod_class.devices))
     return np.where(view.mask[rows], np.maximum(room, 0), 0)
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from springtide.api.commands import Command, Plan
 from springtide.scheduling import status
 from springtide.scheduling.cycle import Cycle
-from springtide.scheduling.policies import LEAST_WASTE, Policy
+from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.snapshot import Snapshot
 
 REFRESH_SECONDS = 30.0
@@ -24,7 +24,7 @@ REFRESH_SECONDS = 30.0
 class Options:
     """How a cycle decides."""
 
-    policy: Policy = LEAST_WASTE
+    policy: Policy = FRAGMENTS
     refresh: bool = True
     """Also rewrite explanations in which only numbers have changed."""
     report: bool = True

@@ -1,23 +1,58 @@
 """Which of the nodes that can hold a pod gets it: small functions with a registered name.
 
-A site chooses one by name at wiring time; `least-waste` is the default. Called by `placement`, for all
-nodes at once the first time a class of pods is seen and afterwards only for the nodes that changed.
+A site chooses one by name at wiring time; `fragments` is the default. Called by `placement`, for all nodes at
+once the first time a class of pods is seen and afterwards only for the nodes that changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from springtide.scheduling.nodes import Floats
+import numpy as np
 
-Score = Callable[[Floats, Floats], Floats]
-"""(free, wanted) -> score of each node, lower is better. `free` is nodes × resources, `wanted` one pod's
-requests per resource, both as weighted shares of the largest node: see `SCARCITY`."""
+from springtide.scheduling.arrays import Floats, Ints
+from springtide.scheduling.devices import WHOLE, DeviceRequest
+from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Seen, Weights
 
 SCARCITY = 4.0
 """How much more a share of an extended resource (an accelerator) counts than one of CPU or memory: pods that
 do not ask for it are kept off nodes that have it, and those that do fill up nodes already in use."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What a policy sees: the nodes it is asked about, one row a node, and the pod."""
+
+    free: Floats
+    """What is free, nodes × resources, each as a weighted share of the largest node: see `SCARCITY`."""
+    wanted: Floats
+    """What the pod asks for, in the same shares."""
+    cpu: int
+    """What the pod asks for, in thousandths of a CPU."""
+    asked: DeviceRequest | None
+    """What the pod asks of devices."""
+    nodes: Seen
+    """Free CPUs and devices."""
+    usable: Floats
+    """`fragments.usable(nodes)`."""
+    fragments: Fragments
+    """What devices are stranded for the pods that usually come."""
+    random: np.random.Generator
+    """The only source of chance."""
+
+
+class Ranking(NamedTuple):
+    """What a policy says of each node it was asked about."""
+
+    cost: Floats
+    """The lowest is taken."""
+    device: Ints | None = None
+    """Which device a part of one is best taken of; None: the one that is used most already."""
+
+
+Score = Callable[[Sight], Ranking]
 
 
 @dataclass(frozen=True)
@@ -28,6 +63,10 @@ class Policy:
     score: Score
     even: bool = False
     """Spread a gang over nodes as evenly as they allow, instead of filling node after node."""
+    weights: Weights = STANDARD
+    """What counts in `Sight.fragments`."""
+    fickle: bool = False
+    """Whether a node's cost differs from one look to the next though the node is the same."""
 
 
 _registered: dict[str, Policy] = {}
@@ -46,21 +85,61 @@ def policy_named(name: str) -> Policy:
     try:
         return _registered[name]
     except KeyError:
-        raise ValueError(
-            f"policy {name!r} is not registered; known: {', '.join(sorted(_registered))}"
-        ) from None
+        raise ValueError(f"policy {name!r} is not registered; known: {', '.join(known_policies())}") from None
 
 
-def _least_waste(free: Floats, wanted: Floats) -> Floats:
-    """What would be left on the node: best fit over all resources."""
-    left: Floats = free.sum(axis=1) - wanted.sum()
-    return left
+def known_policies() -> list[str]:
+    """The names of all policies."""
+    return sorted(_registered)
 
 
-def _most_free(free: Floats, wanted: Floats) -> Floats:
+def _left(sight: Sight) -> Floats:
+    """What would be left on the node, over all resources."""
+    found: Floats = sight.free.sum(axis=1) - sight.wanted.sum()
+    return found
+
+
+def _least_waste(sight: Sight) -> Ranking:
+    """Best fit over all resources."""
+    return Ranking(_left(sight))
+
+
+def _most_free(sight: Sight) -> Ranking:
     """The emptiest node first."""
-    return -_least_waste(free, wanted)
+    return Ranking(-_left(sight))
 
 
+def _fragments(sight: Sight) -> Ranking:
+    """The fewest devices stranded for the pods that usually come; pods without devices keep off them."""
+    if not sight.nodes.share.shape[1]:
+        return _least_waste(sight)
+    return Ranking(*sight.fragments.cost(sight.nodes, sight.usable, sight.cpu, sight.asked))
+
+
+def _published(sight: Sight) -> Ranking:
+    """Fragmentation gradient descent as published: a whole number from 0 to 100; the first of equals wins."""
+    cost, device = sight.fragments.cost(sight.nodes, sight.usable, sight.cpu, sight.asked)
+    with np.errstate(over="ignore"):
+        score = np.floor(100 / (1 + np.exp(cost / 100)))
+    return Ranking(-score, device)
+
+
+def _packing(sight: Sight) -> Ranking:
+    """Used devices before idle ones, then used nodes before idle ones."""
+    share = sight.nodes.share
+    part = (share > 0) & (share < WHOLE)
+    opens = ~(part & (share >= (sight.asked.share if sight.asked else WHOLE))).any(axis=1)
+    return Ranking(opens * 1000.0 + (share == WHOLE).sum(axis=1) * 10.0 + _left(sight))
+
+
+def _random(sight: Sight) -> Ranking:
+    """Any node that will do."""
+    return Ranking(sight.random.random(len(sight.free)))
+
+
+FRAGMENTS = register_policy(Policy("fragments", _fragments))
 LEAST_WASTE = register_policy(Policy("least-waste", _least_waste))
 SPREAD = register_policy(Policy("spread", _most_free, even=True))
+FGD = register_policy(Policy("fgd", _published, weights=PLAIN))
+PACKING = register_policy(Policy("packing", _packing))
+RANDOM = register_policy(Policy("random", _random, fickle=True))

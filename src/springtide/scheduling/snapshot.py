@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from springtide.api.kueue import ClusterQueue, LocalQueue
+from springtide.scheduling.arrays import Ints
+from springtide.scheduling.devices import Devices
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
-from springtide.scheduling.nodes import Ints, Nodes
+from springtide.scheduling.fragments import Demand
+from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.queues import QueueTree
 
 
@@ -26,6 +29,12 @@ class Snapshot:
     """Allocatable, nodes × resources."""
     allocated: Ints
     """Taken by pods bound to the node and not terminal, and by admitted pods that are not created yet."""
+    devices: Devices
+    """What of the nodes' devices is free. Not to be changed: `copy` it."""
+    devices_when_empty: Devices
+    """What the nodes' devices are with nothing on them."""
+    demands: tuple[Demand, ...]
+    """The sorts of pods that the cluster sees, and how often."""
     waiting: tuple[WorkloadFacts, ...]
     """Workloads without an admission, first in the queue first."""
     admitted: tuple[WorkloadFacts, ...]

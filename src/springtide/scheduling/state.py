@@ -14,10 +14,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
+
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Object
+from springtide.scheduling.classes import PodClass
+from springtide.scheduling.devices import DeviceRequest, devices_of
 from springtide.scheduling.facts import (
     PodFacts,
     WorkloadFacts,
@@ -26,6 +30,7 @@ from springtide.scheduling.facts import (
     pod_facts,
     workload_facts,
 )
+from springtide.scheduling.fragments import Demand
 from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
@@ -35,6 +40,7 @@ from springtide.scheduling.queues import (
     cluster_queue_facts,
     local_queue_facts,
 )
+from springtide.scheduling.sharing import GPU
 from springtide.scheduling.snapshot import Snapshot
 
 F = TypeVar("F")
@@ -59,6 +65,7 @@ class ClusterState:
         self._workloads: dict[str, WorkloadFacts] = {}
         self._pods_of: dict[str, set[str]] = {}
         self._created: dict[str, Counter[tuple[int, str, str]]] = {}
+        self._demands: Counter[tuple[int, DeviceRequest | None]] = Counter()
         self._usage: dict[str, Counter[tuple[str, str]]] = {}
         self._cluster_queues: dict[str, ClusterQueueFacts] = {}
         self._local_queues: dict[str, LocalQueueFacts] = {}
@@ -164,6 +171,9 @@ class ClusterState:
         self._refresh_nodes()
         names = [facts.name for facts in self._nodes.facts]
         resources, capacity, allocated = self._ledger.arrays(names)
+        gpu = resources.index(GPU) if GPU in resources else None
+        owned = capacity[:, gpu] if gpu is not None else np.zeros(len(names), dtype=np.int64)
+        used = allocated[:, gpu] if gpu is not None else owned
         workloads = self._workloads.values()
         waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
         pods_of = {facts.key: len(found) for facts in waiting if (found := self._pods_of.get(facts.key))}
@@ -172,6 +182,9 @@ class ClusterState:
             resources=resources,
             capacity=capacity,
             allocated=allocated,
+            devices=devices_of(self._nodes.facts, owned - used),
+            devices_when_empty=devices_of(self._nodes.facts, owned),
+            demands=tuple(Demand(cpu, asked, often) for (cpu, asked), often in self._demands.items()),
             waiting=tuple(waiting),
             admitted=tuple(sorted((facts for facts in workloads if facts.admission is not None), key=_order)),
             pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
@@ -222,6 +235,8 @@ class ClusterState:
             self._ledger.take(pod.node, pod.pod_class, sign)
         if pod.workload:
             self._count_created(pod, sign)
+        elif pod.pod_class is not None and (pod.holds or pod.waits):
+            self._count_demand(pod.pod_class, sign)
 
     def _count_created(self, pod: PodFacts, sign: int) -> None:
         """A pod that exists no longer needs its workload's reservation, and the other way round."""
@@ -241,7 +256,16 @@ class ClusterState:
         if not members:
             del self._pods_of[pod.workload], self._created[pod.workload]
 
+    def _count_demand(self, pod_class: PodClass, pods: int) -> None:
+        """What sorts of pods there are: the best guess at those still to come."""
+        sort = pod_class.cpu, pod_class.devices
+        self._demands[sort] += pods
+        if not self._demands[sort]:
+            del self._demands[sort]
+
     def _count_workload(self, workload: WorkloadFacts, sign: int) -> None:
+        for facts in workload.pod_sets:
+            self._count_demand(facts.pod_class, sign * facts.count)
         if workload.admission is None:
             return
         used = self._usage.setdefault(workload.admission.cluster_queue, Counter())
