@@ -36,6 +36,8 @@ from springtide.api.kueue import (
     PodSetAssignment,
     PodSetTopologyRequest,
     RequeueState,
+    ResourceFlavor,
+    ResourceFlavorSpec,
     ResourceGroup,
     ResourceQuota,
     Workload,
@@ -260,6 +262,13 @@ def cluster_queue(
             namespace_selector=namespaces or LabelSelector(),
             stop_policy=stop,
         ),
+    )
+
+
+def resource_flavor(name: str = "default", labelled: Mapping[str, str] | None = None) -> ResourceFlavor:
+    """A ResourceFlavor of nodes with these labels; of all nodes without any."""
+    return ResourceFlavor(
+        metadata=ObjectMeta(name=name), spec=ResourceFlavorSpec(node_labels=dict(labelled or {}))
     )
 
 

@@ -19,7 +19,7 @@ from springtide.scheduling import ClusterState, Policy, Snapshot, plan
 from springtide.scheduling.plan import Options
 from springtide.scheduling.policies import FRAGMENTS
 from springtide.scheduling.requests import pod_requests
-from tests.builders import at, cluster_queue, local_queue, namespace, pod
+from tests.builders import at, cluster_queue, local_queue, namespace, pod, resource_flavor
 
 
 class World:
@@ -29,7 +29,7 @@ class World:
         self.state = ClusterState()
         self.objects: dict[tuple[type[Object], str], Object] = {}
         self.clock = 0.0
-        self.add(namespace())
+        self.add(namespace(), *(resource_flavor(name) for name in ("default", "spot", "on-demand")))
         if queues:
             self.add(cluster_queue(), local_queue())
         self.add(*objects)
@@ -141,6 +141,8 @@ class World:
             "ClusterQueue": state.change_cluster_queue,
             "LocalQueue": state.change_local_queue,
             "Namespace": state.change_namespace,
+            "Cohort": state.change_cohort,
+            "ResourceFlavor": state.change_flavor,
         }
         tell[(new if new is not None else old).kind](old, new)
 

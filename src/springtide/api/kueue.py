@@ -11,6 +11,36 @@ from enum import StrEnum
 from typing import Annotated
 
 from springtide.api.affinity import Toleration
+from springtide.api.flavors import (
+    AdmissionCheck as AdmissionCheck,
+)
+from springtide.api.flavors import (
+    AdmissionCheckSpec as AdmissionCheckSpec,
+)
+from springtide.api.flavors import (
+    Cohort as Cohort,
+)
+from springtide.api.flavors import (
+    CohortSpec as CohortSpec,
+)
+from springtide.api.flavors import (
+    ResourceFlavor as ResourceFlavor,
+)
+from springtide.api.flavors import (
+    ResourceFlavorSpec as ResourceFlavorSpec,
+)
+from springtide.api.flavors import (
+    Topology as Topology,
+)
+from springtide.api.flavors import (
+    TopologyLevel as TopologyLevel,
+)
+from springtide.api.flavors import (
+    TopologySpec as TopologySpec,
+)
+from springtide.api.flavors import (
+    WorkloadPriorityClass as WorkloadPriorityClass,
+)
 from springtide.api.listtypes import Limits, ListMap, Required
 from springtide.api.meta import Condition, Object
 from springtide.api.pods import PodTemplateSpec

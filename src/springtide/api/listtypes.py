@@ -54,6 +54,7 @@ class Limits(Marker, frozen=True):
     max_length: int | None = None
     min_items: int | None = None
     max_items: int | None = None
+    max_properties: int | None = None
     pattern: str = ""
     enum: tuple[str, ...] = ()
     format: str = ""
@@ -68,6 +69,7 @@ class Limits(Marker, frozen=True):
             "maxLength": self.max_length,
             "minItems": self.min_items,
             "maxItems": self.max_items,
+            "maxProperties": self.max_properties,
             "pattern": self.pattern or None,
             "enum": list(self.enum) or None,
             "format": self.format or None,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from springtide.api import labels
 from springtide.api.commands import Bind, Command, Plan
 from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.metrics import CycleMetrics
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
@@ -58,7 +58,10 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
     namespaces.on_change(state.change_namespace)
     cluster_queues.on_change(state.change_cluster_queue)
     local_queues.on_change(state.change_local_queue)
-    informers = (nodes, pods, workloads, namespaces, cluster_queues, local_queues)
+    cohorts, flavors = runtime.informer(Cohort), runtime.informer(ResourceFlavor)
+    cohorts.on_change(state.change_cohort)
+    flavors.on_change(state.change_flavor)
+    informers = (nodes, pods, workloads, namespaces, cluster_queues, local_queues, cohorts, flavors)
     runtime.controller(ROOM, scheduler.reconcile, [(informer, lambda _: (_KEY,)) for informer in informers])
     return state
 

@@ -17,7 +17,7 @@ from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement, Share
 from springtide.scheduling.policies import Policy
 from springtide.scheduling.queues import Closed, ClusterQueueFacts
-from springtide.scheduling.quota import Quota, Refused, total_requests
+from springtide.scheduling.quota import Quota, Refused
 from springtide.scheduling.reports import Report
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
@@ -40,7 +40,7 @@ class Cycle:
         self._snapshot = snapshot
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
-        self._quota = Quota(snapshot.usage)
+        self._quota = Quota(snapshot.queues.quota, snapshot.usage)
         self._names = [facts.name for facts in snapshot.nodes.facts]
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
@@ -124,9 +124,7 @@ class Cycle:
             else:
                 counts.waits(*tree.line(facts.obj))
         for facts, placed in self.admitted.values():
-            wanted = total_requests(facts.pod_sets)
-            used = {(flavor, name): wanted[name] for name, flavor in placed.flavors.items()}
-            counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, used)
+            counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, placed.usage)
         return list(counts.commands(self._snapshot.queue_objects, now))
 
     # -- one workload ------------------------------------------------------------------------------
@@ -143,8 +141,7 @@ class Cycle:
         if isinstance(queue, Verdict):
             self._waits[_ref(facts)] = queue
             return
-        wanted = total_requests(facts.pod_sets)
-        granted = self._quota.ask(queue, wanted)
+        granted = self._quota.ask(queue, facts.pod_sets)
         if isinstance(granted, Refused):
             self._wait(facts, queue, Verdict(granted.reason, granted.message))
             return
@@ -152,9 +149,9 @@ class Cycle:
         if shares is None:
             self._wait(facts, queue, facts.pod_sets)
             return
-        self._quota.charge(queue, wanted, granted.flavors)
+        self._quota.charge(queue, granted)
         nodes = tuple(self._named(share) for share in shares)
-        self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, nodes)
+        self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, granted.usage, nodes)
 
     def _door(self, facts: WorkloadFacts) -> ClusterQueueFacts | Verdict:
         """The queue in which the workload may be considered now, or why it may not."""

@@ -7,16 +7,33 @@ where there is none straight to the ClusterQueue `default`. Called by the cluste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.affinity import Toleration
+from springtide.api.kueue import (
+    ClusterQueue,
+    ClusterQueuePreemption,
+    Cohort,
+    FairSharing,
+    FlavorFungibility,
+    FlavorQuotas,
+    LocalQueue,
+    ResourceFlavor,
+    ResourceGroup,
+    Workload,
+)
+from springtide.api.nodes import Taint
+from springtide.api.quantity import milli
 from springtide.api.selectors import Labels, from_label_selector
+from springtide.scheduling.cohorts import Cell, CellQuota, QuotaNode, Tree
 from springtide.scheduling.requests import amounts
 
 DEFAULT_QUEUE = "default"
 STRICT_FIFO = "StrictFIFO"
+_CONTENT = "MayStopSearch"
 DEFAULT_FLAVOR = "default"
 """The flavor written into admissions of a ClusterQueue that declares none."""
 
@@ -31,10 +48,20 @@ class StopPolicy(StrEnum):
 
 @dataclass(frozen=True)
 class FlavorQuota:
-    """Nominal quota of one flavor, per resource in its unit."""
+    """Quota of one flavor, per resource in its unit."""
 
     name: str
-    nominal: Mapping[str, int]
+    resources: Mapping[str, CellQuota]
+
+
+@dataclass(frozen=True)
+class Search:
+    """When a workload is content with a flavor, and when it tries the next one (flavorFungibility)."""
+
+    borrow_first: bool = True
+    """Content with a flavor of which it has to borrow."""
+    preempt_first: bool = False
+    """Content with a flavor in which others have to go."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +75,16 @@ class ClusterQueueFacts:
     """Which namespaces may use it, by their labels; None: none may, as in Kueue."""
     groups: tuple[tuple[FlavorQuota, ...], ...]
     """Flavors in order of preference, per group of resources. No groups: no limit but the nodes."""
+    cohort: str = ""
+    weight: float = 1.0
+    search: Search = Search()
+    preemption: ClusterQueuePreemption = field(default_factory=ClusterQueuePreemption)
     error: str = ""
+
+    @property
+    def node(self) -> QuotaNode:
+        """Its place in the tree of quota."""
+        return QuotaNode(self.name, self.cohort, cells_of(self.groups), self.weight)
 
 
 @dataclass(frozen=True)
@@ -70,12 +106,30 @@ class Closed:
 
 
 @dataclass(frozen=True)
+class FlavorFacts:
+    """A ResourceFlavor: which nodes it means."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    topology: str = ""
+
+
+@dataclass(frozen=True)
 class QueueTree:
     """All queues and the labels of all namespaces."""
 
     cluster_queues: Mapping[str, ClusterQueueFacts] = field(default_factory=dict)
     local_queues: Mapping[str, LocalQueueFacts] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    cohorts: Mapping[str, QuotaNode] = field(default_factory=dict)
+    flavors: Mapping[str, FlavorFacts] = field(default_factory=dict)
+
+    @cached_property
+    def quota(self) -> Tree:
+        """Their quota as a tree."""
+        nodes = [queue.node for queue in self.cluster_queues.values() if not self._in_circle(queue.cohort)]
+        return Tree(nodes, [node for name, node in self.cohorts.items() if not self._in_circle(name)])
 
     def resolve(self, workload: Workload) -> ClusterQueueFacts | Closed:
         """The ClusterQueue that takes the workload, or why none does."""
@@ -101,6 +155,11 @@ class QueueTree:
             return Closed("Misconfigured", f"ClusterQueue {name} doesn't exist; create it")
         if queue.error:
             return Closed("Misconfigured", f"ClusterQueue {name}: {queue.error}")
+        if self._in_circle(queue.cohort):
+            return Closed("Misconfigured", f"Cohort {queue.cohort} is its own ancestor; change a parentName")
+        missing = sorted({f.name for group in queue.groups for f in group if f.name not in self.flavors})
+        if missing:
+            return Closed("FlavorNotFound", f"ResourceFlavor {', '.join(missing)} doesn't exist; create it")
         return None if queue.stop is StopPolicy.NONE else _stopped(f"ClusterQueue {name}", queue.stop)
 
     def closed_locally(self, key: str) -> Closed | None:
@@ -110,6 +169,16 @@ class QueueTree:
             return _stopped(f"LocalQueue {key.split('/')[1]}", local.stop)
         taken = self._take(local.cluster_queue, key.split("/")[0])
         return taken if isinstance(taken, Closed) else None
+
+    def _in_circle(self, cohort: str) -> bool:
+        """Whether going up from a cohort never ends."""
+        seen: set[str] = set()
+        while cohort:
+            if cohort in seen:
+                return True
+            seen.add(cohort)
+            cohort = self.cohorts[cohort].parent if cohort in self.cohorts else ""
+        return False
 
     def _local_queue(self, workload: Workload) -> tuple[str, LocalQueueFacts | None]:
         name = workload.spec.queue_name or DEFAULT_QUEUE
@@ -136,25 +205,90 @@ class QueueTree:
 def cluster_queue_facts(obj: ClusterQueue) -> ClusterQueueFacts:
     """Parse a ClusterQueue; a quota that does not parse closes the queue with the error."""
     spec = obj.spec
-    groups: list[tuple[FlavorQuota, ...]] = []
-    error = ""
+    groups: tuple[tuple[FlavorQuota, ...], ...] = ()
+    weight, error = 1.0, ""
     try:
-        for group in spec.resource_groups:
-            flavors = []
-            for flavor in group.flavors:
-                nominal = amounts({quota.name: quota.nominal_quota for quota in flavor.resources})
-                flavors.append(FlavorQuota(flavor.name, nominal))
-            groups.append(tuple(flavors))
+        groups = groups_of(spec.resource_groups)
+        weight = weight_of(spec.fair_sharing)
     except ValueError as problem:
-        error = f"spec.resourceGroups: {problem}"
+        error = f"spec.{problem}"
+    fungibility = spec.flavor_fungibility or FlavorFungibility()
     return ClusterQueueFacts(
         name=obj.metadata.name,
         strict=spec.queueing_strategy == STRICT_FIFO,
         stop=StopPolicy(spec.stop_policy or StopPolicy.NONE),
         namespaces=from_label_selector(spec.namespace_selector),
-        groups=tuple(groups),
+        groups=groups,
+        cohort=spec.cohort_name,
+        weight=weight,
+        search=Search(
+            borrow_first=fungibility.when_can_borrow == _CONTENT,
+            preempt_first=fungibility.when_can_preempt == _CONTENT,
+        ),
+        preemption=spec.preemption or ClusterQueuePreemption(),
         error=error,
     )
+
+
+def flavor_facts(obj: ResourceFlavor) -> FlavorFacts:
+    """Parse a ResourceFlavor."""
+    spec = obj.spec
+    return FlavorFacts(
+        spec.node_labels, tuple(spec.node_taints), tuple(spec.tolerations), spec.topology_name or ""
+    )
+
+
+def cohort_node(obj: Cohort) -> QuotaNode:
+    """A Cohort's place in the tree of quota. Raises ValueError for a quantity that does not parse."""
+    spec = obj.spec
+    cells = cells_of(groups_of(spec.resource_groups))
+    return QuotaNode(obj.metadata.name, spec.parent_name, cells, weight_of(spec.fair_sharing))
+
+
+def groups_of(groups: Sequence[ResourceGroup]) -> tuple[tuple[FlavorQuota, ...], ...]:
+    """Parse resource groups. Raises ValueError naming the group and the resource."""
+    found = []
+    for index, group in enumerate(groups):
+        try:
+            found.append(tuple(_flavor_quota(flavor) for flavor in group.flavors))
+        except ValueError as problem:
+            raise ValueError(f"resourceGroups[{index}]: {problem}") from None
+    return tuple(found)
+
+
+def cells_of(groups: Iterable[Iterable[FlavorQuota]]) -> dict[Cell, CellQuota]:
+    """All quotas, by flavor and resource."""
+    return {
+        (flavor.name, name): quota
+        for group in groups
+        for flavor in group
+        for name, quota in flavor.resources.items()
+    }
+
+
+def weight_of(sharing: FairSharing | None) -> float:
+    """The weight in fair sharing. Raises ValueError for one that does not parse."""
+    if sharing is None or sharing.weight is None:
+        return 1.0
+    try:
+        return milli(sharing.weight) / 1000
+    except ValueError as problem:
+        raise ValueError(f"fairSharing.weight: {problem}") from None
+
+
+def _flavor_quota(flavor: FlavorQuotas) -> FlavorQuota:
+    nominal = amounts({quota.name: quota.nominal_quota for quota in flavor.resources})
+    borrowing = _limits(flavor, "borrowing_limit")
+    lending = _limits(flavor, "lending_limit")
+    return FlavorQuota(
+        flavor.name,
+        {name: CellQuota(amount, borrowing.get(name), lending.get(name)) for name, amount in nominal.items()},
+    )
+
+
+def _limits(flavor: FlavorQuotas, field_name: str) -> dict[str, int]:
+    given = {quota.name: getattr(quota, field_name) for quota in flavor.resources}
+    return amounts({name: value for name, value in given.items() if value is not None})
 
 
 def local_queue_facts(obj: LocalQueue) -> LocalQueueFacts:

@@ -1,26 +1,44 @@
-"""Quota of ClusterQueues in one cycle: nominal quota against simple sums, no borrowing yet.
+"""Quota of one cycle: which flavors a workload is given, of its queue's own or borrowed from the cohort.
 
-One flavor is chosen per resource group for the whole workload: the first, in the queue's order, that has
-room for all of it. A ClusterQueue without `resourceGroups` sets no limit, so that a laptop needs no
-quota; one with them refuses resources it does not cover, as Kueue does. Called by the plan.
+Each pod set is given one flavor per resource group: the first, in the queue's order, that its pods may use
+and that has room, as the queue's flavorFungibility says. A ClusterQueue without `resourceGroups` sets no
+limit, so that a laptop needs no quota; one with them refuses resources it does not cover, as Kueue does.
+Called by the cycle. Source of the rules: Kueue's flavor assignment.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
+from springtide.scheduling.cohorts import Book, Cell, Tree
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.queues import DEFAULT_FLAVOR, ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.requests import PODS, Amounts, readable_amount, readable_pair
 
+Usable = Callable[[PodSetFacts, str], bool]
+"""Whether pods of a set may run on nodes of a flavor."""
+
+
+class Mode(IntEnum):
+    """How a workload may have its flavors; the higher the better."""
+
+    NEVER = 0
+    PREEMPT = 1
+    """Others have to go first."""
+    BORROW = 2
+    FIT = 3
+
 
 @dataclass(frozen=True)
 class Granted:
-    """Room in the queue: which flavor each resource is charged to."""
+    """Flavors for a workload: per pod set, which flavor each resource is charged to."""
 
-    flavors: Mapping[str, str]
+    flavors: tuple[Mapping[str, str], ...]
+    usage: Mapping[Cell, int]
+    borrows: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,76 +47,133 @@ class Refused:
 
     reason: str
     message: str
+    wanted: Granted | None = None
+    """What it would be given if others made way; None if that would not help."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One flavor for one pod set's resources of a group."""
+
+    mode: Mode
+    flavor: FlavorQuota
+    refused: Refused | None = None
 
 
 class Quota:
     """What is used of every queue; grows as the cycle admits."""
 
-    def __init__(self, usage: Mapping[str, Mapping[tuple[str, str], int]]) -> None:
-        self._used = {queue: Counter(cells) for queue, cells in usage.items()}
+    def __init__(
+        self, tree: Tree, usage: Mapping[str, Mapping[Cell, int]], usable: Usable | None = None
+    ) -> None:
+        self.book = Book(tree, usage)
+        self._usable = usable
 
-    def ask(self, queue: ClusterQueueFacts, wanted: Amounts) -> Granted | Refused:
-        """Whether the queue has room for so much more. Takes nothing."""
+    def ask(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> Granted | Refused:
+        """Whether the queue has room for the workload. Takes nothing."""
         if not queue.groups:
-            return Granted(
-                {name: DEFAULT_FLAVOR for name, amount in wanted.items() if amount and name != PODS}
-            )
-        flavors: dict[str, str] = {}
-        for name, amount in sorted(wanted.items()):
-            if name in flavors or not amount:
-                continue
-            group = _group_of(queue, name)
-            if group is None:
-                if name == PODS:
+            return _unlimited(pod_sets)
+        usage: Counter[Cell] = Counter()
+        flavors: list[Mapping[str, str]] = []
+        worst = Mode.FIT
+        why: Refused | None = None
+        for pod_set in pod_sets:
+            given: dict[str, str] = {}
+            wanted = {name: amount * pod_set.count for name, amount in pod_set.pod_class.requests if amount}
+            for name in sorted(wanted):
+                if name in given:
                     continue
-                return Refused(
-                    "NoMatchingFlavor",
-                    f"ClusterQueue {queue.name} has no quota for {name}: "
-                    "add it to spec.resourceGroups or do not ask for it",
-                )
-            of_group = {
-                other: wanted[other] for other in wanted if other in group[0].nominal and wanted[other]
-            }
-            chosen = self._first_with_room(queue, group, of_group)
-            if isinstance(chosen, Refused):
-                return chosen
-            flavors.update(dict.fromkeys(of_group, chosen.name))
-        return Granted(flavors)
+                group = _group_of(queue, name)
+                if group is None:
+                    if name == PODS:
+                        continue
+                    return _uncovered(queue, name)
+                of_group = {other: wanted[other] for other in wanted if other in group[0].resources}
+                choice = self._choose(queue, group, of_group, usage, pod_set)
+                if choice.mode is Mode.NEVER:
+                    return choice.refused or _no_flavor(queue)
+                given.update(dict.fromkeys(of_group, choice.flavor.name))
+                usage.update({(choice.flavor.name, other): amount for other, amount in of_group.items()})
+                if choice.mode < worst:
+                    worst, why = choice.mode, choice.refused
+            flavors.append(given)
+        granted = Granted(tuple(flavors), usage, worst is Mode.BORROW)
+        if worst is Mode.PREEMPT and why is not None:
+            return Refused(why.reason, why.message, granted)
+        return granted
 
-    def charge(self, queue: ClusterQueueFacts, wanted: Amounts, flavors: Mapping[str, str]) -> None:
+    def charge(self, queue: ClusterQueueFacts, granted: Granted) -> None:
         """Take what was granted."""
-        used = self._used.setdefault(queue.name, Counter())
-        for name, flavor in flavors.items():
-            used[(flavor, name)] += wanted[name]
+        if queue.groups:
+            for cell, amount in granted.usage.items():
+                self.book.use(queue.name, cell, amount)
 
     def charge_leftover(self, queue: ClusterQueueFacts, held: Amounts) -> None:
         """Count what pods of an ended attempt still hold, on the first flavor that covers it."""
-        groups = {name: group for name in held if (group := _group_of(queue, name)) is not None}
-        self.charge(queue, held, {name: group[0].name for name, group in groups.items()})
+        for name, amount in held.items():
+            group = _group_of(queue, name)
+            if group is not None:
+                self.book.use(queue.name, (group[0].name, name), amount)
 
-    def _first_with_room(
-        self, queue: ClusterQueueFacts, group: tuple[FlavorQuota, ...], wanted: Amounts
-    ) -> FlavorQuota | Refused:
-        used = self._used.get(queue.name, Counter())
-        waits: Refused | None = None
-        exceeds: Refused | None = None
+    def _choose(
+        self,
+        queue: ClusterQueueFacts,
+        group: tuple[FlavorQuota, ...],
+        wanted: Amounts,
+        usage: Mapping[Cell, int],
+        pod_set: PodSetFacts,
+    ) -> _Choice:
+        """The first flavor the workload is content with, else the best there is."""
+        best: _Choice | None = None
         for flavor in group:
-            short = next((n for n, amount in wanted.items() if amount > flavor.nominal.get(n, 0)), None)
-            if short is not None:
-                exceeds = exceeds or _exceeds(queue, flavor, short, wanted[short])
+            if self._usable is not None and not self._usable(pod_set, flavor.name):
                 continue
-            full = next((n for n in wanted if used[(flavor.name, n)] + wanted[n] > flavor.nominal[n]), None)
-            if full is None:
-                return flavor
-            waits = waits or _waits(queue, flavor, full, wanted[full], used[(flavor.name, full)])
-        return (
-            waits
-            or exceeds
-            or Refused("NoMatchingFlavor", f"ClusterQueue {queue.name} has a group without flavors")
+            found = self._try(queue, flavor, wanted, usage)
+            if best is None or found.mode > best.mode:
+                best = found
+            content = (
+                found.mode is Mode.FIT
+                or (found.mode is Mode.BORROW and queue.search.borrow_first)
+                or (found.mode is Mode.PREEMPT and queue.search.preempt_first)
+            )
+            if content:
+                return found
+        return best or _Choice(
+            Mode.NEVER, group[0], _no_flavor(queue) if not group else _unsuitable(queue, pod_set)
         )
 
+    def _try(
+        self, queue: ClusterQueueFacts, flavor: FlavorQuota, wanted: Amounts, usage: Mapping[Cell, int]
+    ) -> _Choice:
+        mode, refused = Mode.FIT, None
+        for name, amount in wanted.items():
+            cell = (flavor.name, name)
+            needed = amount + usage.get(cell, 0)
+            potential = self.book.potential(queue.name, cell)
+            if needed > potential:
+                return _Choice(Mode.NEVER, flavor, _exceeds(queue, flavor, name, needed, potential))
+            available = self.book.available(queue.name, cell)
+            if needed > available:
+                if mode is not Mode.PREEMPT:
+                    refused = _waits(queue, flavor, name, needed, available, potential)
+                mode = Mode.PREEMPT
+            elif mode is Mode.FIT and self.book.borrowed(queue.name, cell, needed):
+                mode = Mode.BORROW
+        return _Choice(mode, flavor, refused)
 
-def total_requests(pod_sets: tuple[PodSetFacts, ...]) -> dict[str, int]:
+
+def _unlimited(pod_sets: Sequence[PodSetFacts]) -> Granted:
+    flavors = tuple(
+        {name: DEFAULT_FLAVOR for name, amount in pod_set.pod_class.requests if amount and name != PODS}
+        for pod_set in pod_sets
+    )
+    usage = {
+        (DEFAULT_FLAVOR, n): amount for n, amount in total_requests(pod_sets).items() if n != PODS and amount
+    }
+    return Granted(flavors, usage)
+
+
+def total_requests(pod_sets: Sequence[PodSetFacts]) -> dict[str, int]:
     """What all pods of a workload ask for together."""
     total: Counter[str] = Counter()
     for pod_set in pod_sets:
@@ -109,23 +184,48 @@ def total_requests(pod_sets: tuple[PodSetFacts, ...]) -> dict[str, int]:
 
 def _group_of(queue: ClusterQueueFacts, resource: str) -> tuple[FlavorQuota, ...] | None:
     return next(
-        (group for group in queue.groups if any(resource in flavor.nominal for flavor in group)), None
+        (group for group in queue.groups if any(resource in flavor.resources for flavor in group)), None
     )
 
 
-def _exceeds(queue: ClusterQueueFacts, flavor: FlavorQuota, name: str, amount: int) -> Refused:
-    asked, nominal = readable_pair(name, amount, flavor.nominal.get(name, 0))
+def _uncovered(queue: ClusterQueueFacts, name: str) -> Refused:
+    return Refused(
+        "NoMatchingFlavor",
+        f"ClusterQueue {queue.name} has no quota for {name}: "
+        "add it to spec.resourceGroups or do not ask for it",
+    )
+
+
+def _no_flavor(queue: ClusterQueueFacts) -> Refused:
+    return Refused("NoMatchingFlavor", f"ClusterQueue {queue.name} has a group without flavors")
+
+
+def _unsuitable(queue: ClusterQueueFacts, pod_set: PodSetFacts) -> Refused:
+    return Refused(
+        "NoMatchingFlavor",
+        f"pod set {pod_set.name} may use no flavor of ClusterQueue {queue.name}: its node selector, "
+        "node affinity or tolerations match none of their nodeLabels and nodeTaints",
+    )
+
+
+def _exceeds(
+    queue: ClusterQueueFacts, flavor: FlavorQuota, name: str, amount: int, potential: int
+) -> Refused:
+    asked, whole = readable_pair(name, amount, potential)
+    lent = " with all it may borrow" if queue.cohort else ""
     return Refused(
         "ExceedsMaxQuota",
         f"can never start in ClusterQueue {queue.name}: asks {asked} {name}, "
-        f"the whole quota of flavor {flavor.name} is {nominal}; ask for less or raise nominalQuota",
+        f"the whole quota of flavor {flavor.name}{lent} is {whole}; ask for less or raise nominalQuota",
     )
 
 
-def _waits(queue: ClusterQueueFacts, flavor: FlavorQuota, name: str, amount: int, used: int) -> Refused:
-    nominal = flavor.nominal[name]
+def _waits(
+    queue: ClusterQueueFacts, flavor: FlavorQuota, name: str, amount: int, available: int, potential: int
+) -> Refused:
+    free = readable_amount(name, max(0, available))
     return Refused(
         "WaitingForQuota",
         f"needs {readable_amount(name, amount)} {name} of ClusterQueue {queue.name}, flavor {flavor.name}; "
-        f"{readable_amount(name, max(0, nominal - used))} of {readable_amount(name, nominal)} is free",
+        f"{free} of {readable_amount(name, potential)} is free",
     )

@@ -18,9 +18,10 @@ import numpy as np
 
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
 from springtide.api.meta import Object
 from springtide.scheduling.classes import PodClass
+from springtide.scheduling.cohorts import QuotaNode
 from springtide.scheduling.devices import DeviceRequest, devices_of
 from springtide.scheduling.facts import (
     PodFacts,
@@ -35,9 +36,12 @@ from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
     ClusterQueueFacts,
+    FlavorFacts,
     LocalQueueFacts,
     QueueTree,
     cluster_queue_facts,
+    cohort_node,
+    flavor_facts,
     local_queue_facts,
 )
 from springtide.scheduling.sharing import GPU
@@ -72,6 +76,9 @@ class ClusterState:
         self._cluster_queue_objects: dict[str, ClusterQueue] = {}
         self._local_queue_objects: dict[str, LocalQueue] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._cohorts: dict[str, QuotaNode] = {}
+        self._flavors: dict[str, FlavorFacts] = {}
+        self._queues: QueueTree | None = None
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -142,6 +149,20 @@ class ClusterState:
         self._remember(_key(old, new), new, self._local_queue_objects)
         self._keep(self._local_queues, _key(old, new), facts)
 
+    def change_cohort(self, old: Cohort | None, new: Cohort | None) -> None:
+        """A Cohort came, changed or went. One whose quota does not parse has none."""
+        node = None
+        if new is not None:
+            try:
+                node = cohort_node(new)
+            except ValueError:
+                node = QuotaNode(new.metadata.name, new.spec.parent_name)
+        self._keep(self._cohorts, _key(old, new), node)
+
+    def change_flavor(self, old: ResourceFlavor | None, new: ResourceFlavor | None) -> None:
+        """A ResourceFlavor came, changed or went."""
+        self._keep(self._flavors, _key(old, new), flavor_facts(new) if new is not None else None)
+
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""
         labels = new.metadata.labels if new is not None else None
@@ -190,10 +211,22 @@ class ClusterState:
             pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
-            queues=QueueTree(dict(self._cluster_queues), dict(self._local_queues), dict(self._namespaces)),
+            queues=self._tree(),
             queue_objects=(*self._cluster_queue_objects.values(), *self._local_queue_objects.values()),
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
         )
+
+    def _tree(self) -> QueueTree:
+        """All queues; the same as long as none of them changes."""
+        if self._queues is None:
+            self._queues = QueueTree(
+                dict(self._cluster_queues),
+                dict(self._local_queues),
+                dict(self._namespaces),
+                dict(self._cohorts),
+                dict(self._flavors),
+            )
+        return self._queues
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -204,6 +237,7 @@ class ClusterState:
             del known[key]
         else:
             known[key] = facts
+        self._queues = None
         self.version += 1
 
     @staticmethod

@@ -34,10 +34,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a workload's pods go: per pod set, pods per node; and what each resource is charged to."""
+    """Where a workload's pods go, per pod set: pods per node; and what each resource is charged to."""
 
     cluster_queue: str
-    flavors: Mapping[str, str]
+    flavors: tuple[Mapping[str, str], ...]
+    """Per pod set, the flavor of each resource."""
+    usage: Mapping[tuple[str, str], int]
+    """What is charged, by flavor and resource."""
     nodes: tuple[Mapping[str, int], ...]
 
 
@@ -46,8 +49,8 @@ def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
     admission = Admission(
         cluster_queue=placed.cluster_queue,
         pod_set_assignments=[
-            _assignment(pod_set, placed.flavors, nodes)
-            for pod_set, nodes in zip(facts.pod_sets, placed.nodes, strict=True)
+            _assignment(pod_set, flavors, nodes)
+            for pod_set, flavors, nodes in zip(facts.pod_sets, placed.flavors, placed.nodes, strict=True)
         ],
     )
     reserved = Condition(

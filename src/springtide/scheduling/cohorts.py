@@ -1,0 +1,229 @@
+"""Quota in a tree: what belongs to each queue and cohort, what it lends and borrows, and what is left for it.
+
+A node of the tree is a ClusterQueue (a leaf) or a Cohort. What a node does not lend it keeps for itself; all
+the rest goes up to its parent and may be used by anybody below it, up to each one's borrowing limit. A cell
+is a flavor and a resource. `Tree` is fixed as long as the queues are; `Book` is what one cycle reckons with.
+Called by `quota` and `preemption`. Source: Kueue's semantics of nominalQuota, borrowingLimit and lendingLimit
+over hierarchical cohorts, and its dominant resource share.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+Cell = tuple[str, str]
+"""Flavor and resource."""
+
+
+@dataclass(frozen=True)
+class CellQuota:
+    """What a node has of a cell."""
+
+    nominal: int = 0
+    borrowing_limit: int | None = None
+    """How much of others' it may use; None: all there is."""
+    lending_limit: int | None = None
+    """How much of its own others may use; None: all of it."""
+
+
+@dataclass(frozen=True)
+class QuotaNode:
+    """A ClusterQueue or Cohort, as far as quota goes."""
+
+    name: str
+    parent: str = ""
+    """Name of its Cohort; empty for a root."""
+    cells: Mapping[Cell, CellQuota] = field(default_factory=dict)
+    weight: float = 1.0
+    """Its part in fair sharing; 0: only what nobody else wants."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    name: str
+    parent: _Node | None
+    cells: Mapping[Cell, CellQuota]
+    weight: float
+    subtree: dict[Cell, int]
+    """What belongs to it and what its children put up for all below it."""
+
+    def kept(self, cell: Cell) -> int:
+        """What of it no one outside may use."""
+        if self.parent is None:
+            return 0
+        limit = self.cells[cell].lending_limit if cell in self.cells else None
+        return 0 if limit is None else max(0, self.subtree.get(cell, 0) - limit)
+
+    def line(self) -> Iterator[_Node]:
+        """Itself and its ancestors, upwards."""
+        node: _Node | None = self
+        while node is not None:
+            yield node
+            node = node.parent
+
+
+class CycleError(ValueError):
+    """Cohorts are each other's parents; the text names one of them."""
+
+
+class Tree:
+    """The queues and cohorts, linked."""
+
+    def __init__(self, queues: Iterable[QuotaNode], cohorts: Iterable[QuotaNode] = ()) -> None:
+        """A cohort that is named but does not exist has no quota of its own. Raises CycleError."""
+        known = {node.name: node for node in cohorts}
+        self._cohorts: dict[str, _Node] = {}
+        self._queues: dict[str, _Node] = {}
+        for node in known.values():
+            self._cohort(node.name, known, ())
+        for queue in queues:
+            parent = self._cohort(queue.parent, known, ()) if queue.parent else None
+            self._queues[queue.name] = _link(queue, parent)
+        self._members: dict[str, set[str]] = defaultdict(set)
+        for name, linked in self._queues.items():
+            self._members[self._root(linked)].add(name)
+        for linked in (*self._queues.values(), *self._downwards()):
+            _put_up(linked)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a ClusterQueue of this name."""
+        return name in self._queues
+
+    def queue(self, name: str) -> _Node:
+        """A ClusterQueue. Raises KeyError."""
+        return self._queues[name]
+
+    def cohort(self, name: str) -> _Node:
+        """A Cohort. Raises KeyError."""
+        return self._cohorts[name]
+
+    def around(self, name: str) -> frozenset[str]:
+        """The ClusterQueues that share quota with this one, itself among them."""
+        return frozenset(self._members[self._root(self._queues[name])])
+
+    def _cohort(self, name: str, known: Mapping[str, QuotaNode], below: tuple[str, ...]) -> _Node:
+        if name in below:
+            raise CycleError(f"Cohort {name} is its own ancestor: {' < '.join((*below, name))}")
+        found = self._cohorts.get(name)
+        if found is None:
+            node = known.get(name, QuotaNode(name))
+            parent = self._cohort(node.parent, known, (*below, name)) if node.parent else None
+            found = self._cohorts[name] = _link(node, parent)
+        return found
+
+    def _downwards(self) -> list[_Node]:
+        """Cohorts, children before parents."""
+        return sorted(self._cohorts.values(), key=lambda node: -sum(1 for _ in node.line()))
+
+    @staticmethod
+    def _root(node: _Node) -> str:
+        *_, root = node.line()
+        return f"cohort {root.name}" if root is not node else f"queue {node.name}"
+
+
+class Book:
+    """Who uses how much of a tree; grows and shrinks with `use`, and back to a `mark`."""
+
+    def __init__(self, tree: Tree, usage: Mapping[str, Mapping[Cell, int]] | None = None) -> None:
+        self._tree = tree
+        self._used: dict[tuple[_Node, Cell], int] = defaultdict(int)
+        self._moves: list[tuple[str, Cell, int]] = []
+        for queue, cells in (usage or {}).items():
+            if tree.has(queue):
+                for cell, amount in cells.items():
+                    self._apply(queue, cell, amount)
+
+    def use(self, queue: str, cell: Cell, amount: int) -> None:
+        """Use so much more; negative gives back."""
+        self._moves.append((queue, cell, amount))
+        self._apply(queue, cell, amount)
+
+    def mark(self) -> int:
+        """A place to come back to with `rollback`."""
+        return len(self._moves)
+
+    def rollback(self, mark: int) -> None:
+        """Undo every use since the mark."""
+        while len(self._moves) > mark:
+            queue, cell, amount = self._moves.pop()
+            self._apply(queue, cell, -amount)
+
+    def used(self, queue: str, cell: Cell) -> int:
+        """What the queue uses."""
+        return self._used[self._tree.queue(queue), cell]
+
+    def available(self, queue: str, cell: Cell) -> int:
+        """What the queue may use beyond what it does; negative if it uses more than it may."""
+        return self._available(self._tree.queue(queue), cell)
+
+    def potential(self, queue: str, cell: Cell) -> int:
+        """What the queue might use if nobody else used anything."""
+        found = 0
+        for node in reversed(list(self._tree.queue(queue).line())):
+            own = node.subtree.get(cell, 0)
+            found = own if node.parent is None else found + node.kept(cell)
+            limit = node.cells[cell].borrowing_limit if cell in node.cells else None
+            if limit is not None:
+                found = min(found, own + limit)
+        return found
+
+    def borrowed(self, queue: str, cell: Cell, more: int = 0) -> int:
+        """What the queue uses of others', if it used so much more."""
+        node = self._tree.queue(queue)
+        return max(0, self._used[node, cell] + more - node.subtree.get(cell, 0))
+
+    def share(self, name: str, more: Mapping[Cell, int] | None = None, *, cohort: bool = False) -> float:
+        """Dominant resource share: the largest part borrowed of anything lendable, by weight.
+
+        In thousandths, for a queue or a cohort; 0 for one that borrows nothing, infinite for one of weight 0
+        that does.
+        """
+        node = self._tree.cohort(name) if cohort else self._tree.queue(name)
+        if node.parent is None:
+            return 0.0
+        over: dict[str, int] = defaultdict(int)
+        lendable: dict[str, int] = defaultdict(int)
+        for cell in {*node.parent.subtree, *(more or {})}:
+            lendable[cell[1]] += node.parent.subtree.get(cell, 0)
+            used = self._used[node, cell] + (more or {}).get(cell, 0)
+            over[cell[1]] += max(0, used - node.subtree.get(cell, 0))
+        largest = max((1000 * over[name] / lendable[name] for name in over if lendable[name]), default=0.0)
+        if not largest:
+            return 0.0
+        return largest / node.weight if node.weight else float("inf")
+
+    def _apply(self, queue: str, cell: Cell, amount: int) -> None:
+        """What a node cannot take from what it keeps for itself it takes from its parent, and so on up."""
+        for node in self._tree.queue(queue).line():
+            used = self._used[node, cell]
+            kept = node.kept(cell)
+            self._used[node, cell] = used + amount
+            amount = max(0, used + amount - kept) - max(0, used - kept)
+            if not amount:
+                return
+
+    def _available(self, node: _Node, cell: Cell) -> int:
+        used = self._used[node, cell]
+        if node.parent is None:
+            return node.subtree.get(cell, 0) - used
+        kept = node.kept(cell)
+        above = self._available(node.parent, cell)
+        limit = node.cells[cell].borrowing_limit if cell in node.cells else None
+        if limit is not None:
+            above = min(above, node.subtree.get(cell, 0) - kept - max(0, used - kept) + limit)
+        return max(0, kept - used) + above
+
+
+def _link(node: QuotaNode, parent: _Node | None) -> _Node:
+    nominal = {cell: quota.nominal for cell, quota in node.cells.items()}
+    return _Node(node.name, parent, node.cells, node.weight, nominal)
+
+
+def _put_up(node: _Node) -> None:
+    """Add to the parent what the node lends. Children come before their parents."""
+    if node.parent is None:
+        return
+    for cell, amount in node.subtree.items():
+        node.parent.subtree[cell] = node.parent.subtree.get(cell, 0) + amount - node.kept(cell)
