@@ -112,10 +112,19 @@ def constraints_of(spec: PodSpec) -> Constraints:
         required = spec.affinity.node_affinity.required_during_scheduling_ignored_during_execution
         preferred = spec.affinity.node_affinity.preferred_during_scheduling_ignored_during_execution
     affinity = tuple(required.node_selector_terms) if required is not None else None
-    tolerations = tuple(spec.tolerations)
-    distinct = (selector, affinity, tolerations, tuple(preferred))
+    return constraints(selector, affinity, tuple(spec.tolerations), tuple(preferred))
+
+
+def constraints(
+    selector: tuple[tuple[str, str], ...],
+    affinity: tuple[NodeSelectorTerm, ...] | None,
+    tolerations: tuple[Toleration, ...],
+    preferred: tuple[PreferredSchedulingTerm, ...],
+) -> Constraints:
+    """Constraints, with what they compare by."""
+    distinct = (selector, affinity, tolerations, preferred)
     key = msgspec.json.encode(distinct) if distinct != _UNCONSTRAINED else b""
-    return Constraints(selector, affinity, tolerations, tuple(preferred), key)
+    return Constraints(selector, affinity, tolerations, preferred, key)
 
 
 _UNCONSTRAINED = ((), None, (), ())

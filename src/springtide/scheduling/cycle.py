@@ -8,16 +8,18 @@ they are rewritten only for the first in the queue, and for the others when the 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from datetime import datetime
 
 from springtide.api.commands import Command
 from springtide.api.meta import find_condition
 from springtide.scheduling import status
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.placement import Placement, Share
 from springtide.scheduling.policies import Policy
-from springtide.scheduling.queues import Closed, ClusterQueueFacts
-from springtide.scheduling.quota import Quota, Refused
+from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota
+from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.reports import Report
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
@@ -40,7 +42,7 @@ class Cycle:
         self._snapshot = snapshot
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
-        self._quota = Quota(snapshot.queues.quota, snapshot.usage)
+        self._quota = Quota(snapshot.queues.quota, snapshot.usage, self._may_use)
         self._names = [facts.name for facts in snapshot.nodes.facts]
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
@@ -145,13 +147,31 @@ class Cycle:
         if isinstance(granted, Refused):
             self._wait(facts, queue, Verdict(granted.reason, granted.message))
             return
-        shares = self._place(facts.pod_sets)
+        placed_as = self._on_their_nodes(facts.pod_sets, granted)
+        shares = self._place(placed_as)
         if shares is None:
-            self._wait(facts, queue, facts.pod_sets)
+            self._wait(facts, queue, placed_as)
             return
         self._quota.charge(queue, granted)
         nodes = tuple(self._named(share) for share in shares)
         self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, granted.usage, nodes)
+
+    def _may_use(self, pod_set: PodSetFacts, flavor: FlavorQuota, group: Sequence[FlavorQuota]) -> bool:
+        known = self._snapshot.queues.flavors
+        if flavor.name not in known:
+            return False
+        keys = {key for one in group if one.name in known for key in known[one.name].labels}
+        return may_use(pod_set.pod_class, known[flavor.name], keys)
+
+    def _on_their_nodes(self, pod_sets: tuple[PodSetFacts, ...], granted: Granted) -> tuple[PodSetFacts, ...]:
+        """The pod sets, confined to the nodes of their flavors."""
+        known = self._snapshot.queues.flavors
+        found = []
+        for pod_set, flavors in zip(pod_sets, granted.flavors, strict=True):
+            given = [known[name] for name in sorted(set(flavors.values())) if name in known]
+            confining = [flavor for flavor in given if flavor.labels or flavor.tolerations]
+            found.append(on_nodes_of(pod_set, confining) if confining else pod_set)
+        return tuple(found)
 
     def _door(self, facts: WorkloadFacts) -> ClusterQueueFacts | Verdict:
         """The queue in which the workload may be considered now, or why it may not."""

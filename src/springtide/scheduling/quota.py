@@ -18,8 +18,8 @@ from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.queues import DEFAULT_FLAVOR, ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.requests import PODS, Amounts, readable_amount, readable_pair
 
-Usable = Callable[[PodSetFacts, str], bool]
-"""Whether pods of a set may run on nodes of a flavor."""
+Usable = Callable[[PodSetFacts, FlavorQuota, Sequence[FlavorQuota]], bool]
+"""Whether pods of a set may be given this flavor of a group."""
 
 
 class Mode(IntEnum):
@@ -126,7 +126,7 @@ class Quota:
         """The first flavor the workload is content with, else the best there is."""
         best: _Choice | None = None
         for flavor in group:
-            if self._usable is not None and not self._usable(pod_set, flavor.name):
+            if self._usable is not None and not self._usable(pod_set, flavor, group):
                 continue
             found = self._try(queue, flavor, wanted, usage)
             if best is None or found.mode > best.mode:
