@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,23 @@ def policy_named(name: str) -> Policy:
         return _registered[name]
     except KeyError:
         raise ValueError(f"policy {name!r} is not registered; known: {', '.join(known_policies())}") from None
+
+
+def find_policy(name: str) -> Policy:
+    """A registered policy, or `MODULE:NAME` of one in a module that can be imported.
+
+    Raises ValueError when there is none.
+    """
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        return policy_named(name)
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except ImportError as error:
+        raise ValueError(f"policy {name!r}: cannot import {module}: {error}") from error
+    if not isinstance(found, Policy):
+        raise ValueError(f"policy {name!r}: {module} has no Policy named {attribute!r}")
+    return found
 
 
 def known_policies() -> list[str]:
