@@ -103,6 +103,11 @@ class Tree:
         """The ClusterQueues that share quota with this one, itself among them."""
         return frozenset(self._members[self._root(self._queues[name])])
 
+    def meeting(self, name: str, other: str) -> _Node | None:
+        """The lowest Cohort that two ClusterQueues are both below; None if they share nothing."""
+        above = {id(node) for node in self._queues[name].line()}
+        return next((node for node in self._queues[other].line() if id(node) in above), None)
+
     def _cohort(self, name: str, known: Mapping[str, QuotaNode], below: tuple[str, ...]) -> _Node:
         if name in below:
             raise CycleError(f"Cohort {name} is its own ancestor: {' < '.join((*below, name))}")
@@ -174,13 +179,26 @@ class Book:
         node = self._tree.queue(queue)
         return max(0, self._used[node, cell] + more - node.subtree.get(cell, 0))
 
+    def exceeds(self, node: _Node, cells: Iterable[Cell]) -> bool:
+        """Whether a node uses more than belongs to it of any of these."""
+        return any(self._used[node, cell] > node.subtree.get(cell, 0) for cell in cells)
+
+    def is_entitled(self, node: _Node, more: Mapping[Cell, int]) -> tuple[bool, dict[Cell, int]]:
+        """Whether so much more is within what belongs to a node; and what of it would go up to its parent."""
+        within = all(self._used[node, cell] + more[cell] <= node.subtree.get(cell, 0) for cell in more)
+        left = {cell: max(0, more[cell] - max(0, node.kept(cell) - self._used[node, cell])) for cell in more}
+        return within, left
+
     def share(self, name: str, more: Mapping[Cell, int] | None = None, *, cohort: bool = False) -> float:
         """Dominant resource share: the largest part borrowed of anything lendable, by weight.
 
         In thousandths, for a queue or a cohort; 0 for one that borrows nothing, infinite for one of weight 0
         that does.
         """
-        node = self._tree.cohort(name) if cohort else self._tree.queue(name)
+        return self.share_of(self._tree.cohort(name) if cohort else self._tree.queue(name), more)
+
+    def share_of(self, node: _Node, more: Mapping[Cell, int] | None = None) -> float:
+        """The same, of a node of the tree."""
         if node.parent is None:
             return 0.0
         over: dict[str, int] = defaultdict(int)

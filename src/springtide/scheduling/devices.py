@@ -1,52 +1,31 @@
 """Devices that pods take one by one or in parts: what a pod asks of them, and what is free on every node.
 
-A device (a GPU) is divided in hundredths of its computing power and in MiB of its memory. `DeviceRequest` is
-part of a class of pods; `Devices` is part of a snapshot, and `placement` takes from a copy of it.
+A device (a GPU) is divided in hundredths of its computing power and in MiB of its memory, among as many pods
+as may share it. `DeviceRequest` is part of a class of pods; `Devices` is part of a snapshot, made by
+`inventory`, and `placement` takes from a copy of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 
-from springtide.scheduling.arrays import Ints
+from springtide.api.gpus import WHOLE as WHOLE
+from springtide.api.gpus import Device as Device
+from springtide.api.gpus import Part
+from springtide.scheduling.arrays import Ints, Mask
 
-WHOLE = 100
-"""A whole device, in the unit of shares: one hundredth."""
-
-UNKNOWN = int(np.iinfo(np.int64).max // 2)
+UNKNOWN = 1 << 50
 """Memory of a device of which nobody said how much it has: more than anybody asks for."""
+
+BINPACK = "binpack"
+SPREAD = "spread"
 
 Taken = tuple[int, ...]
 """The devices of one pod, by their index on the node."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """One device of a node that names them."""
-
-    id: str
-    model: str
-    memory: int
-    """MiB."""
-    sharers: int
-    """How many pods may have a part of it."""
-    healthy: bool = True
-
-
-class Equipment(Protocol):
-    """A node, as far as its devices go."""
-
-    @property
-    def devices(self) -> Sequence[Device]:
-        """Its devices, if it names them."""
-
-    @property
-    def model(self) -> str:
-        """Their model."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +37,41 @@ class DeviceRequest:
     count: int
     """How many devices; all on one node."""
     share: int = WHOLE
-    """Part of each, in hundredths."""
+    """Part of each, in hundredths of its power; 0 for what others leave."""
     memory: int = 0
-    """MiB of each; 0 for what comes with the share."""
+    """MiB of each."""
+    percent: int = 0
+    """Hundredths of the memory of each, where MiB are not said."""
     models: frozenset[str] = frozenset()
-    """Models that will do; empty: any."""
+    """Models that will do, in any case, `*` for anything; empty: any."""
     not_models: frozenset[str] = frozenset()
     """Models that will not."""
+    ids: frozenset[str] = frozenset()
+    """Devices that will do; empty: any."""
+    not_ids: frozenset[str] = frozenset()
+    """Devices that will not."""
+    node_policy: str = ""
+    """How the pod wants nodes chosen: `binpack`, `spread`, or as the scheduler does."""
+    device_policy: str = ""
+    """The same for devices of a node."""
 
     @property
     def whole(self) -> bool:
         """Whether it asks for devices that nobody else uses."""
         return self.share == WHOLE
 
+    @property
+    def part(self) -> Part:
+        """What is asked of each device."""
+        return Part(self.share, self.memory, self.percent)
+
     def accepts(self, model: str) -> bool:
         """Whether a device of this model will do."""
-        return (not self.models or model in self.models) and model not in self.not_models
+        return (not self.models or _matches(model, self.models)) and not _matches(model, self.not_models)
+
+    def accepts_id(self, device: str) -> bool:
+        """Whether this very device will do."""
+        return (not self.ids or device in self.ids) and device not in self.not_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,75 +80,148 @@ class Devices:
 
     models: tuple[str, ...]
     """Names of the models; the index is what `model` holds."""
+    memories: tuple[int, ...]
+    """MiB that a device of each model has; 0 where nobody said."""
     model: Ints
     """Model of each node's devices."""
-    share: Ints
-    """Free part of each device in hundredths; 0 where there is none, or it is not healthy."""
+    named: tuple[tuple[Device, ...], ...]
+    """The devices of each node, if it names them."""
+    total: Ints
+    """MiB of each device."""
+    sharers: Ints
+    """How many pods may have a part of each device; 0 where there is none, or it is not healthy."""
+    power: Ints
+    """Free hundredths of each device's power."""
     memory: Ints
     """Free MiB of each device; where nobody said how much there is, as much as one could ask for."""
+    slots: Ints
+    """How many more pods may have a part of each device."""
+    share: Ints
+    """What is left of each device in hundredths, by what is left least of; `WHOLE` if nobody uses it."""
+    _able: dict[DeviceRequest, Mask | None] = field(default_factory=dict)
+    _needs: dict[DeviceRequest, Ints] = field(default_factory=dict)
 
     def fits(self, rows: slice | Ints, asked: DeviceRequest) -> Ints:
         """How many pods of this request the devices of each row hold."""
-        share, memory = self.share[rows], self.memory[rows]
+        able = self.able(asked)
         if asked.whole:
-            found: Ints = (share == WHOLE).sum(axis=1) // asked.count
-        else:
-            each = share // asked.share
-            if asked.memory:
-                each = np.minimum(each, memory // asked.memory)
-            found = each.sum(axis=1) if asked.count == 1 else _distinct(each, asked.count)
-        accepted = np.array([asked.accepts(model) for model in self.models], dtype=np.bool_)
-        return np.where(accepted[self.model[rows]], found, 0)
+            free = self.share[rows] == WHOLE
+            found: Ints = (free if able is None else free & able[rows]).sum(axis=1) // asked.count
+            return found
+        each = self.slots[rows]
+        power = self.power[rows]
+        each = np.minimum(each, power // asked.share) if asked.share else np.where(power > 0, each, 0)
+        if asked.memory or asked.percent:
+            needs = self.needs(asked)[rows]
+            each = np.where(needs > 0, np.minimum(each, self.memory[rows] // np.maximum(needs, 1)), each)
+        each = np.maximum(each if able is None else np.where(able[rows], each, 0), 0)
+        return each.sum(axis=1) if asked.count == 1 else _distinct(each, asked.count)
+
+    def able(self, asked: DeviceRequest) -> Mask | None:
+        """Which devices the request accepts, whatever is free; None for all."""
+        if asked not in self._able:
+            self._able[asked] = self._accepted(asked)
+        return self._able[asked]
+
+    def needs(self, asked: DeviceRequest) -> Ints:
+        """MiB that the request takes of each device."""
+        found = self._needs.get(asked)
+        if found is None:
+            total = np.where(self.total == UNKNOWN, 0, self.total)
+            if asked.whole:
+                found = total
+            elif asked.memory:
+                found = np.where(total > 0, asked.memory, 0)
+            else:
+                found = total * asked.percent // WHOLE
+            self._needs[asked] = found
+        return found
 
     def take(self, row: int, asked: DeviceRequest, first: int = -1) -> Taken:
         """Take one pod's devices: `first` if it is given, else those that are used most already.
 
         Raises ValueError when the row does not hold them.
         """
-        share, memory = self.share[row], self.memory[row]
-        free = share >= asked.share if not asked.whole else share == WHOLE
-        free &= memory >= asked.memory
-        able = np.flatnonzero(free)
+        able = np.flatnonzero(self._free(row, asked))
         if len(able) < asked.count:
             raise ValueError(f"node {row} has {len(able)} of {asked.count} devices")
-        if first >= 0 and free[first] and asked.count == 1:
-            chosen: tuple[int, ...] = (first,)
+        if asked.device_policy == SPREAD:
+            order = able[np.argsort(-self.share[row, able], kind="stable")]
         else:
-            order = able[np.argsort(share[able], kind="stable")]
-            chosen = tuple(order[: asked.count].tolist())
+            order = able[np.argsort(self.share[row, able], kind="stable")]
+            if first >= 0 and asked.count == 1 and not asked.device_policy and first in able:
+                order = [first]
+        chosen = tuple(int(index) for index in order[: asked.count])
         self.move(row, chosen, asked, -1)
         return chosen
 
     def move(self, row: int, devices: Sequence[int], asked: DeviceRequest, sign: int) -> None:
         """Give these devices of a pod back (+1), or take them (-1)."""
-        index = list(devices)
-        self.share[row, index] += sign * asked.share
-        if asked.memory:
-            self.memory[row, index] += sign * asked.memory
+        needs = self.needs(asked) if asked.whole or asked.memory or asked.percent else None
+        for index in devices:
+            self.change(row, index, asked.share, int(needs[row, index]) if needs is not None else 0, 1, sign)
+
+    def change(self, row: int, index: int, share: int, memory: int, sharers: int, sign: int) -> None:
+        """Give so much of one device back (+1), or take it (-1)."""
+        self.power[row, index] += sign * share
+        self.memory[row, index] += sign * memory
+        self.slots[row, index] += sign * sharers
+        total, most, slots = int(self.total[row, index]), int(self.sharers[row, index]), self.slots[row, index]
+        if slots <= 0 or not most:
+            left = 0
+        else:
+            left = min(int(self.power[row, index]), int(self.memory[row, index]) * WHOLE // total)
+            left = max(0, left if slots == most else min(left, WHOLE - 1))
+        self.share[row, index] = left
+
+    def used(self, row: int, asked: DeviceRequest) -> Taken:
+        """Devices that a pod on the row may hold if nobody says which: the last that are not all free."""
+        used = np.flatnonzero((self.sharers[row] > 0) & (self.share[row] < WHOLE))
+        return tuple(int(index) for index in used[::-1][: asked.count])
 
     def copy(self) -> Devices:
         """The same, to take from."""
-        return Devices(self.models, self.model, self.share.copy(), self.memory.copy())
+        return Devices(
+            self.models,
+            self.memories,
+            self.model,
+            self.named,
+            self.total,
+            self.sharers,
+            self.power.copy(),
+            self.memory.copy(),
+            self.slots.copy(),
+            self.share.copy(),
+            self._able,
+            self._needs,
+        )
+
+    def _free(self, row: int, asked: DeviceRequest) -> Mask:
+        able = self.able(asked)
+        if asked.whole:
+            free = self.share[row] == WHOLE
+        else:
+            free = (self.slots[row] > 0) & (self.power[row] >= max(asked.share, 1))
+            if asked.memory or asked.percent:
+                free &= self.memory[row] >= self.needs(asked)[row]
+        return free if able is None else free & able[row]
+
+    def _accepted(self, asked: DeviceRequest) -> Mask | None:
+        if not (asked.models or asked.not_models or asked.ids or asked.not_ids):
+            return None
+        by_model = np.array([asked.accepts(model) for model in self.models], dtype=np.bool_)
+        found: Mask = np.repeat(by_model[self.model][:, None], self.share.shape[1], axis=1)
+        for row, devices in enumerate(self.named):
+            if asked.ids or asked.not_ids or len({device.model for device in devices}) > 1:
+                accepted = [asked.accepts(one.model) and asked.accepts_id(one.id) for one in devices]
+                found[row, : len(devices)] = accepted
+            if asked.ids and not devices:
+                found[row] = False
+        return found
 
 
-def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
-    """The devices of these nodes. Of nodes that do not name theirs, so many as `counted` are free.
-
-    Of nodes that name them all healthy ones are free: what is taken of them is for the caller to `move`.
-    """
-    names = tuple(sorted({"", *(node.model for node in nodes)}))
-    number = {name: index for index, name in enumerate(names)}
-    columns = max([int(counted.max(initial=0)), *(len(node.devices) for node in nodes)])
-    share = np.where(np.arange(columns)[None, :] < counted[:, None], WHOLE, 0)
-    memory = np.full(share.shape, UNKNOWN)
-    for row, node in enumerate(nodes):
-        if node.devices:
-            share[row], memory[row] = 0, 0
-            own = slice(len(node.devices))
-            share[row, own] = [WHOLE if device.healthy else 0 for device in node.devices]
-            memory[row, own] = [device.memory for device in node.devices]
-    model = np.array([number[node.model] for node in nodes], dtype=np.int64)
-    return Devices(names, model, share, memory)
+def _matches(model: str, patterns: frozenset[str]) -> bool:
+    return model in patterns or any(fnmatchcase(model.upper(), one.upper()) for one in patterns)
 
 
 def _distinct(each: Ints, count: int) -> Ints:

@@ -84,6 +84,8 @@ class PodFacts:
     order: tuple[int, datetime, str]
     waits: bool
     """Whether this is a plain pod that this scheduler is to place."""
+    ending: bool = False
+    """Is being deleted and holds its requests until it is gone."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -120,13 +122,14 @@ def pod_facts(
     owned = name and owner is not None and owner.kind == "Workload"
     node = obj.spec.node_name or assumed_node
     attempt = obj.metadata.labels.get(labels.ATTEMPT, "0")
+    holds = bool(node) and obj.status.phase not in TERMINAL_PHASES
     return PodFacts(
         obj=obj,
         key=obj.key,
         pod_class=pod_class,
         error=error,
         node=node,
-        holds=bool(node) and obj.status.phase not in TERMINAL_PHASES,
+        holds=holds,
         workload=f"{obj.metadata.namespace}/{name}" if owned else "",
         cell=(int(attempt) if attempt.isdecimal() else 0, obj.metadata.labels.get(labels.PODSET, ""), node),
         order=(-(obj.spec.priority or 0), obj.metadata.creation_timestamp or EPOCH, obj.key),
@@ -135,6 +138,7 @@ def pod_facts(
         and obj.spec.scheduler_name in scheduler_names
         and obj.metadata.deletion_timestamp is None
         and obj.status.phase not in TERMINAL_PHASES,
+        ending=holds and obj.metadata.deletion_timestamp is not None,
     )
 
 
@@ -162,8 +166,8 @@ def is_same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
     if before is None or after is None:
         return before is after
     return (
-        (before.node, before.holds, before.workload, before.cell, before.order, before.waits)
-        == (after.node, after.holds, after.workload, after.cell, after.order, after.waits)
+        (before.node, before.holds, before.workload, before.cell, before.order, before.waits, before.ending)
+        == (after.node, after.holds, after.workload, after.cell, after.order, after.waits, after.ending)
         and before.pod_class == after.pod_class
         and not after.waits
     )

@@ -173,8 +173,8 @@ def replay(
     )
 
 
-def _size(pod: TracePod) -> tuple[int, int]:
-    return pod.wanted, pod.cpu
+def _size(pod: TracePod) -> int:
+    return pod.wanted
 
 
 def _class(pod: TracePod) -> PodClass:

@@ -1,0 +1,262 @@
+"""GPUs that have names, and pods that share them: HAMi's resources and annotations, read and written.
+
+A container asks for `nvidia.com/gpu` devices and, of each, `nvidia.com/gpucores` hundredths of its power,
+`nvidia.com/gpumem` MiB or `nvidia.com/gpumem-percentage` of its memory; without any of them the devices are
+its own. A node lists its GPUs in a register; a pod's annotations say which of them it holds, for the scheduler
+that counts them and for HAMi's device plugin that hands them out. Called by `scheduling` and `workloads`.
+Source: HAMi, docs/develop/protocol.md and pkg/device (names, formats, defaults).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from springtide.api import labels
+from springtide.api.containers import Container
+from springtide.api.pods import PodSpec
+from springtide.api.quantity import to_int
+
+GPU = "nvidia.com/gpu"
+CORES = "nvidia.com/gpucores"
+MEMORY = "nvidia.com/gpumem"
+MEMORY_PERCENT = "nvidia.com/gpumem-percentage"
+PARTS = (CORES, MEMORY, MEMORY_PERCENT)
+"""Resources that say which part of each device is asked for; nodes do not list them."""
+REGISTER = "hami.io/node-nvidia-register"
+TO_ALLOCATE = "hami.io/vgpu-devices-to-allocate"
+"""What the device plugin has still to hand out; it strikes off what it has."""
+ALLOCATED = "hami.io/vgpu-devices-allocated"
+_NODE = "hami.io/vgpu-node"
+_TIME = "hami.io/vgpu-time"
+_PHASE = "hami.io/bind-phase"
+_BOUND_AT = "hami.io/bind-time"
+NOTES = (labels.DEVICES, TO_ALLOCATE, ALLOCATED, _NODE, _TIME, _PHASE, _BOUND_AT)
+"""Annotations that `notes` writes: none of them is to be taken from a template."""
+WHOLE = 100
+"""A whole device, in the unit of shares: one hundredth."""
+NO_DEVICES = "-"
+"""The devices of a pod on a node that does not name any, where an assignment must say something."""
+_VENDOR = "NVIDIA"
+_FIELDS = "id,sharers,MiB,cores,model,numa,healthy"
+
+
+@dataclass(frozen=True)
+class Device:
+    """One GPU of a node that names them."""
+
+    id: str
+    model: str
+    memory: int
+    """MiB; 0 where nobody said."""
+    sharers: int
+    """How many pods may have a part of it."""
+    healthy: bool = True
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is asked of each of a pod's devices."""
+
+    share: int = WHOLE
+    """Hundredths of its power; 0 for what the others leave."""
+    memory: int = 0
+    """MiB."""
+    percent: int = 0
+    """Hundredths of its memory, where MiB are not said."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody else may use the device."""
+        return self.share == WHOLE
+
+    def needed(self, total: int) -> int:
+        """MiB of a device that has so many; 0 of one of which nobody said how many it has."""
+        if not total:
+            return 0
+        if self.whole:
+            return total
+        return self.memory or total * self.percent // WHOLE
+
+    def size(self, total: int) -> int:
+        """Hundredths that it takes of a device of so many MiB, by what it takes most of: 1 to `WHOLE`."""
+        filled = self.memory * WHOLE // total if total else 0
+        return max(1, min(WHOLE, max(self.share, self.percent, filled)))
+
+
+@dataclass(frozen=True, order=True)
+class Held:
+    """What a pod holds of a device."""
+
+    id: str
+    memory: int
+    """MiB."""
+    share: int
+    """Hundredths of its power."""
+    sharers: int = 1
+    """How many of those that may share it the pod counts for."""
+
+
+class _Entry(msgspec.Struct):
+    """A device in the register's newer spelling."""
+
+    id: str
+    count: int = 1
+    devmem: int = 0
+    type: str = ""
+    health: bool = False
+
+
+def registered(text: str) -> tuple[Device, ...]:
+    """The devices in a node's register: `id,sharers,MiB,cores,model,numa,healthy:` for each, or JSON.
+
+    Raises ValueError naming what cannot be read.
+    """
+    if text.lstrip().startswith("["):
+        try:
+            entries = msgspec.json.decode(text, type=list[_Entry])
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{REGISTER}: {error}") from None
+        found = [Device(one.id, one.type, one.devmem, one.count, one.health) for one in entries]
+    else:
+        found = [_device(entry) for entry in filter(None, text.strip().split(":"))]
+    for device in found:
+        if device.memory < 0 or device.sharers < 0:
+            raise ValueError(f"{REGISTER}: {device.id}: memory and sharers must be at least 0")
+    if len({device.id for device in found}) < len(found):
+        raise ValueError(f"{REGISTER}: an id is used twice; each device needs its own")
+    return tuple(found)
+
+
+def asked_of(spec: PodSpec) -> tuple[int, Part] | None:
+    """How many devices a pod asks for, and which part of each; None for none.
+
+    Raises ValueError when a part is out of range, or its containers ask for different ones.
+    """
+    parts = {_part(asked) for asked in _asking(_all(spec))}
+    if not parts:
+        return None
+    if len(parts) > 1:
+        raise ValueError(f"containers ask for different parts of {GPU}; give all of them the same {CORES}")
+    taken = _taken(spec)
+    return max(last for _, last in taken), parts.pop()
+
+
+def held_by(spec: PodSpec, annotations: Mapping[str, str]) -> tuple[Held, ...]:
+    """What a pod holds by its annotations; nothing if they are missing or cannot be read."""
+    text = annotations.get(ALLOCATED) or annotations.get(TO_ALLOCATE) or ""
+    try:
+        groups = [[_held(one) for one in group.split(":") if one] for group in text.split(";")]
+    except ValueError:
+        return ()
+    if groups and not groups[-1]:
+        groups.pop()
+    first = len(spec.init_containers) if len(groups) > len(spec.containers) else 0
+    early = [i < first and spec.init_containers[i].restart_policy != "Always" for i in range(len(groups))]
+    found: dict[str, Held] = {}
+    for group, before in sorted(zip(groups, early, strict=True), key=lambda pair: pair[1]):
+        for one in group:
+            found[one.id] = _joined(found.get(one.id), one, alone=before)
+    return tuple(sorted(found.values()))
+
+
+def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> dict[str, str]:
+    """The annotations of a pod that holds these devices of a node, in the order of its containers."""
+    asked = asked_of(spec)
+    if asked is None:
+        return {}
+    _, part = asked
+    entries = [
+        f"{one.id},{_VENDOR},{part.needed(one.memory)},{WHOLE if part.whole else part.share}:"
+        for one in devices
+    ]
+    text = "".join("".join(entries[first:last]) + ";" for first, last in _taken(spec))
+    moment = str(int(at.timestamp()))
+    return {
+        TO_ALLOCATE: text,
+        ALLOCATED: text,
+        _NODE: node,
+        _TIME: moment,
+        _PHASE: "allocating",
+        _BOUND_AT: moment,
+    }
+
+
+def spelled(indices: Iterable[int]) -> str:
+    """A pod's devices by their index on the node, as assignments and pods say it: `0.3`."""
+    return ".".join(map(str, indices)) or NO_DEVICES
+
+
+def indices_in(text: str) -> tuple[int, ...]:
+    """What `spelled` wrote; nothing if it cannot be read."""
+    parts = text.split(".")
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
+
+
+def _device(entry: str) -> Device:
+    fields = entry.split(",")
+    if len(fields) < 7 or not (fields[1].isdecimal() and fields[2].isdecimal()):
+        raise ValueError(f"{REGISTER}: cannot read {entry!r}; expected {_FIELDS}")
+    return Device(fields[0], fields[4], int(fields[2]), int(fields[1]), fields[6].lower() == "true")
+
+
+def _held(entry: str) -> Held:
+    fields = entry.split(",")
+    if len(fields) < 4 or not (fields[0] and fields[2].isdecimal() and fields[3].isdecimal()):
+        raise ValueError(f"cannot read {entry!r}")
+    return Held(fields[0], int(fields[2]), int(fields[3]))
+
+
+def _joined(known: Held | None, new: Held, *, alone: bool) -> Held:
+    """What a pod holds of a device with one more container; `alone`: one that ends before the others."""
+    if known is None:
+        return new
+    join = max if alone else sum
+    return Held(
+        known.id,
+        join((known.memory, new.memory)),
+        join((known.share, new.share)),
+        join((known.sharers, new.sharers)),
+    )
+
+
+def _all(spec: PodSpec) -> Iterable[Container]:
+    return (*spec.init_containers, *spec.containers)
+
+
+def _asking(containers: Iterable[Container]) -> Iterable[Mapping[str, int]]:
+    for container in containers:
+        listed = {**container.resources.limits, **container.resources.requests}
+        asked = {name: to_int(listed[name]) for name in (GPU, *PARTS) if name in listed}
+        if asked.get(GPU):
+            yield asked
+
+
+def _taken(spec: PodSpec) -> list[tuple[int, int]]:
+    """Per container, which of the pod's devices are its own: from the first to before the last.
+
+    Init containers that end use those that the others will have; sidecars keep theirs.
+    """
+    found: list[tuple[int, int]] = []
+    kept = 0
+    for position, container in enumerate(_all(spec)):
+        count = next((asked[GPU] for asked in _asking((container,))), 0)
+        found.append((kept, kept + count))
+        if position >= len(spec.init_containers) or container.restart_policy == "Always":
+            kept += count
+    return found
+
+
+def _part(asked: Mapping[str, int]) -> Part:
+    for name in (CORES, MEMORY_PERCENT):
+        if not 0 <= asked.get(name, 0) <= WHOLE:
+            raise ValueError(f"{name}: {asked[name]} is not from 0 to {WHOLE}")
+    share, memory, percent = (asked.get(name, 0) for name in PARTS)
+    if WHOLE in (share, percent) or not (share or memory or percent):
+        return Part()
+    if memory:
+        return Part(share, memory)
+    return Part(share, percent=percent or share)
