@@ -10,7 +10,9 @@ that hold most of it first and the tightest for the rest (the BestFit rule of Ku
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,7 @@ from springtide.scheduling.devices import Devices, Taken
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Fragments, Seen
 from springtide.scheduling.policies import FRAGMENTS, SCARCITY, Policy, Sight
+from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
 from springtide.scheduling.snapshot import Snapshot
 
@@ -97,6 +100,10 @@ class Placement:
         self._views: dict[PodClass, View] = {}
         self._usable: Floats = self._fragments.usable(self._seen(slice(None)))
         self._usable_seen = 0
+        self._row_of = {facts.name: row for row, facts in enumerate(snapshot.nodes.facts)}
+        self._ending = list(snapshot.releasing)
+        self._coming: Ints | None = None
+        self._coming_devices: tuple[Ints, ...] = ()
 
     def place(self, pod_sets: Sequence[PodSetFacts]) -> tuple[Share, ...] | None:
         """Place all pods of all sets and take what they need; None, and nothing taken, if any cannot."""
@@ -114,6 +121,44 @@ class Placement:
     def give_back(self, pod_class: PodClass, share: Share) -> None:
         """Free what pods hold, as if they were gone."""
         self._move(_Move(self.view(pod_class), share, -1))
+
+    def put(self, pod_class: PodClass, share: Share) -> None:
+        """Take what `place` chose before."""
+        self._move(_Move(self.view(pod_class), share, +1))
+
+    def vacate(self, held: Iterable[Held]) -> None:
+        """Free what pods hold, as if they were gone."""
+        for pod_class, share in self._shares(held):
+            devices = self._used_devices(pod_class, share)
+            self.give_back(pod_class, Share(share.rows, share.counts, devices))
+
+    def occupy(self, held: Iterable[Held]) -> bool:
+        """Take what pods held before, where all of it is still free; otherwise nothing."""
+        mark = self.mark()
+        for pod_class, share in self._shares(held):
+            view = self.view(pod_class)
+            if (self._room_at(view, share.rows) < share.counts).any():
+                self.rollback(mark)
+                return False
+            self._take(view, share)
+        return True
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """Within: as if all that ends were gone, and whoever is made to go by `vacate`.
+
+        What is taken within is taken of what ends first, and of what is free now only for the rest. Of what
+        ends the others are then left so much less. No `mark` from outside may be rolled back to within or after.
+        """
+        now = self._free.copy(), self._devices.copy()
+        seen = len(self._log)
+        self._end_all()
+        yield
+        touched = np.unique(np.array(self._log[seen:], dtype=np.int64))
+        self._coming = self._free - np.minimum(self._free, now[0])
+        self._free -= self._coming
+        self._coming_devices = self._devices.keep_to(now[1], touched)
+        self._touch(touched)
 
     def mark(self) -> int:
         """A place to come back to with `rollback`."""
@@ -242,6 +287,53 @@ class Placement:
         self._moves.append(_Move(view, share, +1))
         self._count(view, share, +1)
         return share
+
+    def _end_all(self) -> None:
+        """Free everything that ends."""
+        if self._coming is None:
+            self.vacate(self._ending)
+            return
+        rows = np.flatnonzero(self._coming.any(axis=1))
+        self._free += self._coming
+        self._devices.add(self._coming_devices, rows)
+        self._touch(rows)
+
+    def _touch(self, rows: Ints) -> None:
+        self._weighted[rows] = self._free[rows] * self._weights
+        self._log.extend(rows.tolist())
+
+    def _shares(self, held: Iterable[Held]) -> Iterator[tuple[PodClass, Share]]:
+        counts: dict[PodClass, Counter[int]] = {}
+        for one in held:
+            row = self._row_of.get(one.node)
+            if row is not None:
+                counts.setdefault(one.pod_class, Counter())[row] += one.count
+        for pod_class, of_row in counts.items():
+            rows = np.fromiter(of_row.keys(), dtype=np.int64, count=len(of_row))
+            yield pod_class, Share(rows, np.fromiter(of_row.values(), dtype=np.int64, count=len(of_row)))
+
+    def _used_devices(self, pod_class: PodClass, share: Share) -> tuple[Taken, ...]:
+        """Devices that so many pods may hold; found by taking them off one by one."""
+        asked = pod_class.devices
+        if asked is None:
+            return ()
+        found = []
+        for row, count in zip(share.rows.tolist(), share.counts.tolist(), strict=True):
+            given: list[Taken] = []
+            for _ in range(count):
+                given.append(self._devices.used(row, asked))
+                self._devices.move(row, given[-1], asked, +1)
+            for one in given:
+                self._devices.move(row, one, asked, -1)
+            found += given
+        return tuple(found)
+
+    def _room_at(self, view: View, rows: Ints) -> Ints:
+        """How many pods of the class fit, on any node: they were there before."""
+        room: Ints = (self._free[rows][:, view.columns] // view.amounts).min(axis=1)
+        if view.pod_class.devices is not None:
+            room = np.minimum(room, self._devices.fits(rows, view.pod_class.devices))
+        return room
 
     def _move(self, move: _Move) -> None:
         self._moves.append(move)

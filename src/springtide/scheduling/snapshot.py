@@ -8,7 +8,7 @@ whatever order the changes came in.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.scheduling.arrays import Ints
@@ -17,6 +17,7 @@ from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.queues import QueueTree
+from springtide.scheduling.releasing import Held, PodSetOnNode
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +51,7 @@ class Snapshot:
     """The queues as last seen, for what their status says."""
     usage: Mapping[str, Mapping[tuple[str, str], int]]
     """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""
+    releasing: tuple[Held, ...] = ()
+    """What pods hold that are ending: deleted, of an evicted workload, or of an ended attempt."""
+    gone: Mapping[str, Mapping[PodSetOnNode, int]] = field(default_factory=dict)
+    """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""

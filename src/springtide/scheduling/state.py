@@ -10,7 +10,7 @@ workload holds, per pod set and node, those of its assigned pods that do not exi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -44,6 +44,7 @@ from springtide.scheduling.queues import (
     flavor_facts,
     local_queue_facts,
 )
+from springtide.scheduling.releasing import Held, held_by, held_by_pods
 from springtide.scheduling.sharing import GPU
 from springtide.scheduling.snapshot import Snapshot
 
@@ -69,6 +70,8 @@ class ClusterState:
         self._workloads: dict[str, WorkloadFacts] = {}
         self._pods_of: dict[str, set[str]] = {}
         self._created: dict[str, Counter[tuple[int, str, str]]] = {}
+        self._ending: dict[str, PodFacts] = {}
+        self._gone: dict[str, Counter[tuple[int, str, str]]] = {}
         self._demands: Counter[tuple[int, DeviceRequest | None]] = Counter()
         self._usage: dict[str, Counter[tuple[str, str]]] = {}
         self._cluster_queues: dict[str, ClusterQueueFacts] = {}
@@ -214,6 +217,8 @@ class ClusterState:
             queues=self._tree(),
             queue_objects=(*self._cluster_queue_objects.values(), *self._local_queue_objects.values()),
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
+            releasing=tuple(self._releasing()),
+            gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},
         )
 
     def _tree(self) -> QueueTree:
@@ -267,6 +272,7 @@ class ClusterState:
     def _count_pod(self, pod: PodFacts, sign: int) -> None:
         if pod.holds and pod.pod_class is not None:
             self._ledger.take(pod.node, pod.pod_class, sign)
+        self._count_ending(pod, sign)
         if pod.workload:
             self._count_created(pod, sign)
         elif pod.pod_class is not None and (pod.holds or pod.waits):
@@ -289,6 +295,33 @@ class ClusterState:
             self._reserve(workload, pod_set, node, self._missing(workload, (pod_set, node)) - before)
         if not members:
             del self._pods_of[pod.workload], self._created[pod.workload]
+
+    def _count_ending(self, pod: PodFacts, sign: int) -> None:
+        if pod.ending and sign > 0:
+            self._ending[pod.key] = pod
+        else:
+            self._ending.pop(pod.key, None)
+        if pod.workload and (pod.ending or not pod.holds):
+            gone = self._gone.setdefault(pod.workload, Counter())
+            gone[pod.cell] += sign
+            if not gone[pod.cell]:
+                del gone[pod.cell]
+            if not gone:
+                del self._gone[pod.workload]
+
+    def _gone_of(self, workload: str) -> dict[tuple[str, str], int]:
+        attempt = self._workloads[workload].attempt
+        return {(s, node): n for (of, s, node), n in self._gone.get(workload, {}).items() if of == attempt}
+
+    def _releasing(self) -> Iterator[Held]:
+        """What is ending: pods being deleted, what evicted workloads hold, what ended attempts left."""
+        yield from held_by_pods(self._ending.values())
+        for facts in self._workloads.values():
+            if facts.admission is not None and facts.evicted is not None:
+                yield from held_by(facts, self._gone_of(facts.key))
+            elif facts.admission is None and facts.key in self._pods_of:
+                left = (self._pods[key] for key in self._pods_of[facts.key])
+                yield from held_by_pods(pod for pod in left if not pod.ending)
 
     def _count_demand(self, pod_class: PodClass, pods: int) -> None:
         """What sorts of pods there are: the best guess at those still to come."""
