@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,18 +105,28 @@ class Placement:
         self._coming: Ints | None = None
         self._coming_devices: tuple[Ints, ...] = ()
 
-    def place(self, pod_sets: Sequence[PodSetFacts]) -> tuple[Share, ...] | None:
-        """Place all pods of all sets and take what they need; None, and nothing taken, if any cannot."""
+    def place(
+        self, pod_sets: Sequence[PodSetFacts], within: Placement | None = None
+    ) -> tuple[Share, ...] | None:
+        """Place all pods of all sets and take what they need; None, and nothing taken, if any cannot.
+
+        `within` is the same nodes at another moment: only what is free then too is given; nothing is taken
+        of it, so that more than one set at a time may be given too much.
+        """
         mark = self.mark()
         shares: list[Share] = []
         for pod_set in pod_sets:
             view = self.view(pod_set.pod_class)
-            share = self._choose(view, pod_set)
+            share = self._choose(view if within is None else _both(view, within), pod_set)
             if share is None:
                 self.rollback(mark)
                 return None
             shares.append(self._take(view, share))
         return tuple(shares)
+
+    def take(self, pod_class: PodClass, share: Share) -> Share:
+        """Take so many pods of a class on these nodes, of which devices is chosen anew."""
+        return self._take(self.view(pod_class), share)
 
     def give_back(self, pod_class: PodClass, share: Share) -> None:
         """Free what pods hold, as if they were gone."""
@@ -397,6 +407,12 @@ class Placement:
         if int(fits.sum()) < count:
             return None
         return _even(fits, ranked, count) if self._policy.even else _packed(fits, ranked, count)
+
+
+def _both(view: View, other: Placement) -> View:
+    """What a class sees that is free here and there."""
+    fits = np.minimum(view.fits, other.view(view.pod_class).fits)
+    return replace(view, fits=fits, ranked=np.where(fits > 0, view.ranked, np.inf))
 
 
 def _weights(snapshot: Snapshot) -> Floats:

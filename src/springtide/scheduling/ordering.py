@@ -1,0 +1,92 @@
+"""In which order those who wait are considered: small functions with a registered name.
+
+An order gives each who waits a key, once; the smallest is considered first. A key must not depend on what the
+clock says now, so that queues stay sorted while time passes: who waits longer gains on those who come later,
+never on those who wait beside it. The first who cannot start gets a reservation, see `backfill`.
+Called by the cycle and the replay of job traces; a site chooses one by name or registers its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+AGEING_BOUND_SECONDS = 5 * 86400.0
+"""Nobody is overtaken by work that came so much later, however short it is expected to be."""
+STRETCH = 30.0
+"""Work gives way to shorter work that comes within so many times the difference of what both last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One who waits, as an order sees it."""
+
+    key: str
+    priority: int
+    since: float
+    """When it began to wait, in seconds of any epoch."""
+    lasts: float
+    """How long it is expected to run, in seconds (mean)."""
+    devices: int
+    """How many devices it asks for."""
+
+
+Rank = tuple[float, float, str]
+"""The smallest comes first."""
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An order with a name."""
+
+    name: str
+    rank: Callable[[Candidate], Rank]
+
+
+_registered: dict[str, Ordering] = {}
+
+
+def register_ordering(ordering: Ordering) -> Ordering:
+    """Make an order known by its name. Raises ValueError when the name is taken."""
+    if ordering.name in _registered:
+        raise ValueError(f"ordering {ordering.name!r} is registered already; choose another name")
+    _registered[ordering.name] = ordering
+    return ordering
+
+
+def ordering_named(name: str) -> Ordering:
+    """The order of this name. Raises ValueError listing the known ones."""
+    try:
+        return _registered[name]
+    except KeyError:
+        known = ", ".join(known_orderings())
+        raise ValueError(f"ordering {name!r} is not registered; known: {known}") from None
+
+
+def known_orderings() -> list[str]:
+    """The names of all orders."""
+    return sorted(_registered)
+
+
+def _fifo(candidate: Candidate) -> Rank:
+    """Who came first, whatever the priorities."""
+    return 0.0, candidate.since, candidate.key
+
+
+def _priority(candidate: Candidate) -> Rank:
+    """The highest priority, then who came first."""
+    return float(-candidate.priority), candidate.since, candidate.key
+
+
+def _shortest(candidate: Candidate) -> Rank:
+    """The highest priority, then who came first, where long work is taken to have come later.
+
+    By how much is bounded: nobody starves. How many devices work asks for does not count against it.
+    """
+    handicap = min(AGEING_BOUND_SECONDS, STRETCH * candidate.lasts)
+    return float(-candidate.priority), candidate.since + handicap, candidate.key
+
+
+FIFO = register_ordering(Ordering("fifo", _fifo))
+PRIORITY = register_ordering(Ordering("priority", _priority))
+SHORTEST = register_ordering(Ordering("shortest", _shortest))
