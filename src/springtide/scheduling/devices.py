@@ -179,6 +179,32 @@ class Devices:
         used = np.flatnonzero((self.sharers[row] > 0) & (self.share[row] < WHOLE))
         return tuple(int(index) for index in used[::-1][: asked.count])
 
+    def keep_to(self, most: Devices, rows: Ints) -> tuple[Ints, ...]:
+        """Have no more free than `most` has, of these rows; returns what that leaves out, for `add`."""
+        left = []
+        for own, other in zip(self._amounts(), most._amounts(), strict=True):  # noqa: SLF001 - of the same class
+            over = own - np.minimum(own, other)
+            own -= over
+            left.append(over)
+        self._reckon(rows)
+        return tuple(left)
+
+    def add(self, amounts: tuple[Ints, ...], rows: Ints) -> None:
+        """Have so much more free, all of it in these rows."""
+        for own, more in zip(self._amounts(), amounts, strict=True):
+            own += more
+        self._reckon(rows)
+
+    def _amounts(self) -> tuple[Ints, Ints, Ints]:
+        return self.power, self.memory, self.slots
+
+    def _reckon(self, rows: Ints) -> None:
+        """What is left of each device of these rows."""
+        power, slots, most = self.power[rows], self.slots[rows], self.sharers[rows]
+        left = np.minimum(power, self.memory[rows] * WHOLE // np.maximum(self.total[rows], 1))
+        left = np.where(slots == most, left, np.minimum(left, WHOLE - 1))
+        self.share[rows] = np.where((slots > 0) & (most > 0), np.maximum(left, 0), 0)
+
     def copy(self) -> Devices:
         """The same, to take from."""
         return Devices(

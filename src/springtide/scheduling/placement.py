@@ -139,8 +139,10 @@ class Placement:
     def vacate(self, held: Iterable[Held]) -> None:
         """Free what pods hold, as if they were gone."""
         for pod_class, share in self._shares(held):
-            devices = self._used_devices(pod_class, share)
-            self.give_back(pod_class, Share(share.rows, share.counts, devices))
+            freed = Share(share.rows, share.counts, self._free_devices(pod_class, share))
+            view = self.view(pod_class)
+            self._moves.append(_Move(view, freed, -1))
+            self._count(view, freed, -1)
 
     def occupy(self, held: Iterable[Held]) -> bool:
         """Take what pods held before, where all of it is still free; otherwise nothing."""
@@ -322,20 +324,16 @@ class Placement:
             rows = np.fromiter(of_row.keys(), dtype=np.int64, count=len(of_row))
             yield pod_class, Share(rows, np.fromiter(of_row.values(), dtype=np.int64, count=len(of_row)))
 
-    def _used_devices(self, pod_class: PodClass, share: Share) -> tuple[Taken, ...]:
-        """Devices that so many pods may hold; found by taking them off one by one."""
+    def _free_devices(self, pod_class: PodClass, share: Share) -> tuple[Taken, ...]:
+        """Free devices that so many pods may hold, where nobody says which."""
         asked = pod_class.devices
         if asked is None:
             return ()
         found = []
         for row, count in zip(share.rows.tolist(), share.counts.tolist(), strict=True):
-            given: list[Taken] = []
             for _ in range(count):
-                given.append(self._devices.used(row, asked))
-                self._devices.move(row, given[-1], asked, +1)
-            for one in given:
-                self._devices.move(row, one, asked, -1)
-            found += given
+                found.append(self._devices.used(row, asked))
+                self._devices.move(row, found[-1], asked, +1)
         return tuple(found)
 
     def _room_at(self, view: View, rows: Ints) -> Ints:
