@@ -126,8 +126,11 @@ from springtide.api.queues import (
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
 from springtide.api.topology import TopologyAssignment as TopologyAssignment
+from springtide.api.topology import assign_devices as assign_devices
 from springtide.api.topology import assign_nodes as assign_nodes
+from springtide.api.topology import names_nodes as names_nodes
 from springtide.api.topology import nodes_of as nodes_of
+from springtide.api.topology import places_of as places_of
 from springtide.api.volumes import ResourceList
 
 DEFINITION_PREFIX = "io.x-k8s.kueue.v1beta2"

@@ -1,7 +1,7 @@
 """kueue.x-k8s.io/v1beta2: the compressed topology assignment of a Workload, and how to write and read it.
 
-`scheduling` writes node-level assignments with `assign_nodes`; `workloads` and others read any
-assignment with `domains_of` or `nodes_of`. Values are stored per level, with a shared prefix and
+`scheduling` writes assignments of nodes, or of devices of nodes, with `assign_nodes` and `assign_devices`;
+`workloads` and others read any with `domains_of`, `nodes_of` or `places_of`. Values are stored per level, with a shared prefix and
 suffix cut off and equal counts written once, so that an assignment of thousands of nodes stays small.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from springtide.api.labels import HOSTNAME
+from springtide.api.labels import DEVICES, HOSTNAME
 from springtide.api.listtypes import Limits
 from springtide.api.struct import Struct
 
@@ -73,22 +73,37 @@ class TopologyAssignment(Struct):
 
 def assign_nodes(nodes: Iterable[tuple[str, int]]) -> TopologyAssignment:
     """The assignment that puts so many pods on each named node, in this order. Counts must be at least 1."""
-    placed = list(nodes)
-    for name, count in placed:
-        if count < 1:
-            raise ValueError(f"node {name!r} takes {count} pods: leave out nodes that take none")
-    parts = [placed[i : i + DOMAINS_PER_SLICE] for i in range(0, len(placed), DOMAINS_PER_SLICE)]
-    return TopologyAssignment(levels=[HOSTNAME], slices=[_slice(part) for part in parts])
+    return _assign([HOSTNAME], [((name,), count) for name, count in nodes])
+
+
+def assign_devices(places: Iterable[tuple[str, str, int]]) -> TopologyAssignment:
+    """The same with the devices of each pod, as `gpus.spelled`: below the host name is a level of their own."""
+    return _assign([HOSTNAME, DEVICES], [((name, devices), count) for name, devices, count in places])
+
+
+def names_nodes(assignment: TopologyAssignment) -> bool:
+    """Whether the assignment goes down to nodes."""
+    return assignment.levels[-1:] == [HOSTNAME] or assignment.levels[-2:] == [HOSTNAME, DEVICES]
 
 
 def nodes_of(assignment: TopologyAssignment) -> list[tuple[str, int]]:
-    """Node and count of pods, in the order of the assignment.
+    """Node and count of pods, in the order of the assignment; a node may come more than once.
 
-    Raises ValueError when its lowest level is not the host name, so that nodes cannot be told from it.
+    Raises ValueError when it does not go down to the host name, so that nodes cannot be told from it.
     """
-    if assignment.levels[-1:] != [HOSTNAME]:
+    return [(node, count) for node, _, count in places_of(assignment)]
+
+
+def places_of(assignment: TopologyAssignment) -> list[tuple[str, str, int]]:
+    """Node, devices (empty where the assignment does not go down to them) and count of pods, in its order.
+
+    Raises ValueError as `nodes_of`.
+    """
+    if not names_nodes(assignment):
         raise ValueError(f"lowest topology level is {assignment.levels[-1:]}, not {HOSTNAME}")
-    return [(values[-1], count) for values, count in domains_of(assignment)]
+    if assignment.levels[-1] == HOSTNAME:
+        return [(values[-1], "", count) for values, count in domains_of(assignment)]
+    return [(values[-2], values[-1], count) for values, count in domains_of(assignment)]
 
 
 def domains_of(assignment: TopologyAssignment) -> list[tuple[tuple[str, ...], int]]:
@@ -96,10 +111,18 @@ def domains_of(assignment: TopologyAssignment) -> list[tuple[tuple[str, ...], in
     return [domain for part in assignment.slices for domain in _domains(part)]
 
 
-def _slice(part: Sequence[tuple[str, int]]) -> TopologyAssignmentSlice:
+def _assign(levels: list[str], domains: Sequence[tuple[tuple[str, ...], int]]) -> TopologyAssignment:
+    for values, count in domains:
+        if count < 1:
+            raise ValueError(f"node {values[0]!r} takes {count} pods: leave out nodes that take none")
+    parts = [domains[i : i + DOMAINS_PER_SLICE] for i in range(0, len(domains), DOMAINS_PER_SLICE)]
+    return TopologyAssignment(levels=levels, slices=[_slice(part, len(levels)) for part in parts])
+
+
+def _slice(part: Sequence[tuple[tuple[str, ...], int]], levels: int) -> TopologyAssignmentSlice:
     return TopologyAssignmentSlice(
         domain_count=len(part),
-        values_per_level=[_compress([name for name, _ in part])],
+        values_per_level=[_compress([values[level] for values, _ in part]) for level in range(levels)],
         pod_counts=_compress_counts([count for _, count in part]),
     )
 

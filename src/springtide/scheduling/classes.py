@@ -20,7 +20,7 @@ from springtide.api.core import (
 )
 from springtide.api.nodematch import term_holds
 from springtide.scheduling.devices import DeviceRequest
-from springtide.scheduling.requests import CPU, Amounts, container_requests, pod_requests
+from springtide.scheduling.requests import CPU, Amounts, pod_requests
 from springtide.scheduling.sharing import PARTS, device_request
 
 BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
@@ -97,10 +97,13 @@ class PodClass:
         return next((amount for name, amount in self.requests if name == CPU), 0)
 
 
-def class_of(spec: PodSpec, annotations: Mapping[str, str] = _NO_ANNOTATIONS) -> PodClass:
-    """The class of pods of this spec. Raises ValueError for a quantity that does not parse."""
+def class_of(spec: PodSpec, annotations: Mapping[str, str] | None = _NO_ANNOTATIONS) -> PodClass:
+    """The class of pods of this spec. Raises ValueError for what cannot be understood.
+
+    Without annotations (None) nothing is asked of devices, and only a quantity that does not parse raises.
+    """
     requests = tuple(sorted(item for item in pod_requests(spec).items() if item[0] not in PARTS))
-    devices = device_request((container_requests(c) for c in spec.containers), annotations)
+    devices = device_request(spec, annotations) if annotations is not None else None
     return PodClass(requests, constraints_of(spec), devices, unsupported_fields(spec))
 
 

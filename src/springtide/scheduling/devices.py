@@ -182,7 +182,7 @@ class Devices:
     def keep_to(self, most: Devices, rows: Ints) -> tuple[Ints, ...]:
         """Have no more free than `most` has, of these rows; returns what that leaves out, for `add`."""
         left = []
-        for own, other in zip(self._amounts(), most._amounts(), strict=True):  # noqa: SLF001 - of the same class
+        for own, other in zip(self._amounts(), most._amounts(), strict=True):
             over = own - np.minimum(own, other)
             own -= over
             left.append(over)

@@ -7,14 +7,16 @@ error is a fact too, so that the one workload that has it is told and no other i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from springtide.api import labels
 from springtide.api.core import Pod
-from springtide.api.kueue import Admission, PodSetAssignment, Workload, nodes_of
+from springtide.api.gpus import GPU, indices_in, spelled
+from springtide.api.kueue import Admission, PodSetAssignment, Workload, names_nodes, nodes_of, places_of
 from springtide.api.meta import Condition, controller_of, find_condition, is_true
 from springtide.scheduling.classes import PodClass, class_of
+from springtide.scheduling.holdings import Holding, holding_of
 from springtide.scheduling.requests import amounts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +54,8 @@ class WorkloadFacts:
     """Pods per (pod set, node) by the admission."""
     usage: Mapping[tuple[str, str], int]
     """Quota taken, per (flavor, resource), by the admission."""
+    devices: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """Pods per (pod set, node, devices) by the admission, of pod sets that ask for devices."""
 
     @property
     def admission(self) -> Admission | None:
@@ -86,6 +90,8 @@ class PodFacts:
     """Whether this is a plain pod that this scheduler is to place."""
     ending: bool = False
     """Is being deleted and holds its requests until it is gone."""
+    holding: Holding | None = None
+    """What it holds of its node's devices, or will."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -109,13 +115,18 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
         evicted=evicted if evicted is not None and evicted.status == "True" else None,
         assigned=_assigned(obj.status.admission),
         usage=_usage(obj.status.admission),
+        devices=_devices(obj.status.admission, pod_sets),
     )
 
 
 def pod_facts(
-    obj: Pod, previous: PodFacts | None, assumed_node: str, scheduler_names: frozenset[str]
+    obj: Pod,
+    previous: PodFacts | None,
+    assumed_node: str,
+    scheduler_names: frozenset[str],
+    assumed_notes: Mapping[str, str] | None = None,
 ) -> PodFacts:
-    """The facts of a pod. `assumed_node` stands in for a binding that was written but not yet seen."""
+    """The facts of a pod. What is assumed stands in for a binding that was written but not yet seen."""
     pod_class, error = _pod_class(obj, previous)
     owner = controller_of(obj)
     name = obj.metadata.labels.get(labels.WORKLOAD, "")
@@ -139,6 +150,7 @@ def pod_facts(
         and obj.metadata.deletion_timestamp is None
         and obj.status.phase not in TERMINAL_PHASES,
         ending=holds and obj.metadata.deletion_timestamp is not None,
+        holding=_holding(obj, pod_class, assumed_notes or {}),
     )
 
 
@@ -169,17 +181,38 @@ def is_same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
         (before.node, before.holds, before.workload, before.cell, before.order, before.waits, before.ending)
         == (after.node, after.holds, after.workload, after.cell, after.order, after.waits, after.ending)
         and before.pod_class == after.pod_class
+        and before.holding == after.holding
         and not after.waits
     )
 
 
+def _holding(obj: Pod, pod_class: PodClass | None, notes: Mapping[str, str]) -> Holding | None:
+    count = pod_class.amounts.get(GPU, 0) if pod_class is not None else 0
+    if not count or pod_class is None:
+        return None
+    return holding_of(obj.spec, {**obj.metadata.annotations, **notes}, pod_class.devices, count)
+
+
 def _pod_class(obj: Pod, previous: PodFacts | None) -> tuple[PodClass | None, str]:
-    if previous is not None and previous.obj.spec == obj.spec:
+    old = previous.obj if previous is not None else None
+    if (
+        previous is not None
+        and old is not None
+        and (old.spec, old.metadata.annotations) == (obj.spec, obj.metadata.annotations)
+    ):
         return previous.pod_class, previous.error
     try:
         return class_of(obj.spec, obj.metadata.annotations), ""
     except ValueError as error:
-        return None, f"spec: {error}"
+        return _bare_class(obj), f"spec: {error}"
+
+
+def _bare_class(obj: Pod) -> PodClass | None:
+    """What a bound pod takes although it cannot be understood whole: somebody else placed it."""
+    try:
+        return class_of(obj.spec, None) if obj.spec.node_name else None
+    except ValueError:
+        return None
 
 
 def _pod_sets(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
@@ -226,9 +259,24 @@ def _assigned(admission: Admission | None) -> dict[tuple[str, str], int]:
 def _nodes_of(assignment: PodSetAssignment) -> list[tuple[str, int]]:
     """Pods per node; none for an assignment that does not go down to nodes (another scheduler's)."""
     topology = assignment.topology_assignment
-    if topology is None or topology.levels[-1:] != [labels.HOSTNAME]:
+    if topology is None or not names_nodes(topology):
         return []
     return nodes_of(topology)
+
+
+def _devices(
+    admission: Admission | None, pod_sets: tuple[PodSetFacts, ...]
+) -> Mapping[tuple[str, str, str], int]:
+    asking = {one.name for one in pod_sets if one.pod_class.devices is not None}
+    found: dict[tuple[str, str, str], int] = {}
+    for assignment in admission.pod_set_assignments if admission is not None else ():
+        topology = assignment.topology_assignment
+        if assignment.name not in asking or topology is None or not names_nodes(topology):
+            continue
+        for node, devices, count in places_of(topology):
+            cell = assignment.name, node, spelled(indices_in(devices))
+            found[cell] = found.get(cell, 0) + count
+    return found
 
 
 def _usage(admission: Admission | None) -> dict[tuple[str, str], int]:

@@ -19,7 +19,7 @@ from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import Constraints
 from springtide.scheduling.devices import Device
 from springtide.scheduling.requests import Amounts, amounts
-from springtide.scheduling.sharing import MODEL_LABEL, REGISTER, registered
+from springtide.scheduling.sharing import GPU, MEMORY_LABEL, MODEL_LABEL, REGISTER, registered
 
 _CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
 
@@ -38,6 +38,12 @@ class NodeFacts:
     """Its GPUs, if it registers them."""
     model: str = ""
     """The model of its GPUs."""
+    gpus: int = 0
+    """How many GPUs it has, if it does not register them."""
+    gpu_memory: int = 0
+    """MiB of each of those; 0 where nobody said."""
+    trouble: str = ""
+    """Why its register cannot be read, or empty; such a node offers no GPUs."""
 
 
 def facts_of(node: Node) -> NodeFacts:
@@ -45,16 +51,29 @@ def facts_of(node: Node) -> NodeFacts:
     taints = tuple(node.spec.taints)
     if node.spec.unschedulable and all(taint.key != _CORDONED.key for taint in taints):
         taints = (*taints, _CORDONED)
-    devices = registered(node.metadata.annotations.get(REGISTER, ""))
+    devices, trouble = _devices(node)
+    offered = amounts(node.status.allocatable or node.status.capacity)
+    memory = node.metadata.labels.get(MEMORY_LABEL, "")
     return NodeFacts(
         name=node.metadata.name,
         labels=node.metadata.labels,
         taints=taints,
         usable=is_true(node.status.conditions, "Ready") and node.metadata.deletion_timestamp is None,
-        allocatable=amounts(node.status.allocatable or node.status.capacity),
+        allocatable=offered,
         devices=devices,
         model=devices[0].model if devices else node.metadata.labels.get(MODEL_LABEL, ""),
+        gpus=0 if devices or trouble else offered.get(GPU, 0),
+        gpu_memory=int(memory) if memory.isdecimal() and not devices else 0,
+        trouble=trouble,
     )
+
+
+def _devices(node: Node) -> tuple[tuple[Device, ...], str]:
+    """The devices the node registers, or why its register cannot be read."""
+    try:
+        return registered(node.metadata.annotations.get(REGISTER, "")), ""
+    except ValueError as error:
+        return (), str(error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,88 +1,62 @@
-"""Who asks for parts of a GPU and which nodes can give them: HAMi's resources and annotations, read.
+"""What a pod wants of GPUs: HAMi's resources and annotations as a `DeviceRequest`. Called by `classes`.
 
-A container asks for `nvidia.com/gpu` devices and, of each, `nvidia.com/gpucores` hundredths of its power,
-`nvidia.com/gpumem` MiB or `nvidia.com/gpumem-percentage` of its memory; without any of them the devices are
-its own. Nodes tell of their devices in `hami.io/node-nvidia-register`. Called by `classes` and `nodes`.
-Source: HAMi, docs of its device plugin and pkg/device/nvidia (names and defaults).
+Source: HAMi, docs/config.md and pkg/device/devices.go (names; models match by any part, in any case).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
+from springtide.api.gpus import GPU as GPU
+from springtide.api.gpus import PARTS as PARTS
+from springtide.api.gpus import REGISTER as REGISTER
+from springtide.api.gpus import asked_of
+from springtide.api.gpus import registered as registered
+from springtide.api.pods import PodSpec
+from springtide.scheduling.devices import BINPACK, SPREAD, DeviceRequest
 
-GPU = "nvidia.com/gpu"
-CORES = "nvidia.com/gpucores"
-MEMORY = "nvidia.com/gpumem"
-MEMORY_PERCENT = "nvidia.com/gpumem-percentage"
-PARTS = (CORES, MEMORY, MEMORY_PERCENT)
-"""Resources that say which part of each device is asked for; nodes do not list them."""
-REGISTER = "hami.io/node-nvidia-register"
 MODEL_LABEL = "nvidia.com/gpu.product"
 """Label of GPU feature discovery, for nodes that do not register their devices."""
+MEMORY_LABEL = "nvidia.com/gpu.memory"
+"""The same: MiB of each device."""
 USE_MODELS = "nvidia.com/use-gputype"
 NOT_MODELS = "nvidia.com/nouse-gputype"
+USE_IDS = "nvidia.com/use-gpuuuid"
+NOT_IDS = "nvidia.com/nouse-gpuuuid"
+NODE_POLICY = "hami.io/node-scheduler-policy"
+DEVICE_POLICY = "hami.io/gpu-scheduler-policy"
+_POLICIES = (BINPACK, SPREAD)
 
 
-def device_request(
-    containers: Iterable[Mapping[str, int]], annotations: Mapping[str, str]
-) -> DeviceRequest | None:
-    """What a pod whose containers ask for these amounts wants of GPUs; None if nothing.
+def device_request(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceRequest | None:
+    """What a pod wants of GPUs; None if nothing.
 
     Raises ValueError when a part is out of range, or containers of the pod ask for different parts.
     """
-    found: set[tuple[int, int]] = set()
-    count = 0
-    for asked in containers:
-        if not asked.get(GPU):
-            continue
-        count += asked[GPU]
-        found.add(_part(asked))
-    if not count:
+    asked = asked_of(spec)
+    if asked is None:
         return None
-    if len(found) > 1:
-        raise ValueError(f"containers ask for different parts of {GPU}; give all of them the same {CORES}")
-    share, memory = found.pop()
+    count, part = asked
     return DeviceRequest(
         resource=GPU,
         count=count,
-        share=share,
-        memory=memory,
-        models=_names(annotations, USE_MODELS),
-        not_models=_names(annotations, NOT_MODELS),
+        share=part.share,
+        memory=part.memory,
+        percent=part.percent,
+        models=frozenset(f"*{name}*" for name in _names(annotations, USE_MODELS)),
+        not_models=frozenset(f"*{name}*" for name in _names(annotations, NOT_MODELS)),
+        ids=_names(annotations, USE_IDS),
+        not_ids=_names(annotations, NOT_IDS),
+        node_policy=_policy(annotations, NODE_POLICY),
+        device_policy=_policy(annotations, DEVICE_POLICY),
     )
-
-
-def registered(text: str) -> tuple[Device, ...]:
-    """The devices in a node's register: `id,sharers,MiB,cores,model,numa,healthy:` for each.
-
-    Raises ValueError naming the entry that cannot be read.
-    """
-    found = []
-    for entry in filter(None, text.strip().split(":")):
-        fields = entry.split(",")
-        if len(fields) < 7 or not (fields[1].isdecimal() and fields[2].isdecimal()):
-            raise ValueError(
-                f"{REGISTER}: cannot read {entry!r}; expected id,sharers,MiB,cores,model,numa,healthy"
-            )
-        found.append(
-            Device(fields[0], fields[4], int(fields[2]), int(fields[1]), fields[6].lower() == "true")
-        )
-    return tuple(found)
-
-
-def _part(asked: Mapping[str, int]) -> tuple[int, int]:
-    """Hundredths and MiB of each device."""
-    for name in (CORES, MEMORY_PERCENT):
-        if not 0 <= asked.get(name, 0) <= WHOLE:
-            raise ValueError(f"{name}: {asked[name]} is not from 0 to {WHOLE}")
-    share = max(asked.get(CORES, 0), asked.get(MEMORY_PERCENT, 0))
-    memory = asked.get(MEMORY, 0)
-    if not share and not memory:
-        return WHOLE, 0
-    return share, memory
 
 
 def _names(annotations: Mapping[str, str], key: str) -> frozenset[str]:
     return frozenset(name.strip() for name in annotations.get(key, "").split(",") if name.strip())
+
+
+def _policy(annotations: Mapping[str, str], key: str) -> str:
+    """Its policy; the scheduler's own where it names one that is not known here."""
+    asked = annotations.get(key, "").strip().lower()
+    return asked if asked in _POLICIES else ""

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
-
-import numpy as np
 
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
@@ -22,7 +21,7 @@ from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavo
 from springtide.api.meta import Object
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cohorts import QuotaNode
-from springtide.scheduling.devices import DeviceRequest, devices_of
+from springtide.scheduling.devices import DeviceRequest
 from springtide.scheduling.facts import (
     PodFacts,
     WorkloadFacts,
@@ -32,6 +31,7 @@ from springtide.scheduling.facts import (
     workload_facts,
 )
 from springtide.scheduling.fragments import Demand
+from springtide.scheduling.inventory import Inventory
 from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
@@ -45,11 +45,22 @@ from springtide.scheduling.queues import (
     local_queue_facts,
 )
 from springtide.scheduling.releasing import Held, held_by, held_by_pods
-from springtide.scheduling.sharing import GPU
 from springtide.scheduling.snapshot import Snapshot
 
 F = TypeVar("F")
 Q = TypeVar("Q", ClusterQueue, LocalQueue)
+
+
+@dataclass(frozen=True, slots=True)
+class _Assumed:
+    """A binding that was written but not yet seen."""
+
+    uid: str = ""
+    node: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+_NOTHING_ASSUMED = _Assumed()
 
 
 class ClusterState:
@@ -60,13 +71,14 @@ class ClusterState:
         self.version = 0
         self._scheduler_names = scheduler_names
         self._ledger = Ledger()
+        self._inventory = Inventory()
         self._nodes = Nodes()
         self._node_facts: dict[str, NodeFacts] = {}
         self._changed_nodes: set[str] = set()
         self._node_set_changed = False
         self._pods: dict[str, PodFacts] = {}
         self._waiting_pods: dict[str, PodFacts] = {}
-        self._bound: dict[str, tuple[str, str]] = {}
+        self._bound: dict[str, _Assumed] = {}
         self._workloads: dict[str, WorkloadFacts] = {}
         self._pods_of: dict[str, set[str]] = {}
         self._created: dict[str, Counter[tuple[int, str, str]]] = {}
@@ -113,7 +125,8 @@ class ClusterState:
         self._waiting_pods.pop(key, None)
         after = None
         if new is not None:
-            after = pod_facts(new, before, self._assumed_node(key, new), self._scheduler_names)
+            assumed = self._assumed(key, new)
+            after = pod_facts(new, before, assumed.node, self._scheduler_names, assumed.notes)
             self._pods[key] = after
             if after.waits:
                 self._waiting_pods[key] = after
@@ -171,19 +184,24 @@ class ClusterState:
         labels = new.metadata.labels if new is not None else None
         self._keep(self._namespaces, _key(old, new), labels)
 
-    def assume_bound(self, namespace: str, pod: str, uid: str, node: str) -> None:
-        """Count a pod on a node from the moment the binding is written, before the watch shows it."""
+    def assume_bound(
+        self, namespace: str, pod: str, uid: str, node: str, notes: Mapping[str, str] | None = None
+    ) -> None:
+        """Count a pod on a node from the moment the binding is written, before the watch shows it.
+
+        `notes` are the annotations that the binding gives it: they say which devices it holds.
+        """
         key = f"{namespace}/{pod}"
         facts = self._pods.get(key)
         if facts is not None and facts.obj.metadata.uid == uid and not facts.node:
-            self._bound[key] = (uid, node)
+            self._bound[key] = _Assumed(uid, node, notes or {})
             self.change_pod(facts.obj, facts.obj)
 
     def forget_bound(self, namespace: str, pod: str, uid: str) -> None:
         """Take back `assume_bound` after the write failed."""
         key = f"{namespace}/{pod}"
         facts = self._pods.get(key)
-        if self._bound.get(key, ("",))[0] == uid:
+        if self._bound.get(key, _NOTHING_ASSUMED).uid == uid:
             del self._bound[key]
             if facts is not None:
                 self.change_pod(facts.obj, facts.obj)
@@ -195,9 +213,7 @@ class ClusterState:
         self._refresh_nodes()
         names = [facts.name for facts in self._nodes.facts]
         resources, capacity, allocated = self._ledger.arrays(names)
-        gpu = resources.index(GPU) if GPU in resources else None
-        owned = capacity[:, gpu] if gpu is not None else np.zeros(len(names), dtype=np.int64)
-        used = allocated[:, gpu] if gpu is not None else owned
+        devices, devices_when_empty = self._inventory.devices(self._nodes.facts)
         workloads = self._workloads.values()
         waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
         pods_of = {facts.key: len(found) for facts in waiting if (found := self._pods_of.get(facts.key))}
@@ -206,8 +222,8 @@ class ClusterState:
             resources=resources,
             capacity=capacity,
             allocated=allocated,
-            devices=devices_of(self._nodes.facts, owned - used),
-            devices_when_empty=devices_of(self._nodes.facts, owned),
+            devices=devices,
+            devices_when_empty=devices_when_empty,
             demands=tuple(Demand(cpu, asked, often) for (cpu, asked), often in self._demands.items()),
             waiting=tuple(waiting),
             admitted=tuple(sorted((facts for facts in workloads if facts.admission is not None), key=_order)),
@@ -262,16 +278,17 @@ class ClusterState:
         self._node_set_changed = False
         self._changed_nodes.clear()
 
-    def _assumed_node(self, key: str, pod: Pod) -> str:
-        uid, node = self._bound.get(key, ("", ""))
-        if uid and (pod.spec.node_name or pod.metadata.uid != uid):
+    def _assumed(self, key: str, pod: Pod) -> _Assumed:
+        found = self._bound.get(key, _NOTHING_ASSUMED)
+        if found.uid and (pod.spec.node_name or pod.metadata.uid != found.uid):
             del self._bound[key]
-            return ""
-        return node
+            return _NOTHING_ASSUMED
+        return found
 
     def _count_pod(self, pod: PodFacts, sign: int) -> None:
         if pod.holds and pod.pod_class is not None:
             self._ledger.take(pod.node, pod.pod_class, sign)
+        self._inventory.count_pod(pod, sign)
         self._count_ending(pod, sign)
         if pod.workload:
             self._count_created(pod, sign)
@@ -333,6 +350,7 @@ class ClusterState:
     def _count_workload(self, workload: WorkloadFacts, sign: int) -> None:
         for facts in workload.pod_sets:
             self._count_demand(facts.pod_class, sign * facts.count)
+        self._inventory.count_workload(workload, sign)
         if workload.admission is None:
             return
         used = self._usage.setdefault(workload.admission.cluster_queue, Counter())

@@ -19,9 +19,10 @@ from time import perf_counter_ns
 import numpy as np
 
 from springtide.scheduling.classes import Constraints, PodClass
-from springtide.scheduling.devices import WHOLE, Device, DeviceRequest, devices_of
+from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
+from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy

@@ -1,0 +1,199 @@
+"""What every node has of devices and who holds them: the books behind `Snapshot.devices`.
+
+Owned by `ClusterState`, which counts a pod here from when it is bound, or its place reserved, until it ends.
+A pod on a node that names its devices holds those that its annotations or its workload's admission name, in
+the amounts they name; one that names none may hold any, so the last that nobody uses are kept from others.
+All of it follows from the objects alone. A node whose register cannot be read offers no devices.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from springtide.api.gpus import WHOLE, spelled
+from springtide.scheduling.arrays import Ints
+from springtide.scheduling.devices import UNKNOWN, Device, Devices
+from springtide.scheduling.facts import PodFacts, WorkloadFacts
+from springtide.scheduling.holdings import Holding, reserved
+
+
+class Equipment(Protocol):
+    """A node, as far as its devices go."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Its devices, if it names them."""
+
+    @property
+    def model(self) -> str:
+        """Their model."""
+
+    @property
+    def gpus(self) -> int:
+        """How many it has, if it does not name them."""
+
+    @property
+    def gpu_memory(self) -> int:
+        """MiB of each of those; 0 where nobody said."""
+
+
+class Inventory:
+    """Who holds which devices, node by node."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Counter[Holding]] = {}
+        self._workloads: dict[str, WorkloadFacts] = {}
+        self._created: dict[str, Counter[tuple[int, str, str, str]]] = {}
+        self._changed: set[str] = set()
+        self._equipment: list[tuple[object, ...]] = []
+        self._rows: dict[str, int] = {}
+        self._empty = devices_of((), np.zeros(0, dtype=np.int64))
+        self._now = self._empty
+
+    def count_pod(self, pod: PodFacts, sign: int) -> None:
+        """A pod came (+1) or went (-1): it holds its own devices, and needs its workload's reservation no more."""
+        if pod.holds:
+            self._take(pod.node, pod.holding, sign)
+        if not pod.workload or pod.holding is None:
+            return
+        created = self._created.setdefault(pod.workload, Counter())
+        attempt, pod_set, node = pod.cell
+        cell = pod_set, node, spelled(pod.holding.indices)
+        workload = self._workloads.get(pod.workload)
+        reserves = workload is not None and workload.attempt == attempt
+        before = self._missing(workload, cell) if workload is not None and reserves else 0
+        created[(attempt, *cell)] += sign
+        if workload is not None and reserves:
+            self._reserve(workload, cell, self._missing(workload, cell) - before)
+        if not +created:
+            del self._created[pod.workload]
+
+    def count_workload(self, workload: WorkloadFacts, sign: int) -> None:
+        """A workload with an admission came (+1) or went (-1)."""
+        if not workload.devices:
+            return
+        if sign > 0:
+            self._workloads[workload.key] = workload
+        else:
+            del self._workloads[workload.key]
+        for cell in workload.devices:
+            self._reserve(workload, cell, sign * self._missing(workload, cell))
+
+    def _missing(self, workload: WorkloadFacts, cell: tuple[str, str, str]) -> int:
+        created = self._created.get(workload.key)
+        exist = created[(workload.attempt, *cell)] if created is not None else 0
+        return max(0, workload.devices.get(cell, 0) - exist)
+
+    def _reserve(self, workload: WorkloadFacts, cell: tuple[str, str, str], pods: int) -> None:
+        pod_set, node, devices = cell
+        asked = next((one.pod_class.devices for one in workload.pod_sets if one.name == pod_set), None)
+        self._take(node, reserved(asked, devices), pods)
+
+    def _take(self, node: str, holding: Holding | None, pods: int) -> None:
+        """Count so many pods more that hold this on a node; negative gives back."""
+        if holding is None or not pods:
+            return
+        held = self._held.setdefault(node, Counter())
+        held[holding] += pods
+        if not held[holding]:
+            del held[holding]
+        if not held:
+            del self._held[node]
+        self._changed.add(node)
+
+    def devices(self, nodes: Sequence[Equipment]) -> tuple[Devices, Devices]:
+        """What is free of these nodes' devices, and what they are with nothing on them. Not to be changed."""
+        equipment = [(one.name, one.devices, one.model, one.gpus, one.gpu_memory) for one in nodes]
+        if equipment != self._equipment:
+            self._equipment = equipment
+            self._rows = {one.name: row for row, one in enumerate(nodes)}
+            self._empty = devices_of(nodes, np.array([one.gpus for one in nodes], dtype=np.int64))
+            self._now = self._empty.copy()
+            self._settle(self._held)
+        elif self._changed:
+            self._now = self._now.copy()
+            self._settle(self._changed)
+        self._changed.clear()
+        return self._now, self._empty
+
+    def _settle(self, nodes: Iterable[str]) -> None:
+        """Work out anew what is free on these nodes."""
+        for node in nodes:
+            row = self._rows.get(node)
+            if row is not None:
+                for mine, theirs in zip(_arrays(self._now), _arrays(self._empty), strict=True):
+                    mine[row] = theirs[row]
+                self._take_all(row, self._held.get(node, Counter()))
+
+    def _take_all(self, row: int, held: Counter[Holding]) -> None:
+        devices = self._now
+        index = {device.id: position for position, device in enumerate(devices.named[row])}
+        nameless = 0
+        for holding, pods in held.items():
+            if not index:
+                nameless += holding.count * pods
+            elif holding.named:
+                for one in holding.named:
+                    at = index.get(one.id)
+                    if at is not None:
+                        amounts = one.share * pods, one.memory * pods, one.sharers * pods
+                        devices.change(row, at, *amounts, -1)
+            elif holding.indices and holding.asked is not None:
+                known = [at for at in holding.indices if at < len(index)]
+                for _ in range(pods):
+                    devices.move(row, known, holding.asked, -1)
+            else:
+                nameless += holding.count * pods
+        for at in np.flatnonzero(devices.share[row] == WHOLE)[::-1][:nameless].tolist():
+            total = int(devices.total[row, at])
+            devices.change(row, at, WHOLE, 0 if total == UNKNOWN else total, 1, -1)
+
+
+def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
+    """The devices of these nodes with nothing on them; `counted` are those of nodes that name none.
+
+    A device that is only counted is for one pod: nobody could say which part of it is whose.
+    """
+    names = tuple(sorted({"", *(node.model for node in nodes)}))
+    number = {name: index for index, name in enumerate(names)}
+    columns = max([int(counted.max(initial=0)), *(len(node.devices) for node in nodes)])
+    there = np.arange(columns)[None, :] < counted[:, None]
+    sharers = np.where(there, 1, 0)
+    power = np.where(there, WHOLE, 0)
+    total = np.full(power.shape, UNKNOWN, dtype=np.int64)
+    memories = dict.fromkeys(names, 0)
+    for row, node in enumerate(nodes):
+        most = max((device.memory for device in node.devices), default=node.gpu_memory)
+        memories[node.model] = max(memories[node.model], most)
+        if node.devices:
+            own = slice(len(node.devices))
+            sharers[row] = power[row] = 0
+            sharers[row, own] = [device.sharers if device.healthy else 0 for device in node.devices]
+            power[row, own] = WHOLE
+            total[row, own] = [device.memory or UNKNOWN for device in node.devices]
+        elif node.gpu_memory:
+            total[row] = node.gpu_memory
+    return Devices(
+        models=names,
+        memories=tuple(memories.values()),
+        model=np.array([number[node.model] for node in nodes], dtype=np.int64),
+        named=tuple(tuple(node.devices) for node in nodes),
+        total=total,
+        sharers=sharers,
+        power=power,
+        memory=total.copy(),
+        slots=sharers.copy(),
+        share=np.where(sharers > 0, WHOLE, 0),
+    )
+
+
+def _arrays(devices: Devices) -> tuple[Ints, Ints, Ints, Ints]:
+    return devices.power, devices.memory, devices.slots, devices.share
