@@ -210,6 +210,14 @@ class Placement:
         """What nodes have of what the class asks for: nodes × its columns. Only if `view.offered`."""
         return self._capacity[:, view.columns]
 
+    def row_of(self, node: str) -> int:
+        """The row of a node; -1 if there is none of this name."""
+        return self._row_of.get(node, -1)
+
+    def domain_of(self, level: str) -> Ints:
+        """The number of each node's domain by this topology label; -1 for none."""
+        return self._nodes.domains(level).of_node
+
     def offers(self, resource: str) -> bool:
         """Whether any node has the resource."""
         return resource in self._column_of
@@ -281,7 +289,7 @@ class Placement:
         )
 
     def _seen(self, rows: slice | Ints) -> Seen:
-        cpu = self._free[rows, self._cpu] if self._cpu is not None else np.zeros(len(self._nodes), np.int64)
+        cpu = self._free[rows, self._cpu] if self._cpu is not None else np.zeros_like(self._devices.model[rows])
         return Seen(cpu, self._devices.model[rows], self._devices.share[rows])
 
     # -- taking ------------------------------------------------------------------------------------
