@@ -183,6 +183,11 @@ class Book:
         """Whether a node uses more than belongs to it of any of these."""
         return any(self._used[node, cell] > node.subtree.get(cell, 0) for cell in cells)
 
+    def is_below_nominal(self, queue: str, cell: Cell) -> bool:
+        """Whether the queue uses less than belongs to it."""
+        node = self._tree.queue(queue)
+        return self._used[node, cell] < node.subtree.get(cell, 0)
+
     def is_entitled(self, node: _Node, more: Mapping[Cell, int]) -> tuple[bool, dict[Cell, int]]:
         """Whether so much more is within what belongs to a node; and what of it would go up to its parent."""
         within = all(self._used[node, cell] + more[cell] <= node.subtree.get(cell, 0) for cell in more)

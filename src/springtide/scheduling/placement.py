@@ -22,7 +22,7 @@ from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import Devices, Taken
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Fragments, Seen
-from springtide.scheduling.policies import FRAGMENTS, SCARCITY, Policy, Sight
+from springtide.scheduling.policies import FRAGMENTS, PACKING, SCARCITY, SPREAD, Policy, Sight
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
 from springtide.scheduling.snapshot import Snapshot
@@ -62,6 +62,7 @@ class View:
     """The policy's score; infinite where nothing fits."""
     device: Ints
     """The device a pod of the class is best given, where it asks for a part of one."""
+    policy: Policy
     seen: int = 0
     """How much of the placement's log this view has taken in."""
 
@@ -92,7 +93,12 @@ class Placement:
         cpu_max = int(self._capacity[:, self._cpu].max(initial=0)) if self._cpu is not None else 0
         devices_max = self._devices.share.shape[1]
         self._fragments = Fragments(
-            snapshot.demands, self._devices.models, devices_max, cpu_max, policy.weights
+            snapshot.demands,
+            self._devices.models,
+            devices_max,
+            cpu_max,
+            policy.weights,
+            self._devices.memories,
         )
         self._random = np.random.default_rng(seed)
         self._log: list[int] = []
@@ -192,7 +198,7 @@ class Placement:
         view = self._views.get(pod_class)
         if view is None:
             view = self._views[pod_class] = self._new_view(pod_class)
-        elif self._policy.fickle:
+        elif view.policy.fickle:
             self._recompute(view, slice(None))
         elif view.seen < len(self._log):
             self._refresh(view)
@@ -243,6 +249,7 @@ class Placement:
             fits=np.zeros(len(self._nodes), dtype=np.int64),
             ranked=np.full(len(self._nodes), np.inf),
             device=np.full(len(self._nodes), -1, dtype=np.int64),
+            policy=self._policy_of(pod_class),
         )
         if view.offered:
             view.wanted[view.columns] = view.amounts
@@ -250,6 +257,11 @@ class Placement:
             self._recompute(view, slice(None))
         view.seen = len(self._log)
         return view
+
+    def _policy_of(self, pod_class: PodClass) -> Policy:
+        """How nodes are chosen for such pods: as they say themselves, or as the scheduler does."""
+        said = pod_class.devices.node_policy if pod_class.devices is not None else ""
+        return {BINPACK: PACKING, SPREADING: SPREAD}.get(said, self._policy)
 
     def _refresh(self, view: View) -> None:
         changed = self._log[view.seen :]
@@ -264,7 +276,7 @@ class Placement:
     def _recompute(self, view: View, rows: slice | Ints) -> None:
         fits = _fits(self._free, self._devices, view, rows)
         view.fits[rows] = fits
-        ranking = self._policy.score(self._sight(view, rows))
+        ranking = view.policy.score(self._sight(view, rows))
         cost = ranking.cost + view.aversion[rows]
         cost[fits <= 0] = np.inf
         view.ranked[rows] = cost
@@ -385,10 +397,11 @@ class Placement:
             domain = self._tightest_domain(view.fits, level, pod_set.count)
             if domain is not None:
                 fits = np.where(domain, view.fits, 0)
-                return self._spend(fits, np.where(domain, view.ranked, np.inf), pod_set.count)
+                ranked = np.where(domain, view.ranked, np.inf)
+                return self._spend(fits, ranked, pod_set.count, view.policy)
             if pod_set.required_level:
                 return None
-        return self._spend(view.fits, view.ranked, pod_set.count)
+        return self._spend(view.fits, view.ranked, pod_set.count, view.policy)
 
     def _tightest_domain(self, fits: Ints, level: str, count: int) -> Mask | None:
         """The nodes of the domain that holds the set whole with the least room to spare."""
@@ -407,12 +420,12 @@ class Placement:
         np.add.at(room, domains.of_node[inside], fits[inside])
         return room
 
-    def _spend(self, fits: Ints, ranked: Floats, count: int) -> Share | None:
+    def _spend(self, fits: Ints, ranked: Floats, count: int, policy: Policy) -> Share | None:
         if count == 1:
             return _single(ranked)
         if int(fits.sum()) < count:
             return None
-        return _even(fits, ranked, count) if self._policy.even else _packed(fits, ranked, count)
+        return _even(fits, ranked, count) if policy.even else _packed(fits, ranked, count)
 
 
 def _both(view: View, other: Placement) -> View:

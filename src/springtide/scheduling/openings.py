@@ -1,0 +1,179 @@
+"""Orders of victims that open places side by side, the cheapest places first; and what each victim loses.
+
+Letting the newest and least important go first frees pieces all over the cluster; a gang, or a pod of eight
+GPUs, needs whole nodes, perhaps of one rack. Here every node's victims are added up at once: how many more
+pods fit after each of them goes, and what that costs. Called by `preemption`, which tries the orders out and
+does not depend on them being exact.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from springtide.scheduling.arrays import Ints
+from springtide.scheduling.classes import PodClass
+from springtide.scheduling.facts import PodSetFacts
+from springtide.scheduling.placement import Placement, View
+from springtide.scheduling.victims import Candidate, priority_of
+
+RESTART_SECONDS = 60.0
+"""What a workload loses beyond what it has run: ending, queueing, starting, loading."""
+PRIORITY_FACTOR = 1000.0
+"""A second of one priority is worth so many of the next lower one."""
+_PRIORITIES_MAX = 60
+"""Beyond so many different priorities the highest count alike: a float holds no more."""
+DOMAINS_TRIED_MAX = 6
+
+
+def losses(candidates: Iterable[Candidate]) -> dict[str, float]:
+    """What is lost with each, by key: pod-seconds, more for a higher priority."""
+    found = list(candidates)
+    levels = sorted({priority_of(one.facts) for one in found})
+    level_of = {priority: min(level, _PRIORITIES_MAX) for level, priority in enumerate(levels)}
+    return {
+        one.facts.key: PRIORITY_FACTOR ** level_of[priority_of(one.facts)]
+        * max(one.pods, 1)
+        * (max(one.seconds, 0.0) + RESTART_SECONDS)
+        for one in found
+    }
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The next victims of one node after which more pods fit there."""
+
+    price: float
+    """For each pod more; never less than that of the node's step before."""
+    row: int
+    pods: int
+    victims: tuple[int, ...]
+
+
+def orders(
+    placement: Placement,
+    pod_sets: Sequence[PodSetFacts],
+    candidates: Sequence[Candidate],
+    loss_of: dict[str, float],
+) -> Iterator[list[Candidate]]:
+    """Orders worth a trial: over the whole cluster, or one for each of the cheapest domains."""
+    asking = next((one for one in pod_sets if not _fits_alone(placement, one)), None)
+    if asking is None:
+        return
+    view = placement.view(asking.pod_class)
+    if not view.offered:
+        return
+    steps = sorted(_steps(placement, asking, view, candidates, loss_of), key=lambda step: step.price)
+    if not asking.required_level:
+        yield _ordered(steps, candidates)
+        return
+    for inside in _domains(placement, asking, view, steps):
+        yield _ordered(inside, candidates)
+
+
+def _fits_alone(placement: Placement, pod_set: PodSetFacts) -> bool:
+    mark = placement.mark()
+    fits = placement.place((pod_set,)) is not None
+    placement.rollback(mark)
+    return fits
+
+
+def _ordered(steps: Iterable[_Step], candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Victims of these steps first, then all others."""
+    indexes = dict.fromkeys(index for step in steps for index in step.victims)
+    return [candidates[index] for index in (*indexes, *(i for i in range(len(candidates)) if i not in indexes))]
+
+
+def _domains(
+    placement: Placement, asking: PodSetFacts, view: View, steps: Sequence[_Step]
+) -> list[list[_Step]]:
+    """The steps within each domain that can hold all pods, the cheapest domains first."""
+    domain_of = placement.domain_of(asking.required_level)
+    free: dict[int, int] = defaultdict(int)
+    for row in np.flatnonzero((view.fits > 0) & (domain_of >= 0)).tolist():
+        free[int(domain_of[row])] += int(view.fits[row])
+    inside: dict[int, list[_Step]] = defaultdict(list)
+    for step in steps:
+        if domain_of[step.row] >= 0:
+            inside[int(domain_of[step.row])].append(step)
+    prices: list[tuple[float, int]] = []
+    for domain, own in inside.items():
+        room, price = free[domain], 0.0
+        for step in own:
+            if room >= asking.count:
+                break
+            room += step.pods
+            price += step.price * step.pods
+        if room >= asking.count:
+            prices.append((price, domain))
+    return [inside[domain] for _, domain in sorted(prices)[:DOMAINS_TRIED_MAX]]
+
+
+def _steps(
+    placement: Placement,
+    asking: PodSetFacts,
+    view: View,
+    candidates: Sequence[Candidate],
+    loss_of: dict[str, float],
+) -> Iterator[_Step]:
+    rows, victims, counts, freed = _places(placement, view, candidates)
+    if not len(rows):
+        return
+    most = max(1, int(placement.room_when_empty(view).max(initial=1)))
+    nodes_needed = -(-asking.count // most)
+    loss = np.array([loss_of[one.facts.key] for one in candidates])[victims]
+    pods = np.array([max(1, one.pods) for one in candidates])[victims]
+    loss = loss * np.minimum(1.0, np.maximum(counts / pods, 1 / nodes_needed))
+    order = np.lexsort((victims, rows))
+    rows, victims, freed, loss = rows[order], victims[order], freed[order], loss[order]
+    firsts = np.flatnonzero(np.append(True, rows[1:] != rows[:-1]))
+    of_row = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(rows))))
+    total = np.cumsum(freed, axis=0)
+    gained = total - (total[firsts] - freed[firsts])[of_row]
+    fits = np.maximum(((placement.free(view)[rows] + gained) // view.amounts).min(axis=1), 0)
+    yield from _steps_of_rows(view, rows.tolist(), victims.tolist(), fits.tolist(), loss.tolist())
+
+
+def _steps_of_rows(
+    view: View, rows: Sequence[int], victims: Sequence[int], fits: Sequence[int], loss: Sequence[float]
+) -> Iterator[_Step]:
+    row, before, price, lost = -1, 0, 0.0, 0.0
+    pending: list[int] = []
+    for index, here in enumerate(rows):
+        if here != row:
+            row, before, price, lost, pending = here, int(view.fits[here]), 0.0, 0.0, []
+        pending.append(victims[index])
+        lost += loss[index]
+        if fits[index] > before:
+            price = max(price, lost / (fits[index] - before))
+            yield _Step(price, row, fits[index] - before, tuple(pending))
+            before, lost, pending = fits[index], 0.0, []
+
+
+def _places(
+    placement: Placement, view: View, candidates: Sequence[Candidate]
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """Row, victim, pods and what they take of what is asked for; one entry for each victim's place."""
+    vectors: dict[PodClass, Ints] = {}
+    names = [name for name, amount in view.pod_class.requests if amount > 0]
+    rows, victims, counts, freed = [], [], [], []
+    for index, one in enumerate(candidates):
+        for held in one.held:
+            row = placement.row_of(held.node)
+            if row < 0 or not view.mask[row]:
+                continue
+            vector = vectors.get(held.pod_class)
+            if vector is None:
+                amounts = held.pod_class.amounts
+                vector = np.array([amounts.get(name, 0) for name in names], dtype=np.int64)
+                vectors[held.pod_class] = vector
+            rows.append(row)
+            victims.append(index)
+            counts.append(held.count)
+            freed.append(vector)
+    number = np.array(counts, dtype=np.int64)
+    together = np.array(freed, dtype=np.int64).reshape(len(rows), len(names)) * number[:, None]
+    return np.array(rows, dtype=np.int64), np.array(victims, dtype=np.int64), number, together

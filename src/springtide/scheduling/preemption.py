@@ -1,0 +1,170 @@
+"""The fewest and cheapest workloads that must go so that another can start: quota and nodes in one search.
+
+Candidates go in a given order until what asks fits, in its quota and on the nodes; the shortest such prefix
+is found by bisection, each step a trial placement on the cycle's own free capacity. Then everybody is put
+back who is not in the way after all. Where room on nodes is what is short, the same is tried in orders that
+open places side by side (`openings`), and the cheapest outcome wins. If all of them together do not help,
+nobody goes. Called by `claims`; leaves placement and book as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from springtide.scheduling.cohorts import Book
+from springtide.scheduling.openings import losses, orders
+from springtide.scheduling.placement import Placement, Share
+from springtide.scheduling.victims import Asking, Candidate
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who has to go, and where the preemptor then runs."""
+
+    victims: tuple[Candidate, ...]
+    shares: tuple[Share, ...]
+    loss: float
+
+
+class Trial:
+    """What would be if candidates went: a placement and a book to try on."""
+
+    def __init__(self, placement: Placement, book: Book, asking: Asking) -> None:
+        self.placement = placement
+        self.book = book
+        self.asking = asking
+
+    def remove(self, some: Iterable[Candidate]) -> None:
+        """As if they were gone."""
+        gone = list(some)
+        self.placement.vacate(held for one in gone for held in one.held)
+        for one in gone:
+            for cell, amount in one.facts.usage.items():
+                self.book.use(one.queue, cell, -amount)
+
+    def put_back(self, one: Candidate, *, borrow: bool) -> bool:
+        """As if it had stayed, if there is room for it as well."""
+        mark = self.mark()
+        for cell, amount in one.facts.usage.items():
+            self.book.use(one.queue, cell, amount)
+        if self.has_quota(borrow=borrow) and self.placement.occupy(one.held):
+            return True
+        self.rollback(mark)
+        return False
+
+    def has_quota(self, *, borrow: bool) -> bool:
+        """Whether the preemptor fits in its quota."""
+        queue = self.asking.queue
+        if not queue.groups:
+            return True
+        for cell, amount in self.asking.granted.usage.items():
+            if amount > self.book.available(queue.name, cell):
+                return False
+            if not borrow and self.book.borrowed(queue.name, cell, amount):
+                return False
+        return True
+
+    def fits(self, *, borrow: bool) -> bool:
+        """Whether it could start."""
+        if not self.has_quota(borrow=borrow):
+            return False
+        mark = self.placement.mark()
+        placed = self.placement.place(self.asking.pod_sets) is not None
+        self.placement.rollback(mark)
+        return placed
+
+    def mark(self) -> tuple[int, int]:
+        """A place to come back to."""
+        return self.placement.mark(), self.book.mark()
+
+    def rollback(self, mark: tuple[int, int]) -> None:
+        """As it was then."""
+        self.placement.rollback(mark[0])
+        self.book.rollback(mark[1])
+
+
+def search(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> Found | None:
+    """Whom to let go of these, who may go in this order; None if even all of them would not help."""
+    loss_of = losses(candidates)
+    start = trial.mark()
+    trial.remove(candidates)
+    hopeless = not trial.fits(borrow=borrow)
+    trial.rollback(start)
+    if hopeless:
+        return None
+    best = _along(trial, candidates, loss_of, borrow=borrow)
+    if best is None or not _is_short_of_room(trial, best, borrow=borrow):
+        return best
+    for order in orders(trial.placement, trial.asking.pod_sets, candidates, loss_of):
+        found = _along(trial, order, loss_of, borrow=borrow)
+        if found is not None and found.loss < best.loss:
+            best = found
+    return best
+
+
+def _along(
+    trial: Trial, order: Sequence[Candidate], loss_of: dict[str, float], *, borrow: bool
+) -> Found | None:
+    """Whom to let go, trying them in this order."""
+    start = trial.mark()
+    length = _prefix(trial, order, borrow=borrow)
+    if length is None:
+        return None
+    shares = trial.placement.place(trial.asking.pod_sets)
+    if shares is None:
+        trial.rollback(start)
+        return None
+    gone = order[:length]
+    last_first = sorted(gone, key=lambda one: one.order, reverse=True)
+    stay = {one.facts.key for one in last_first if trial.put_back(one, borrow=borrow)}
+    trial.rollback(start)
+    victims = [one for one in gone if one.facts.key not in stay]
+    if stay and not _suffice(trial, victims, borrow=borrow):
+        victims = list(gone)
+    return Found(tuple(victims), shares, sum(loss_of[one.facts.key] for one in victims))
+
+
+def _prefix(trial: Trial, order: Sequence[Candidate], *, borrow: bool) -> int | None:
+    """How many of the first have to go; they are removed. None, and nothing removed, if all do not help."""
+    start = trial.mark()
+    low, step = 0, 1
+    while True:
+        high = min(len(order), low + step)
+        before = trial.mark()
+        trial.remove(order[low:high])
+        if trial.fits(borrow=borrow):
+            break
+        if high == len(order):
+            trial.rollback(start)
+            return None
+        low, step = high, 2 * step
+    trial.rollback(before)
+    while high - low > 1:
+        middle = (low + high) // 2
+        before = trial.mark()
+        trial.remove(order[low:middle])
+        if trial.fits(borrow=borrow):
+            trial.rollback(before)
+            high = middle
+        else:
+            low = middle
+    trial.remove(order[low:high])
+    return high
+
+
+def _suffice(trial: Trial, victims: Sequence[Candidate], *, borrow: bool) -> bool:
+    start = trial.mark()
+    trial.remove(victims)
+    enough = trial.fits(borrow=borrow)
+    trial.rollback(start)
+    return enough
+
+
+def _is_short_of_room(trial: Trial, found: Found, *, borrow: bool) -> bool:
+    """Whether nodes, not quota, ask for the last of the victims."""
+    start = trial.mark()
+    trial.remove(found.victims[:-1])
+    short = trial.has_quota(borrow=borrow)
+    trial.rollback(start)
+    return short and bool(found.victims)

@@ -1,0 +1,327 @@
+"""Who may be made to go so that a workload can start, in which order, and what is lost with each.
+
+The rules are Kueue's: within a ClusterQueue by `withinClusterQueue`; elsewhere in the cohort by
+`reclaimWithinCohort`, only of queues and cohorts that use more than belongs to them, and while the preemptor
+borrows only as `borrowWithinCohort` allows. A preemptor whose claim is within what belongs to it (or to a
+cohort above it) may take it back from whoever borrows it; then nothing is asked about borrowing. With fair
+sharing the queue with the largest share gives first, as long as the chosen strategy allows.
+Called by `claims`; `preemption` chooses among the sequences given here. Pure: the book is left as it was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import IntEnum
+
+from springtide.api.kueue import WorkloadReason
+from springtide.api.meta import find_condition
+from springtide.scheduling.cohorts import Book, Cell, Tree
+from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
+from springtide.scheduling.queues import ClusterQueueFacts
+from springtide.scheduling.quota import Granted
+from springtide.scheduling.releasing import Held
+
+NEVER, ANY, LOWER, LOWER_OR_NEWER = "Never", "Any", "LowerPriority", "LowerOrNewerEqualPriority"
+FINAL_SHARE, INITIAL_SHARE = "LessThanOrEqualToFinalShare", "LessThanInitialShare"
+FAIR_STRATEGIES = (FINAL_SHARE, INITIAL_SHARE)
+"""Kueue's preemption strategies of fair sharing, in its default order."""
+
+
+class Tier(IntEnum):
+    """Why a workload may be made to go; the lower goes first."""
+
+    ENTITLED = 0
+    """It borrows what belongs to the preemptor's queue, or to a cohort above it."""
+    COHORT = 1
+    """It borrows, and has to go by its priority."""
+    OWN = 2
+    """It stands in the same queue."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A workload that does not fit, and what it would be given."""
+
+    facts: WorkloadFacts
+    queue: ClusterQueueFacts
+    pod_sets: tuple[PodSetFacts, ...]
+    """On the nodes of its flavors."""
+    granted: Granted
+
+    @property
+    def priority(self) -> int:
+        return priority_of(self.facts)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A workload that may be made to go."""
+
+    facts: WorkloadFacts
+    queue: str
+    tier: Tier
+    reason: WorkloadReason
+    while_borrowing: bool
+    """Whether it may go even for a preemptor that borrows."""
+    held: tuple[Held, ...]
+    seconds: float
+    """How long it has run: what is lost with it."""
+    pods: int
+
+    @property
+    def order(self) -> tuple[int, int, float, int, str]:
+        """Sorts candidates: those that borrow, the lower priority, the newer, the smaller first."""
+        return self.tier, priority_of(self.facts), self.seconds, self.pods, self.facts.key
+
+
+def priority_of(facts: WorkloadFacts) -> int:
+    """A workload's priority."""
+    return -facts.order[0]
+
+
+def can_preempt(facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
+    """Whether a workload of this queue may make anybody go at all."""
+    policy = queue.preemption
+    if policy.within_cluster_queue == NEVER and (not queue.cohort or policy.reclaim_within_cohort == NEVER):
+        return False
+    open_gates = {gate.name for gate in facts.obj.status.preemption_gates if gate.position == "Open"}
+    return all(gate.name in open_gates for gate in facts.obj.spec.preemption_gates)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Who runs where: what candidates are found in."""
+
+    tree: Tree
+    of_queue: Mapping[str, Sequence[WorkloadFacts]]
+    held: Callable[[WorkloadFacts], tuple[Held, ...]]
+    now: datetime
+    fair: bool = False
+    """Whether queues share fairly."""
+    minimum_run_seconds: float = 0.0
+    """Workloads are left alone until they have run so long."""
+
+
+def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Running) -> list[Candidate]:
+    """All that may go for the sake of these cells, the first to go first."""
+    wanted = frozenset(cells)
+    own = asking.queue.name
+    tiers = {own: Tier.OWN, **_reclaimable(asking, wanted, book, running.tree)}
+    found = [
+        _candidate(asking, one, queue, tier, running)
+        for queue, tier in tiers.items()
+        for one in running.of_queue.get(queue, ())
+        if _uses(one, wanted) and _may_go(asking, one, queue)
+    ]
+    settled = [one for one in found if one.seconds >= running.minimum_run_seconds]
+    return sorted(settled, key=lambda one: one.order)
+
+
+def attempts(asking: Asking, found: Sequence[Candidate], cells: Iterable[Cell], book: Book) -> tuple[bool, ...]:
+    """In which ways to try: letting the preemptor borrow, or not; the first that succeeds counts."""
+    if all(one.tier is Tier.OWN for one in found):
+        return (True,)
+    borrow = asking.queue.preemption.borrow_within_cohort
+    if borrow is not None and borrow.policy != NEVER:
+        return True, False
+    if not all(book.is_below_nominal(asking.queue.name, cell) for cell in cells):
+        return (True,)
+    return (True, False) if any(one.tier is Tier.ENTITLED for one in found) else (False, True)
+
+
+def sequence(
+    asking: Asking, found: Iterable[Candidate], cells: Iterable[Cell], book: Book, tree: Tree, *, borrow: bool
+) -> list[Candidate]:
+    """The candidates that may really go one after the other in this order: none of a queue once it
+    borrows no more."""
+    wanted = frozenset(cells)
+    mark = book.mark()
+    chosen = []
+    for one in found:
+        if one.tier is not Tier.OWN:
+            if borrow and one.tier is Tier.COHORT and not one.while_borrowing:
+                continue
+            if not _borrows(asking.queue.name, one.queue, wanted, book, tree):
+                continue
+        _use(book, one, -1)
+        chosen.append(one)
+    book.rollback(mark)
+    return chosen
+
+
+def fair_sequence(
+    asking: Asking,
+    found: Iterable[Candidate],
+    cells: Iterable[Cell],
+    book: Book,
+    tree: Tree,
+    strategies: Sequence[str],
+) -> list[Candidate]:
+    """The same by fair sharing: of the queue whose share is largest first."""
+    mark = book.mark()
+    for cell, amount in asking.granted.usage.items():
+        book.use(asking.queue.name, cell, amount)
+    walk = _FairWalk(asking.queue.name, frozenset(cells), book, tree)
+    chosen, rest = walk.first(found, strategies[0])
+    if len(strategies) > 1:
+        chosen += walk.second(rest, strategies[1])
+    book.rollback(mark)
+    return chosen
+
+
+class _FairWalk:
+    """One walk over candidates, on a book in which the preemptor has started already."""
+
+    def __init__(self, own: str, cells: frozenset[Cell], book: Book, tree: Tree) -> None:
+        self._own = own
+        self._cells = cells
+        self._book = book
+        self._tree = tree
+
+    def first(
+        self, found: Iterable[Candidate], strategy: str
+    ) -> tuple[list[Candidate], dict[str, list[Candidate]]]:
+        """Those the first strategy lets go, and by queue those it does not."""
+        left = _by_queue(found)
+        chosen: list[Candidate] = []
+        rest: dict[str, list[Candidate]] = defaultdict(list)
+        while left:
+            queue = max(left, key=self._standing)
+            if queue != self._own and not _borrows(self._own, queue, self._cells, self._book, self._tree):
+                del left[queue]
+                continue
+            one = left[queue].pop(0)
+            if not left[queue]:
+                del left[queue]
+            if queue == self._own or self._allows(one, strategy):
+                _use(self._book, one, -1)
+                chosen.append(one)
+            elif one.while_borrowing:
+                _use(self._book, one, -1)
+                chosen.append(replace(one, reason=WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING))
+            else:
+                rest[queue].append(one)
+        return chosen, rest
+
+    def second(self, rest: dict[str, list[Candidate]], strategy: str) -> list[Candidate]:
+        """One more of each queue, if the second strategy lets it go."""
+        chosen = []
+        for queue in sorted(rest, key=self._standing, reverse=True):
+            one = rest[queue][0]
+            if _borrows(self._own, queue, self._cells, self._book, self._tree) and self._allows(one, strategy):
+                _use(self._book, one, -1)
+                chosen.append(one)
+        return chosen
+
+    def _standing(self, queue: str) -> tuple[float, ...]:
+        """Shares of the queue's cohorts and its own, from the top: the queue with the largest gives first."""
+        line = list(self._tree.queue(queue).line())
+        return tuple(self._book.share_of(node) for node in reversed(line[:-1]))
+
+    def _allows(self, one: Candidate, strategy: str) -> bool:
+        meeting = self._tree.meeting(self._own, one.queue)
+        own = next(node for node in self._tree.queue(self._own).line() if node.parent is meeting)
+        other = next(node for node in self._tree.queue(one.queue).line() if node.parent is meeting)
+        ours = self._book.share_of(own)
+        if strategy == INITIAL_SHARE:
+            return ours < self._book.share_of(other)
+        mark = self._book.mark()
+        _use(self._book, one, -1)
+        theirs = self._book.share_of(other)
+        self._book.rollback(mark)
+        return ours <= theirs
+
+
+def _by_queue(found: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+    sorted_out: dict[str, list[Candidate]] = defaultdict(list)
+    for one in found:
+        sorted_out[one.queue].append(one)
+    return dict(sorted_out)
+
+
+def _use(book: Book, one: Candidate, sign: int) -> None:
+    for cell, amount in one.facts.usage.items():
+        book.use(one.queue, cell, sign * amount)
+
+
+def _borrows(own: str, queue: str, cells: frozenset[Cell], book: Book, tree: Tree) -> bool:
+    """Whether a queue, and every cohort of it that the preemptor is not in, uses more than its own."""
+    meeting = tree.meeting(own, queue)
+    for node in tree.queue(queue).line():
+        if node is meeting:
+            return True
+        if not book.exceeds(node, cells):
+            return False
+    return False
+
+
+def _reclaimable(asking: Asking, cells: frozenset[Cell], book: Book, tree: Tree) -> dict[str, Tier]:
+    """Other queues of the cohort that use more than belongs to them."""
+    own = asking.queue.name
+    if asking.queue.preemption.reclaim_within_cohort == NEVER or not tree.has(own):
+        return {}
+    entitled_below: dict[int, bool] = {}
+    more: Mapping[Cell, int] = asking.granted.usage
+    entitled = False
+    for node in tree.queue(own).line():
+        entitled_below[id(node)] = entitled
+        within, more = book.is_entitled(node, more)
+        entitled = entitled or within
+    found = {}
+    for queue in sorted(tree.around(own) - {own}):
+        if _borrows(own, queue, cells, book, tree):
+            meeting = tree.meeting(own, queue)
+            found[queue] = Tier.ENTITLED if entitled_below[id(meeting)] else Tier.COHORT
+    return found
+
+
+def _uses(facts: WorkloadFacts, cells: frozenset[Cell]) -> bool:
+    return any(facts.usage.get(cell) for cell in cells)
+
+
+def _may_go(asking: Asking, one: WorkloadFacts, queue: str) -> bool:
+    """Whether the policy lets the workload go for this preemptor, by their priorities and ages."""
+    policy = asking.queue.preemption
+    rule = policy.within_cluster_queue if queue == asking.queue.name else policy.reclaim_within_cohort
+    if rule == ANY:
+        return True
+    own, other = asking.facts.order, one.order
+    if rule == LOWER_OR_NEWER:
+        return own[:2] < other[:2]
+    return rule == LOWER and own[0] < other[0]
+
+
+def _candidate(
+    asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, running: Running
+) -> Candidate:
+    borrow = asking.queue.preemption.borrow_within_cohort
+    threshold = borrow.max_priority_threshold if borrow is not None else None
+    low = priority_of(facts) < asking.priority and (threshold is None or priority_of(facts) <= threshold)
+    while_borrowing = tier is Tier.COHORT and borrow is not None and borrow.policy != NEVER and low
+    if tier is Tier.OWN:
+        reason = WorkloadReason.IN_CLUSTER_QUEUE
+    elif running.fair:
+        reason = WorkloadReason.IN_COHORT_FAIR_SHARING
+    elif while_borrowing:
+        reason = WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING
+    else:
+        reason = WorkloadReason.IN_COHORT_RECLAMATION
+    return Candidate(
+        facts=facts,
+        queue=queue,
+        tier=tier,
+        reason=reason,
+        while_borrowing=while_borrowing,
+        held=running.held(facts),
+        seconds=(running.now - _running_since(facts, running.now)).total_seconds(),
+        pods=sum(facts.assigned.values()),
+    )
+
+
+def _running_since(facts: WorkloadFacts, now: datetime) -> datetime:
+    """Since when there is something to lose."""
+    admitted = find_condition(facts.obj.status.conditions, "Admitted")
+    return admitted.last_transition_time or now if admitted is not None else now
