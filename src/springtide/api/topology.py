@@ -1,8 +1,9 @@
 """kueue.x-k8s.io/v1beta2: the compressed topology assignment of a Workload, and how to write and read it.
 
 `scheduling` writes assignments of nodes, or of devices of nodes, with `assign_nodes` and `assign_devices`;
-`workloads` and others read any with `domains_of`, `nodes_of` or `places_of`. Values are stored per level, with a shared prefix and
-suffix cut off and equal counts written once, so that an assignment of thousands of nodes stays small.
+`workloads` and others read any with `domains_of`, `nodes_of` or `places_of`. Values are stored per level,
+with a shared prefix and suffix cut off and equal counts written once, so that an assignment of thousands of
+nodes stays small.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def assign_nodes(nodes: Iterable[tuple[str, int]]) -> TopologyAssignment:
 
 
 def assign_devices(places: Iterable[tuple[str, str, int]]) -> TopologyAssignment:
-    """The same with the devices of each pod, as `gpus.spelled`: below the host name is a level of their own."""
+    """The same with the devices of each pod as `gpus.spelled`: a level of their own below the host name."""
     return _assign([HOSTNAME, DEVICES], [((name, devices), count) for name, devices, count in places])
 
 

@@ -166,7 +166,8 @@ class Devices:
         self.power[row, index] += sign * share
         self.memory[row, index] += sign * memory
         self.slots[row, index] += sign * sharers
-        total, most, slots = int(self.total[row, index]), int(self.sharers[row, index]), self.slots[row, index]
+        total, most = int(self.total[row, index]), int(self.sharers[row, index])
+        slots = int(self.slots[row, index])
         if slots <= 0 or not most:
             left = 0
         else:

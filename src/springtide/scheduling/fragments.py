@@ -11,6 +11,7 @@ tables; the worth of parts of a device is `prices`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from springtide.scheduling.devices import WHOLE, DeviceRequest
 from springtide.scheduling.prices import worth
 
 _BINS_MAX = 96
+_LAST_RESORT = 5000.0
+"""What it costs to take a part larger than what is left of a device by what is left least of."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,14 @@ class Fragments:
         devices_max: int,
         cpu_max: int,
         weights: Weights = STANDARD,
+        memories: Sequence[int] = (),
     ) -> None:
-        """`models` by their indices; the largest node has `devices_max` devices and `cpu_max` of CPU."""
+        """`models` by their indices; the largest node has `devices_max` devices and `cpu_max` of CPU.
+
+        `memories`: MiB of a device of each model, 0 where nobody said; empty if nobody said of any.
+        """
+        self._memories = memories or [0] * len(models)
+        self._sizes_of: dict[DeviceRequest, Ints] = {}
         asking = [(demand, demand.devices) for demand in demands if demand.often > 0]
         total = sum(demand.often for demand, _ in asking) or 1.0
         self._bins = _bins([demand.cpu for demand, devices in asking if devices is not None])
@@ -89,9 +98,11 @@ class Fragments:
             first = min(int(np.searchsorted(self._bins, demand.cpu)) + 1, self._rows - 1)
             able = [i for i, model in enumerate(models) if devices.accepts(model)]
             if devices.count == 1:
-                single[able, first, devices.share] += often
-                if not devices.whole:
-                    parts[devices.share] = parts.get(devices.share, 0.0) + often
+                sizes = self._sizes(devices)[able]
+                single[able, first, sizes] += often
+                for size, number in Counter(sizes.tolist()).items():
+                    if size < WHOLE:
+                        parts[size] = parts.get(size, 0.0) + often * (number / len(able))
             else:
                 together[able, first, devices.count] += often
         single, together = single.cumsum(axis=1).cumsum(axis=2), together.cumsum(axis=1).cumsum(axis=2)
@@ -130,17 +141,18 @@ class Fragments:
         if asked is None or not asked.count:
             after = parts.sum(axis=1) + self._count_usable.take(count_at + whole)
             return before - after, np.full(len(free), -1, dtype=np.int64)
-        if asked.share == WHOLE:
+        if asked.whole:
             left = np.maximum(whole - asked.count, 0)
             each = self._part_usable.take(row * (WHOLE + 1) + WHOLE)
             after = parts.sum(axis=1) - asked.count * each + self._count_usable.take(count_at + left)
             return before - after - asked.count * WHOLE, is_whole.argmax(axis=1)
-        return self._shared(seen, asked.share, parts, at, is_whole, whole, count_at, before)
+        size = self._sizes(asked)[seen.model][:, None]
+        return self._shared(seen, size, parts, at, is_whole, whole, count_at, before)
 
     def _shared(
         self,
         seen: Seen,
-        share: int,
+        size: Ints,
         parts: Floats,
         at: Ints,
         is_whole: Mask,
@@ -148,14 +160,23 @@ class Fragments:
         count_at: Ints,
         before: Floats,
     ) -> tuple[Floats, Ints]:
-        left = np.maximum(seen.share - share, 0)
+        left = np.maximum(seen.share - size, 0)
         gained = self._part_usable.take(at + left) - parts
         fewer = self._count_usable.take((count_at + whole)[:, None] - is_whole)
         each = self._taken.take(seen.share) - self._kept.take(left) - gained - fewer
-        each[seen.share < share] = np.inf
+        each[seen.share < size] += _LAST_RESORT
         device = each.argmin(axis=1)
         best = each[np.arange(len(device)), device]
-        return before - parts.sum(axis=1) - share + best, device
+        return before - parts.sum(axis=1) - size[:, 0] + best, device
+
+    def _sizes(self, asked: DeviceRequest) -> Ints:
+        """Hundredths of a device of each model that a pod takes, by what it takes most of."""
+        found = self._sizes_of.get(asked)
+        if found is None:
+            part = asked.part
+            found = np.array([part.size(memory) for memory in self._memories], dtype=np.int64)
+            self._sizes_of[asked] = found
+        return found
 
     def _row(self, model: Ints, cpu: Ints) -> Ints:
         found: Ints = model * self._rows + self._bins.searchsorted(cpu, side="right")

@@ -19,7 +19,8 @@ import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.devices import Devices, Taken
+from springtide.scheduling.devices import BINPACK, Devices, Taken
+from springtide.scheduling.devices import SPREAD as SPREADING
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Fragments, Seen
 from springtide.scheduling.policies import FRAGMENTS, PACKING, SCARCITY, SPREAD, Policy, Sight
