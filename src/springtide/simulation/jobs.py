@@ -20,7 +20,7 @@ import numpy as np
 
 from springtide.scheduling.backfill import Backfill
 from springtide.scheduling.classes import Constraints, PodClass
-from springtide.scheduling.devices import devices_of
+from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.durations import Estimate, History, Lasting, Sort, exactly, lasting, remaining
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
