@@ -11,15 +11,17 @@ from typing import Any
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Bind, Emit, Plan
-from springtide.api.core import Pod
-from springtide.api.kueue import Workload, nodes_of
-from springtide.api.meta import Condition, Object, OwnerReference, find_condition
+from springtide.api.core import Node, Pod, PodStatus
+from springtide.api.gpus import indices_in
+from springtide.api.kueue import Workload, places_of
+from springtide.api.meta import Condition, Object, find_condition
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling import ClusterState, Policy, Snapshot, plan
 from springtide.scheduling.plan import Options
 from springtide.scheduling.policies import FRAGMENTS
 from springtide.scheduling.requests import pod_requests
-from tests.builders import at, cluster_queue, local_queue, namespace, pod, resource_flavor
+from springtide.workloads.pods import Slot, attempt_of, pod_for
+from tests.builders import at, cluster_queue, local_queue, namespace, resource_flavor
 
 
 class World:
@@ -64,9 +66,10 @@ class World:
         found = self.workload(key)
         made: list[Pod] = []
         for pod_set in found.spec.pod_sets:
-            for index, (node, number) in enumerate(self.placement(key)[pod_set.name].items()):
+            for index, (node, devices, number) in enumerate(self._places(key)[pod_set.name]):
                 made += [
-                    self._pod_of(found, pod_set.name, f"{index}-{count}", node) for count in range(number)
+                    self._pod_of(found, pod_set.name, f"{index}-{count}", node, devices)
+                    for count in range(number)
                 ]
         self.add(*made)
         return made
@@ -96,10 +99,23 @@ class World:
 
     def placement(self, key: str) -> dict[str, dict[str, int]]:
         """Pods per node, per pod set."""
+        found: dict[str, dict[str, int]] = {}
+        for name, places in self._places(key).items():
+            nodes = found.setdefault(name, {})
+            for node, _, count in places:
+                nodes[node] = nodes.get(node, 0) + count
+        return found
+
+    def devices(self, key: str) -> list[tuple[str, str]]:
+        """Node and devices of each pod, as admitted."""
+        places = [place for found in self._places(key).values() for place in found]
+        return [(node, devices) for node, devices, count in places for _ in range(count)]
+
+    def _places(self, key: str) -> dict[str, list[tuple[str, str, int]]]:
         admission = self.workload(key).status.admission
         assert admission is not None, self.condition(key).message
         return {
-            assignment.name: dict(nodes_of(assignment.topology_assignment))
+            assignment.name: places_of(assignment.topology_assignment)
             for assignment in admission.pod_set_assignments
             if assignment.topology_assignment is not None
         }
@@ -148,9 +164,11 @@ class World:
 
     def _execute(self, command: object) -> None:
         match command:
-            case Bind(namespace=where, pod=name, node=node):
+            case Bind(namespace=where, pod=name, node=node, notes=notes):
                 found = self.pod(f"{where}/{name}")
-                self.add(replace(found, spec=replace(found.spec, node_name=node)))
+                annotations = {**found.metadata.annotations, **notes}
+                metadata = replace(found.metadata, annotations=annotations)
+                self.add(replace(found, metadata=metadata, spec=replace(found.spec, node_name=node)))
             case Apply(kind=kind, namespace=where, name=name, fields=fields):
                 self._apply(kind, f"{where}/{name}" if where else name, fields["status"])
             case Emit():
@@ -170,24 +188,11 @@ class World:
         status["conditions"] = others + applied["conditions"]
         self.add(decode(kind, raw))
 
-    def _pod_of(self, owner: Workload, pod_set: str, suffix: str, node: str) -> Pod:
-        template = next(found.template for found in owner.spec.pod_sets if found.name == pod_set)
-        attempt = owner.status.requeue_state.count if owner.status.requeue_state is not None else 0
-        return pod(
-            f"{owner.metadata.name}-{pod_set}-{suffix}-{attempt or 0}",
-            template.spec,
-            node=node,
-            phase="Running",
-            labelled={
-                labels.WORKLOAD: owner.metadata.name,
-                labels.PODSET: pod_set,
-                labels.ATTEMPT: str(attempt or 0),
-            },
-            owner=OwnerReference(
-                api_version=owner.api_version,
-                kind="Workload",
-                name=owner.metadata.name,
-                uid=owner.metadata.uid,
-                controller=True,
-            ),
-        )
+    def _pod_of(self, owner: Workload, pod_set: str, suffix: str, node: str, devices: str) -> Pod:
+        named = next(found for found in owner.spec.pod_sets if found.name == pod_set)
+        name = f"{owner.metadata.name}-{pod_set}-{suffix}-{attempt_of(owner)}"
+        there = self.objects.get((Node, node))
+        slot = Slot(named, 0, node, "", name, indices_in(devices))
+        made = pod_for(owner, slot, there if isinstance(there, Node) else None)
+        metadata = replace(made.metadata, uid=f"uid-{made.key}", creation_timestamp=at(self.clock))
+        return replace(made, metadata=metadata, status=PodStatus(phase="Running"))

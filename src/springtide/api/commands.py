@@ -7,6 +7,7 @@ plan against the state the first one left writes nothing or fails its preconditi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,8 @@ class Bind:
     pod: str
     uid: str
     node: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Annotations that the pod gets with its node."""
 
 
 @dataclass(frozen=True)

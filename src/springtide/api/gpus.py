@@ -17,6 +17,7 @@ import msgspec
 
 from springtide.api import labels
 from springtide.api.containers import Container
+from springtide.api.nodes import Node
 from springtide.api.pods import PodSpec
 from springtide.api.quantity import to_int
 
@@ -129,6 +130,14 @@ def registered(text: str) -> tuple[Device, ...]:
     if len({device.id for device in found}) < len(found):
         raise ValueError(f"{REGISTER}: an id is used twice; each device needs its own")
     return tuple(found)
+
+
+def registered_by(node: Node) -> tuple[Device, ...]:
+    """The devices a node registers; none if its register cannot be read."""
+    try:
+        return registered(node.metadata.annotations.get(REGISTER, ""))
+    except ValueError:
+        return ()
 
 
 def asked_of(spec: PodSpec) -> tuple[int, Part] | None:

@@ -165,10 +165,15 @@ class Client:
 
     # -- pods --------------------------------------------------------------------------------------
 
-    async def bind(self, namespace: str, pod: str, node: str, *, uid: str = "") -> None:
-        """Put a pod on a node through the Binding API. Raises Conflict when it is bound already."""
+    async def bind(
+        self, namespace: str, pod: str, node: str, *, uid: str = "", notes: Mapping[str, str] | None = None
+    ) -> None:
+        """Put a pod on a node through the Binding API. Raises Conflict when it is bound already.
+
+        The pod gets `notes` as annotations.
+        """
         path = prepare.object_path(discovery.PODS, namespace, pod, "binding")
-        body = prepare.binding_body(namespace, pod, uid, node)
+        body = prepare.binding_body(namespace, pod, uid, node, notes)
         query = {"fieldManager": self.manager}
         await self._channel.call(prepare.request("POST", path, query, body=body))
 

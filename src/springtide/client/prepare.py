@@ -90,9 +90,15 @@ def apply_body(resource: Resource, namespace: str, name: str, fields: Mapping[st
     return msgspec.json.encode({**head, **fields, **head, "metadata": metadata})
 
 
-def binding_body(namespace: str, pod: str, uid: str, node: str) -> bytes:
-    """A core/v1 Binding: puts one pod on one node, while the pod still has this uid."""
-    metadata = {"name": pod, "namespace": namespace} | ({"uid": uid} if uid else {})
+def binding_body(
+    namespace: str, pod: str, uid: str, node: str, notes: Mapping[str, str] | None = None
+) -> bytes:
+    """A core/v1 Binding: puts one pod on one node, while the pod still has this uid, with annotations."""
+    metadata: dict[str, object] = {"name": pod, "namespace": namespace}
+    if uid:
+        metadata["uid"] = uid
+    if notes:
+        metadata["annotations"] = dict(notes)
     target = {"apiVersion": "v1", "kind": "Node", "name": node}
     return msgspec.json.encode(
         {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}

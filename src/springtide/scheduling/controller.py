@@ -136,7 +136,9 @@ class _Scheduler:
     async def _write_each(self, pending: Iterator[Command], errors: list[Exception]) -> None:
         for command in pending:
             if isinstance(command, Bind):
-                self.state.assume_bound(command.namespace, command.pod, command.uid, command.node)
+                self.state.assume_bound(
+                    command.namespace, command.pod, command.uid, command.node, command.notes
+                )
             try:
                 await self._runtime.apply(ROOM, (command,))
             except Exception as error:  # noqa: BLE001 - one refused write must not hold up the others

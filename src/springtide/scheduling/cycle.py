@@ -11,19 +11,24 @@ import heapq
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
+
 from springtide.api.commands import Command
+from springtide.api.gpus import spelled
 from springtide.api.meta import find_condition
 from springtide.scheduling import status
+from springtide.scheduling.claims import Claims, Preempted
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.placement import Placement, Share
 from springtide.scheduling.policies import Policy
 from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.quota import Granted, Quota, Refused
+from springtide.scheduling.releasing import held_by
 from springtide.scheduling.reports import Report
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
-from springtide.scheduling.status import Placed, Verdict
+from springtide.scheduling.status import Given, Placed, Verdict
 
 FRESH_HEADS = 32
 """So many at the head of the queue always have their explanation up to date."""
@@ -38,7 +43,16 @@ Ref = tuple[str, str]
 class Cycle:
     """What one plan works on: free capacity and quota shrink as it admits."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, starts_max: int | None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        policy: Policy,
+        starts_max: int | None,
+        now: datetime,
+        *,
+        fair_strategies: Sequence[str] = (),
+        minimum_run_seconds: float = 0.0,
+    ) -> None:
         self._snapshot = snapshot
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
@@ -47,12 +61,22 @@ class Cycle:
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
+        self._behind: dict[str, list[WorkloadFacts]] = {}
         self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
         self._released: set[str] = set()
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
-        self.bound: dict[str, tuple[PodFacts, str]] = {}
+        self.bound: dict[str, tuple[PodFacts, Given]] = {}
         self.notes: dict[str, str] = {}
         self._charge_leftovers()
+        self._claims = Claims(
+            snapshot,
+            self._placement,
+            self._quota,
+            self._on_their_nodes,
+            now,
+            fair_strategies,
+            minimum_run_seconds,
+        )
 
     def release(self) -> list[tuple[WorkloadFacts, Verdict]]:
         """Admitted workloads that must give their admission back: evicted, deactivated or drained."""
@@ -62,6 +86,11 @@ class Cycle:
             if verdict is not None and not _deleting(facts):
                 found.append((facts, verdict))
         self._released = {facts.key for facts, _ in found}
+        for facts, _ in found:
+            if facts.admission is not None:
+                self._quota.end(facts.admission.cluster_queue, facts.usage)
+            if facts.evicted is None:
+                self._placement.end(held_by(facts, self._snapshot.gone.get(facts.key, {})))
         return found
 
     def admit(self) -> bool:
@@ -70,14 +99,28 @@ class Cycle:
         self._blocked.clear()
         self._parked.clear()
         self._waits.clear()
+        self._behind.clear()
         for facts in self._queue():
             if self.is_cut:
                 return False
             if isinstance(facts, PodFacts):
                 self._consider_pod(facts)
             else:
-                self._consider(facts)
+                self._consider(facts, may_borrow=False)
+        for borrower in self._borrowers():
+            if self.is_cut:
+                return False
+            self._consider(borrower, may_borrow=True)
         return self._starts > before
+
+    @property
+    def preempted(self) -> Sequence[Preempted]:
+        """Who has to go, and for whom."""
+        return list(self._claims.preempted.values())
+
+    @property
+    def _ended(self) -> set[str]:
+        return self._released | self._claims.preempted.keys()
 
     @property
     def is_cut(self) -> bool:
@@ -121,7 +164,7 @@ class Cycle:
             if facts.key not in self.admitted:
                 counts.waits(*tree.line(facts.obj))
         for facts in self._snapshot.admitted:
-            if facts.key not in self._released and facts.admission is not None:
+            if facts.key not in self._ended and facts.admission is not None:
                 counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, facts.usage)
             else:
                 counts.waits(*tree.line(facts.obj))
@@ -136,25 +179,41 @@ class Cycle:
         merged = heapq.merge(*queues, key=lambda facts: facts.order)
         return [f for f in merged if f.key not in (self.bound if isinstance(f, PodFacts) else self.admitted)]
 
-    def _consider(self, facts: WorkloadFacts) -> None:
+    def _borrowers(self) -> list[WorkloadFacts]:
+        """Those who would borrow, and who stands behind them: after all who ask for their queue's own."""
+        return sorted((one for line in self._behind.values() for one in line), key=lambda one: one.order)
+
+    def _consider(self, facts: WorkloadFacts, *, may_borrow: bool) -> None:
         if _deleting(facts):
             return
         queue = self._door(facts)
         if isinstance(queue, Verdict):
             self._waits[_ref(facts)] = queue
             return
+        held = self._claims.held(facts)
+        if held is not None:
+            self._wait(facts, queue, held)
+            return
+        if not may_borrow and queue.name in self._behind:
+            self._behind[queue.name].append(facts)
+            return
         granted = self._quota.ask(queue, facts.pod_sets)
+        if not may_borrow and self._quota.borrows(queue, granted):
+            self._behind[queue.name] = [facts]
+            return
         if isinstance(granted, Refused):
-            self._wait(facts, queue, Verdict(granted.reason, granted.message))
+            refused = Verdict(granted.reason, granted.message)
+            self._wait(facts, queue, self._claims.claim(facts, queue) or refused)
             return
         placed_as = self._on_their_nodes(facts.pod_sets, granted)
         shares = self._place(placed_as)
         if shares is None:
-            self._wait(facts, queue, placed_as)
+            self._wait(facts, queue, self._claims.claim(facts, queue) or placed_as)
             return
         self._quota.charge(queue, granted)
         nodes = tuple(self._named(share) for share in shares)
-        self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, granted.usage, nodes)
+        devices = tuple(self._devices(share) for share in shares)
+        self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, granted.usage, nodes, devices)
 
     def _may_use(self, pod_set: PodSetFacts, flavor: FlavorQuota, group: Sequence[FlavorQuota]) -> bool:
         known = self._snapshot.queues.flavors
@@ -205,7 +264,9 @@ class Cycle:
             return Verdict(
                 "Suspended", "the workload is not active (spec.active: false); it starts when it is true"
             )
-        if facts.evicted is not None:
+        if facts.evicted is not None and (
+            facts.admission is not None or not status.is_preempted(facts.evicted)
+        ):
             return Verdict("Evicted", f"{facts.evicted.reason}: {facts.evicted.message}")
         queue = self._snapshot.queues.resolve(facts.obj)
         if isinstance(queue, Closed) and (
@@ -234,6 +295,16 @@ class Cycle:
         counts = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
         return {self._names[row]: count for row, count in counts}
 
+    def _devices(self, share: Share) -> tuple[str, ...]:
+        """The devices of each pod, as an admission spells them; nothing if none of the nodes names any."""
+        named = self._snapshot.devices.named
+        rows = np.repeat(share.rows, share.counts).tolist() if share.devices else ()
+        if not any(named[row] for row in rows):
+            return ()
+        return tuple(
+            spelled(taken if named[row] else ()) for row, taken in zip(rows, share.devices, strict=True)
+        )
+
     # -- plain pods --------------------------------------------------------------------------------
 
     def _consider_pod(self, facts: PodFacts) -> None:
@@ -249,12 +320,23 @@ class Cycle:
             fields = ", ".join(pod_class.unsupported)
             self._waits[_ref(facts)] = Verdict("Unschedulable", f"the scheduler cannot honour {fields} yet")
             return
+        held = self._claims.held(facts)
+        if held is not None:
+            self._waits[_ref(facts)] = held
+            return
         single = (PodSetFacts("", 1, pod_class),)
         shares = self._place(single)
         if shares is None:
-            self._waits[_ref(facts)] = single
+            self._waits[_ref(facts)] = self._claims.claim_pod(facts, single) or single
         else:
-            self.bound[facts.key] = facts, self._names[int(shares[0].rows[0])]
+            self.bound[facts.key] = facts, self._given(shares[0])
+
+    def _given(self, share: Share) -> Given:
+        """The node of a single pod, and its devices if the node names them."""
+        row = int(share.rows[0])
+        named = self._snapshot.devices.named[row]
+        taken = share.devices[0] if share.devices and named else ()
+        return Given(self._names[row], taken, tuple(named[index] for index in taken))
 
     # -- why ---------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class Inventory:
         self._now = self._empty
 
     def count_pod(self, pod: PodFacts, sign: int) -> None:
-        """A pod came (+1) or went (-1): it has devices of its own, not its workload's reservation any more."""
+        """A pod came (+1) or went (-1): its devices are its own, not its workload's reservation any more."""
         if pod.holds:
             self._take(pod.node, pod.holding, sign)
         if not pod.workload or pod.holding is None:

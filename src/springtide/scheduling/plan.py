@@ -29,6 +29,10 @@ class Options:
     """Also rewrite explanations in which only numbers have changed."""
     report: bool = True
     """Also bring the counts in the status of queues up to date."""
+    fair_strategies: tuple[str, ...] = ()
+    """Kueue's preemption strategies of fair sharing; none: reclaim is by quota alone."""
+    minimum_run_seconds: float = 0.0
+    """Nobody is preempted before having run so long."""
     starts_max: int | None = None
     """End after so many admissions and bindings, so that their writes need not wait; None: no end."""
 
@@ -36,12 +40,20 @@ class Options:
 def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> Plan:
     """Decide one cycle."""
     options = options or Options()
-    cycle = Cycle(snapshot, options.policy, options.starts_max)
+    cycle = Cycle(
+        snapshot,
+        options.policy,
+        options.starts_max,
+        now,
+        fair_strategies=options.fair_strategies,
+        minimum_run_seconds=options.minimum_run_seconds,
+    )
     released = cycle.release()
     while cycle.admit():
         pass
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
-    commands += [command for facts, node in cycle.bound.values() for command in status.bind(facts, node)]
+    commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
+    commands += [command for one in cycle.preempted for command in one.commands(now)]
     commands += [status.release(facts, verdict, now) for facts, verdict in released]
     if cycle.is_cut:
         return Plan(tuple(commands), 0.0, cycle.notes)

@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
+from springtide.api import labels
 from springtide.api.commands import Apply, Bind, Command, Emit
 from springtide.api.core import Pod
-from springtide.api.kueue import Admission, PodSetAssignment, Workload, assign_nodes
+from springtide.api.gpus import Device, spelled
+from springtide.api.gpus import notes as notes_of
+from springtide.api.kueue import (
+    Admission,
+    PodSetAssignment,
+    TopologyAssignment,
+    Workload,
+    assign_devices,
+    assign_nodes,
+)
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
@@ -21,6 +32,10 @@ from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.requests import quantities
 
 OWNED = ("QuotaReserved", "Admitted", UNSUPPORTED)
+PREEMPTED = "Preempted"
+_OWN_EVICTIONS = (PREEMPTED, "QuotaReserved")
+"""Reasons of the condition Evicted by which it is the scheduler's: it writes that of a preemption, and takes
+it back with the next admission. What others evict they take back themselves."""
 _NODES_NAMED_MAX = 8
 
 
@@ -42,6 +57,19 @@ class Placed:
     usage: Mapping[tuple[str, str], int]
     """What is charged, by flavor and resource."""
     nodes: tuple[Mapping[str, int], ...]
+    devices: tuple[Sequence[str], ...] = ()
+    """Per pod set, the devices of each pod in the order of its nodes, where nodes name theirs."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a plain pod gets."""
+
+    node: str
+    indices: Sequence[int] = ()
+    """Its devices on the node, where that names them."""
+    devices: Sequence[Device] = ()
+    """The same, with what there is to say of each."""
 
 
 def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
@@ -49,8 +77,14 @@ def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
     admission = Admission(
         cluster_queue=placed.cluster_queue,
         pod_set_assignments=[
-            _assignment(pod_set, flavors, nodes)
-            for pod_set, flavors, nodes in zip(facts.pod_sets, placed.flavors, placed.nodes, strict=True)
+            _assignment(pod_set, flavors, _places_of(nodes, devices))
+            for pod_set, flavors, nodes, devices in zip(
+                facts.pod_sets,
+                placed.flavors,
+                placed.nodes,
+                placed.devices or ((),) * len(placed.nodes),
+                strict=True,
+            )
         ],
     )
     reserved = Condition(
@@ -60,12 +94,35 @@ def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
         message=f"Quota reserved in ClusterQueue {placed.cluster_queue}",
     )
     admitted = Condition(type="Admitted", status="True", reason="Admitted", message=_places(placed))
-    return _apply(facts.obj, [reserved, admitted], now, attempt=facts.attempt, admission=admission)
+    over = [
+        Condition(type=c.type, status="False", reason="QuotaReserved", message=f"Previously: {c.message}")
+        for c in _preemption(facts.obj)
+        if c.status == "True"
+    ]
+    return _apply(facts.obj, [reserved, admitted, *over], now, attempt=facts.attempt, admission=admission)
 
 
 def release(facts: WorkloadFacts, verdict: Verdict, now: datetime) -> Apply:
     """Take the admission back: the attempt ends, and the next one gets the next number."""
     return _apply(facts.obj, _not_admitted(verdict), now, attempt=facts.attempt + 1)
+
+
+def preempt(facts: WorkloadFacts, reason: str, message: str, now: datetime) -> tuple[Command, ...]:
+    """End the attempt for the sake of another workload. In one write: there is no state in between."""
+    conditions = [
+        *_not_admitted(Verdict("Evicted", f"{PREEMPTED}: {message}")),
+        Condition(type="Evicted", status="True", reason=PREEMPTED, message=message),
+        Condition(type=PREEMPTED, status="True", reason=reason, message=message),
+    ]
+    return (
+        _apply(facts.obj, conditions, now, attempt=facts.attempt + 1),
+        Emit(facts.obj, PREEMPTED, message, action="Preempting"),
+    )
+
+
+def is_preempted(evicted: Condition) -> bool:
+    """Whether the condition Evicted is that of a preemption."""
+    return evicted.reason == PREEMPTED
 
 
 def explain(facts: WorkloadFacts, verdict: Verdict, now: datetime) -> Apply:
@@ -83,12 +140,16 @@ def told(obj: Workload | Pod) -> Verdict | None:
     return Verdict(found.reason, found.message) if found is not None and found.status == "False" else None
 
 
-def bind(facts: PodFacts, node: str) -> tuple[Command, ...]:
+def bind(facts: PodFacts, given: Given, now: datetime) -> tuple[Command, ...]:
     """Bind a plain pod."""
     metadata = facts.obj.metadata
-    note = f"Successfully assigned {facts.key} to {node}"
+    notes: dict[str, str] = {}
+    if given.devices:
+        notes = notes_of(facts.obj.spec, given.node, given.devices, now)
+        notes[labels.DEVICES] = spelled(given.indices)
+    note = f"Successfully assigned {facts.key} to {given.node}"
     return (
-        Bind(metadata.namespace, metadata.name, metadata.uid, node),
+        Bind(metadata.namespace, metadata.name, metadata.uid, given.node, notes),
         Emit(facts.obj, "Scheduled", note, action="Binding"),
     )
 
@@ -111,7 +172,7 @@ def admits(command: Command) -> bool:
 
 
 def _assignment(
-    pod_set: PodSetFacts, flavors: Mapping[str, str], nodes: Mapping[str, int]
+    pod_set: PodSetFacts, flavors: Mapping[str, str], places: TopologyAssignment | None
 ) -> PodSetAssignment:
     usage = {name: amount * pod_set.count for name, amount in pod_set.pod_class.requests if name in flavors}
     return PodSetAssignment(
@@ -119,8 +180,18 @@ def _assignment(
         flavors={name: flavors[name] for name in usage},
         resource_usage=dict(quantities(usage)),
         count=pod_set.count,
-        topology_assignment=assign_nodes(nodes.items()) if nodes else None,
+        topology_assignment=places,
     )
+
+
+def _places_of(nodes: Mapping[str, int], devices: Sequence[str]) -> TopologyAssignment | None:
+    if not nodes:
+        return None
+    if not devices:
+        return assign_nodes(nodes.items())
+    pods = [node for node, count in nodes.items() for _ in range(count)]
+    together = groupby(zip(pods, devices, strict=True))
+    return assign_devices((node, given, len(list(same))) for (node, given), same in together)
 
 
 def _not_admitted(verdict: Verdict) -> list[Condition]:
@@ -140,10 +211,12 @@ def _apply(
     attempt: int,
     admission: Admission | None = None,
 ) -> Apply:
-    owned = [condition for condition in obj.status.conditions if condition.type in OWNED]
+    kept = _preemption(obj)
+    owned = [*(condition for condition in obj.status.conditions if condition.type in OWNED), *kept]
     unsupported = unsupported_condition(obj)
     said = [*conditions, *([unsupported] if unsupported is not None else [])]
     stamped = [_stamped(owned, condition, obj.metadata.generation, now) for condition in said]
+    stamped += [one for one in kept if all(one.type != new.type for new in said)]
     status: dict[str, Any] = {"conditions": [encode(condition) for condition in stamped]}
     if admission is not None:
         status["admission"] = encode(admission)
@@ -154,6 +227,15 @@ def _apply(
     if metadata.resource_version:  # decided on this version: one changed since is decided anew
         fields["metadata"] = {"resourceVersion": metadata.resource_version}
     return Apply(Workload, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid)
+
+
+def _preemption(obj: Workload) -> list[Condition]:
+    """What the scheduler has said of the workload's last preemption."""
+    return [
+        condition
+        for condition in obj.status.conditions
+        if condition.type == PREEMPTED or (condition.type == "Evicted" and condition.reason in _OWN_EVICTIONS)
+    ]
 
 
 def _stamped(owned: Sequence[Condition], new: Condition, generation: int, now: datetime) -> Condition:

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from springtide.api import labels
 from springtide.api.commands import Command, Create, Delete, Emit
-from springtide.api.core import Pod, Service
+from springtide.api.core import Node, Pod, Service
 from springtide.api.kueue import Workload
 from springtide.api.meta import Object
 from springtide.api.springtide import Diagnosis
@@ -43,6 +43,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     pods = runtime.informer(Pod, indexes={_INDEX: _keys_by_label})
     services = runtime.informer(Service)
     diagnoses = runtime.informer(Diagnosis, indexes={_INDEX: _keys_of_diagnosis})
+    nodes = runtime.informer(Node)
 
     async def reconcile(key: str) -> float | None:
         workload = workloads.cache.get(key)
@@ -53,6 +54,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
             pods=pods.cache.by_index(_INDEX, key),
             service=services.cache.get(f"{workload.metadata.namespace}/{job_of(workload)}"),
             diagnoses=diagnoses.cache.by_index(_INDEX, key),
+            node_named=nodes.cache.get,
         )
         decided = plan(view, runtime.clock.now())
         try:

@@ -21,14 +21,14 @@ back, and `scheduling` admits the next attempt only after that, so a mark never 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Emit, Plan
-from springtide.api.core import Pod, Service
+from springtide.api.core import Node, Pod, Service
 from springtide.api.kueue import Workload
 from springtide.api.meta import Condition, Object, controller_of, find_condition, is_true, set_condition
 from springtide.api.springtide import Action, Diagnosis
@@ -54,6 +54,8 @@ class View:
     """The Service of the job's name, whoever owns it."""
     diagnoses: Sequence[Diagnosis] = ()
     """Those that name the workload."""
+    node_named: Callable[[str], Node | None] = lambda _: None
+    """The node of a name."""
 
 
 def plan(view: View, now: datetime) -> Plan:
@@ -97,7 +99,11 @@ def _create(view: View, now: datetime) -> list[Command]:
         note = "the admission does not say on which node each pod runs; no pods are created"
         return [Emit(workload, "IncompleteAdmission", note, type="Warning", action="Creating")]
     present = {pod.metadata.name for pod in view.pods}
-    creates: list[Command] = [Create(pod_for(workload, slot)) for slot in slots if slot.pod not in present]
+    creates: list[Command] = [
+        Create(pod_for(workload, slot, view.node_named(slot.node) if slot.devices else None))
+        for slot in slots
+        if slot.pod not in present
+    ]
     return [*creates, *_pods_ready(workload, "False", WAIT_FOR_START, _waiting_for(slots), now)]
 
 

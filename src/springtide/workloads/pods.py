@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 from base64 import b32encode
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from springtide.api import labels
-from springtide.api.core import Pod, Service, ServiceSpec
-from springtide.api.kueue import PodSet, PodSetAssignment, Workload, nodes_of
-from springtide.api.meta import ObjectMeta, controller_of, owner_reference
+from springtide.api.core import Node, Pod, Service, ServiceSpec
+from springtide.api.gpus import NOTES, indices_in, registered_by, spelled
+from springtide.api.gpus import notes as notes_of
+from springtide.api.kueue import PodSet, PodSetAssignment, Workload, names_nodes, places_of
+from springtide.api.meta import ObjectMeta, controller_of, find_condition, owner_reference
 from springtide.api.struct import replace
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _GATES = (labels.TOPOLOGY_SCHEDULING_GATE, labels.ADMISSION_SCHEDULING_GATE)
 """Gates that hold a pod until it is admitted; these pods are created admitted."""
 
@@ -32,6 +36,8 @@ class Slot:
     """Host name, the same in every attempt."""
     pod: str
     """Pod name, of this attempt alone."""
+    devices: tuple[int, ...] = ()
+    """The devices of the node it was given, where that names them."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -53,17 +59,21 @@ def slots_of(workload: Workload) -> list[Slot] | None:
     job, suffix = job_of(workload), _suffix(workload)
     slots: list[Slot] = []
     for pod_set in workload.spec.pod_sets:
-        nodes = _nodes(assignments.get(pod_set.name))
-        if len(nodes) < pod_set.count:
+        places = _places(assignments.get(pod_set.name))
+        if len(places) < pod_set.count:
             return None
         for index in range(pod_set.count):
             host = f"{job}-{pod_set.name}-0-{index}"
-            slots.append(Slot(pod_set, index, nodes[index], host, f"{host}-{suffix}"))
+            node, devices = places[index]
+            slots.append(Slot(pod_set, index, node, host, f"{host}-{suffix}", devices))
     return slots
 
 
-def pod_for(workload: Workload, slot: Slot) -> Pod:
-    """The pod of a slot: its template, bound to its node; unknown fields of the template are kept."""
+def pod_for(workload: Workload, slot: Slot, node: Node | None = None) -> Pod:
+    """The pod of a slot: its template, bound to its node; unknown fields of the template are kept.
+
+    `node` is the slot's: of its devices the pod says which are its own.
+    """
     template, job = slot.pod_set.template, job_of(workload)
     metadata = replace(
         template.metadata,
@@ -71,7 +81,11 @@ def pod_for(workload: Workload, slot: Slot) -> Pod:
         generate_name="",
         namespace=workload.metadata.namespace,
         labels={**template.metadata.labels, **_labels(workload, slot, job)},
-        annotations={**template.metadata.annotations, labels.JOB_COMPLETION_INDEX: str(slot.index)},
+        annotations={
+            **{key: text for key, text in template.metadata.annotations.items() if key not in NOTES},
+            **_notes(workload, slot, node),
+            labels.JOB_COMPLETION_INDEX: str(slot.index),
+        },
         owner_references=[owner_reference(workload)],
     )
     spec = replace(
@@ -113,12 +127,31 @@ def _labels(workload: Workload, slot: Slot, job: str) -> dict[str, str]:
     }
 
 
-def _nodes(assignment: PodSetAssignment | None) -> list[str]:
-    """One node per pod, in the order of the assignment; none if it does not go down to nodes."""
+def _notes(workload: Workload, slot: Slot, node: Node | None) -> dict[str, str]:
+    """Which devices the pod has: for who counts them, and for HAMi's device plugin.
+
+    Of a node that is not known, or has not these devices any more, only their numbers can be said.
+    """
+    if not slot.devices:
+        return {}
+    given = {labels.DEVICES: spelled(slot.devices)}
+    there = registered_by(node) if node is not None else ()
+    admitted = find_condition(workload.status.conditions, "Admitted")
+    since = admitted.last_transition_time if admitted is not None else None
+    if max(slot.devices) >= len(there):
+        return given
+    devices = [there[index] for index in slot.devices]
+    return given | notes_of(slot.pod_set.template.spec, slot.node, devices, since or _LONG_AGO)
+
+
+def _places(assignment: PodSetAssignment | None) -> list[tuple[str, tuple[int, ...]]]:
+    """Node and devices of each pod, in the order of the assignment; none if it does not go down to nodes."""
     topology = assignment.topology_assignment if assignment is not None else None
-    if topology is None or topology.levels[-1:] != [labels.HOSTNAME]:
+    if topology is None or not names_nodes(topology):
         return []
-    return [node for node, count in nodes_of(topology) for _ in range(count)]
+    return [
+        (node, indices_in(devices)) for node, devices, count in places_of(topology) for _ in range(count)
+    ]
 
 
 def _suffix(workload: Workload) -> str:
