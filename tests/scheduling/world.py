@@ -180,7 +180,8 @@ class World:
         """Server-side apply by the manager `scheduling`: what it owns and leaves out goes."""
         raw = encode(self.objects[(kind, key)])
         status = raw.setdefault("status", {})
-        owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active", "UnsupportedFields"}
+        owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active", "UnsupportedFields", "Preempted"}
+        owned |= {condition["type"] for condition in applied["conditions"]}
         others = [c for c in status.get("conditions", []) if c["type"] not in owned]
         for field in ("admission", "requeueState", "flavorsReservation", "flavorsUsage"):
             status.pop(field, None)

@@ -83,8 +83,9 @@ def _fits_alone(placement: Placement, pod_set: PodSetFacts) -> bool:
 
 def _ordered(steps: Iterable[_Step], candidates: Sequence[Candidate]) -> list[Candidate]:
     """Victims of these steps first, then all others."""
-    indexes = dict.fromkeys(index for step in steps for index in step.victims)
-    return [candidates[index] for index in (*indexes, *(i for i in range(len(candidates)) if i not in indexes))]
+    first = dict.fromkeys(index for step in steps for index in step.victims)
+    rest = (index for index in range(len(candidates)) if index not in first)
+    return [candidates[index] for index in (*first, *rest)]
 
 
 def _domains(

@@ -162,12 +162,16 @@ class Placement:
             self._take(view, share)
         return True
 
+    def end(self, held: Iterable[Held]) -> None:
+        """Note that this ends, too: before the first look at `later`."""
+        self._ending += held
+
     @contextmanager
     def later(self) -> Iterator[None]:
         """Within: as if all that ends were gone, and whoever is made to go by `vacate`.
 
         What is taken within is taken of what ends first, and of what is free now only for the rest. Of what
-        ends the others are then left so much less. No `mark` from outside may be rolled back to within or after.
+        ends the others are then left so much less. No `mark` from outside may be rolled back to after.
         """
         now = self._free.copy(), self._devices.copy()
         seen = len(self._log)
@@ -216,6 +220,16 @@ class Placement:
     def capacity(self, view: View) -> Ints:
         """What nodes have of what the class asks for: nodes × its columns. Only if `view.offered`."""
         return self._capacity[:, view.columns]
+
+    @property
+    def devices(self) -> Devices:
+        """What is free of devices. Not to be changed."""
+        return self._devices
+
+    @property
+    def devices_when_empty(self) -> Devices:
+        """What there is of devices."""
+        return self._whole
 
     def row_of(self, node: str) -> int:
         """The row of a node; -1 if there is none of this name."""
@@ -285,7 +299,7 @@ class Placement:
             view.device[rows] = ranking.device
 
     def _sight(self, view: View, rows: slice | Ints) -> Sight:
-        changed = self._log[self._usable_seen :]
+        changed = self._log[self._usable_seen :] if self._whole.share.shape[1] else []
         if changed:
             again = np.array(changed, dtype=np.int64)
             self._usable[again] = self._fragments.usable(self._seen(again))

@@ -9,7 +9,8 @@ Called by the cycle. Source of the rules: Kueue's flavor assignment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -67,6 +68,8 @@ class Quota:
         self, tree: Tree, usage: Mapping[str, Mapping[Cell, int]], usable: Usable | None = None
     ) -> None:
         self.book = Book(tree, usage)
+        self.ending: Counter[tuple[str, Cell]] = Counter()
+        """What is used by those who are ending, by queue and cell."""
         self._usable = usable
 
     def ask(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> Granted | Refused:
@@ -102,6 +105,13 @@ class Quota:
             return Refused(why.reason, why.message, granted)
         return granted
 
+    def borrows(self, queue: ClusterQueueFacts, answer: Granted | Refused) -> bool:
+        """Whether the workload would use what belongs to others, now or once others have made way."""
+        wanted = answer.wanted if isinstance(answer, Refused) else answer
+        if wanted is None or not queue.cohort:
+            return False
+        return any(self.book.borrowed(queue.name, cell, amount) for cell, amount in wanted.usage.items())
+
     def charge(self, queue: ClusterQueueFacts, granted: Granted) -> None:
         """Take what was granted."""
         if queue.groups:
@@ -114,6 +124,21 @@ class Quota:
             group = _group_of(queue, name)
             if group is not None:
                 self.book.use(queue.name, (group[0].name, name), amount)
+                self.ending[queue.name, (group[0].name, name)] += amount
+
+    def end(self, queue: str, usage: Mapping[Cell, int]) -> None:
+        """Note that this is given back soon; it is used until then."""
+        for cell, amount in usage.items():
+            self.ending[queue, cell] += amount
+
+    @contextmanager
+    def later(self) -> Iterator[None]:
+        """Within: as if all that ends were given back."""
+        for (queue, cell), amount in self.ending.items():
+            self.book.use(queue, cell, -amount)
+        yield
+        for (queue, cell), amount in self.ending.items():
+            self.book.use(queue, cell, amount)
 
     def _choose(
         self,

@@ -120,7 +120,9 @@ def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Runni
     return sorted(settled, key=lambda one: one.order)
 
 
-def attempts(asking: Asking, found: Sequence[Candidate], cells: Iterable[Cell], book: Book) -> tuple[bool, ...]:
+def attempts(
+    asking: Asking, found: Sequence[Candidate], cells: Iterable[Cell], book: Book
+) -> tuple[bool, ...]:
     """In which ways to try: letting the preemptor borrow, or not; the first that succeeds counts."""
     if all(one.tier is Tier.OWN for one in found):
         return (True,)
@@ -211,7 +213,9 @@ class _FairWalk:
         chosen = []
         for queue in sorted(rest, key=self._standing, reverse=True):
             one = rest[queue][0]
-            if _borrows(self._own, queue, self._cells, self._book, self._tree) and self._allows(one, strategy):
+            if _borrows(self._own, queue, self._cells, self._book, self._tree) and self._allows(
+                one, strategy
+            ):
                 _use(self._book, one, -1)
                 chosen.append(one)
         return chosen
@@ -294,9 +298,7 @@ def _may_go(asking: Asking, one: WorkloadFacts, queue: str) -> bool:
     return rule == LOWER and own[0] < other[0]
 
 
-def _candidate(
-    asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, running: Running
-) -> Candidate:
+def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, running: Running) -> Candidate:
     borrow = asking.queue.preemption.borrow_within_cohort
     threshold = borrow.max_priority_threshold if borrow is not None else None
     low = priority_of(facts) < asking.priority and (threshold is None or priority_of(facts) <= threshold)

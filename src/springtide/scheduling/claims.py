@@ -1,0 +1,225 @@
+"""What becomes of a workload that does not fit now: it waits for what ends, makes others go, or just waits.
+
+Who fits once everything has ended that is ending waits for it, and its place and quota are held against all
+behind it. Nothing of this is remembered: every cycle finds the same by the objects alone, and who waits for
+his own victims is found like anybody else, so that a crash between two writes loses nothing. Who does not fit
+even then may make others go, if its queue's policy says so. Called by the cycle, once for each that waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from springtide.api.commands import Command
+from springtide.api.kueue import WorkloadReason
+from springtide.scheduling import status
+from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.placement import Placement
+from springtide.scheduling.preemption import Found, Trial, search
+from springtide.scheduling.queues import ClusterQueueFacts
+from springtide.scheduling.quota import Granted, Quota, Refused
+from springtide.scheduling.releasing import Held, held_by
+from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.status import Verdict, told
+from springtide.scheduling.victims import (
+    Asking,
+    Candidate,
+    Running,
+    attempts,
+    can_preempt,
+    candidates,
+    fair_sequence,
+    priority_of,
+    sequence,
+)
+
+WAITS = "WaitingForPreemptedWorkloads"
+_NAMED_MAX = 5
+_WHY = {
+    WorkloadReason.IN_CLUSTER_QUEUE: "it goes first in the same ClusterQueue",
+    WorkloadReason.IN_COHORT_RECLAMATION: "its ClusterQueue takes back quota that was lent in the cohort",
+    WorkloadReason.IN_COHORT_FAIR_SHARING: "its ClusterQueue has less than its fair share of the cohort",
+    WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING: "it goes first among those who borrow in the cohort",
+}
+
+Confine = Callable[[tuple[PodSetFacts, ...], Granted], tuple[PodSetFacts, ...]]
+"""Puts pod sets on the nodes of the flavors they are given."""
+
+
+@dataclass(frozen=True)
+class Preempted:
+    """A workload that has to go, and for whom."""
+
+    victim: Candidate
+    preemptor: WorkloadFacts
+
+    def commands(self, now: datetime) -> tuple[Command, ...]:
+        """What ends it."""
+        one = self.preemptor
+        message = (
+            f"Preempted to make room for {one.key} (UID: {one.obj.metadata.uid}, "
+            f"priority {priority_of(one)}): {_WHY[self.victim.reason]}"
+        )
+        return status.preempt(self.victim.facts, self.victim.reason, message, now)
+
+
+class Claims:
+    """What is held in one cycle for those who wait for others to end."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        placement: Placement,
+        quota: Quota,
+        confine: Confine,
+        now: datetime,
+        fair_strategies: Sequence[str] = (),
+        minimum_run_seconds: float = 0.0,
+    ) -> None:
+        self._snapshot = snapshot
+        self._placement = placement
+        self._quota = quota
+        self._confine = confine
+        self._strategies = fair_strategies
+        self._minimum_run_seconds = minimum_run_seconds
+        self._now = now
+        self._held: dict[tuple[str, str], Verdict] = {}
+        self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
+        self._running: Running | None = None
+        self.preempted: dict[str, Preempted] = {}
+
+    def held(self, facts: WorkloadFacts | PodFacts) -> Verdict | None:
+        """What a workload or pod waits for whose place is held already."""
+        return self._held.get((facts.obj.kind, facts.key))
+
+    def claim(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> Verdict | None:
+        """Hold a place for a workload that does not fit now; None if nothing that ends, or might, helps."""
+        preempts = can_preempt(facts, queue)
+        if not preempts and not self._anything_ends:
+            return None
+        if (queue.name, facts.pod_sets) in self._hopeless:
+            return None
+        with self._quota.later(), self._placement.later():
+            message = self._claim(facts, queue, preempts=preempts)
+        if message is None:
+            self._hopeless.add((queue.name, facts.pod_sets))
+            return None
+        known = told(facts.obj)
+        if known is not None and known.reason == WAITS:
+            message = known.message
+        return self._hold(facts, Verdict(WAITS, message))
+
+    def claim_pod(self, facts: PodFacts, pod_sets: tuple[PodSetFacts, ...]) -> Verdict | None:
+        """The same for a plain pod."""
+        if not self._anything_ends or ("", pod_sets) in self._hopeless:
+            return None
+        with self._placement.later():
+            shares = self._placement.place(pod_sets)
+        if shares is None:
+            self._hopeless.add(("", pod_sets))
+            return None
+        node = self._snapshot.nodes.facts[int(shares[0].rows[0])].name
+        message = f"fits on {node}, and waits until what is ending there has gone"
+        return self._hold(facts, Verdict("Unschedulable", message))
+
+    def _hold(self, facts: WorkloadFacts | PodFacts, verdict: Verdict) -> Verdict:
+        self._held[facts.obj.kind, facts.key] = verdict
+        return verdict
+
+    @property
+    def _anything_ends(self) -> bool:
+        return bool(self._snapshot.releasing or self._quota.ending or self.preempted)
+
+    def _claim(self, facts: WorkloadFacts, queue: ClusterQueueFacts, *, preempts: bool) -> str | None:
+        answer = self._quota.ask(queue, facts.pod_sets)
+        granted = answer.wanted if isinstance(answer, Refused) else answer
+        if granted is None:
+            return None
+        pod_sets = self._confine(facts.pod_sets, granted)
+        if answer is granted and self._placement.place(pod_sets) is not None:
+            self._quota.charge(queue, granted)
+            return "fits, and waits until what is ending has gone; its place is held"
+        if not preempts:
+            return None
+        found = self._search(Asking(facts, queue, pod_sets, granted))
+        if found is None:
+            return None
+        self._placement.vacate(held for one in found.victims for held in one.held)
+        for pod_set, share in zip(pod_sets, found.shares, strict=True):
+            self._placement.put(pod_set.pod_class, share)
+        for one in found.victims:
+            for cell, amount in one.facts.usage.items():
+                self._quota.book.use(one.queue, cell, -amount)
+            self._quota.end(one.queue, one.facts.usage)
+            self.preempted[one.facts.key] = Preempted(one, facts)
+        self._quota.charge(queue, granted)
+        return f"waits until {_named(found.victims)} made way for it; its place is held"
+
+    # -- preemption --------------------------------------------------------------------------------
+
+    def _search(self, asking: Asking) -> Found | None:
+        """Whom to let go: first for the quota that is short, else for everything asked for."""
+        book, usage = self._quota.book, asking.granted.usage
+        short = [cell for cell in usage if usage[cell] > book.available(asking.queue.name, cell)]
+        limited = asking.queue.groups
+        tries = [short, list(usage)] if limited and 0 < len(short) < len(usage) else [list(usage)]
+        for cells in tries:
+            found = self._search_for(asking, cells)
+            if found is not None:
+                return found
+        return None
+
+    def _search_for(self, asking: Asking, cells: Sequence[tuple[str, str]]) -> Found | None:
+        book, running = self._quota.book, self._who_runs()
+        able = [
+            one for one in candidates(asking, cells, book, running) if one.facts.key not in self.preempted
+        ]
+        if not able:
+            return None
+        trial = Trial(self._placement, book, asking)
+        if (
+            self._strategies
+            and running.tree.has(asking.queue.name)
+            and any(c.queue != asking.queue.name for c in able)
+        ):
+            order = fair_sequence(asking, able, cells, book, running.tree, self._strategies)
+            return search(trial, order, borrow=True)
+        for borrow in attempts(asking, able, cells, book):
+            order = sequence(asking, able, cells, book, running.tree, borrow=borrow)
+            found = search(trial, order, borrow=borrow)
+            if found is not None:
+                return found
+        return None
+
+    def _who_runs(self) -> Running:
+        if self._running is None:
+            of_queue: dict[str, list[WorkloadFacts]] = {}
+            for facts in self._snapshot.admitted:
+                ends = facts.evicted is not None or facts.obj.metadata.deletion_timestamp is not None
+                if facts.admission is not None and not ends:
+                    of_queue.setdefault(facts.admission.cluster_queue, []).append(facts)
+            held: dict[str, tuple[Held, ...]] = {}
+
+            def held_of(facts: WorkloadFacts) -> tuple[Held, ...]:
+                if facts.key not in held:
+                    gone: Mapping[tuple[str, str], int] = self._snapshot.gone.get(facts.key, {})
+                    held[facts.key] = tuple(held_by(facts, gone))
+                return held[facts.key]
+
+            self._running = Running(
+                self._snapshot.queues.quota,
+                of_queue,
+                held_of,
+                self._now,
+                bool(self._strategies),
+                self._minimum_run_seconds,
+            )
+        return self._running
+
+
+def _named(victims: Sequence[Candidate]) -> str:
+    names = ", ".join(one.facts.key for one in victims[:_NAMED_MAX])
+    more = f" and {len(victims) - _NAMED_MAX} more" if len(victims) > _NAMED_MAX else ""
+    return f"{names}{more} ha{'s' if len(victims) == 1 else 've'}"
