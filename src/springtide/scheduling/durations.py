@@ -30,8 +30,8 @@ UNKNOWN_SECONDS = 3600.0
 """Before anything has ended, this is the middle of what is expected."""
 _UNKNOWN_SPREAD = 3.0
 """Standard deviation of that expectation, in doublings."""
-_STEM = re.compile(r"[-_.]?(?:[0-9]+|(?=[a-z0-9]*[0-9])[a-z0-9]{5,})$")
-"""What tells runs of the same thing apart: a number, or random letters and digits, at the end of a name."""
+_STEM = re.compile(r"[-_.](?:[0-9]+|(?=[a-z0-9]*[0-9])[a-z0-9]{5,})$|(?<=[^0-9])[0-9]+$")
+"""What tells runs of the same thing apart, at the end of a name: a number, or random letters and digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,6 @@ class Estimate:
         return before + (position - bin_) * float(self.likely[bin_])
 
 
-def exactly(seconds: float) -> Estimate:
-    """The estimate of who knows."""
-    return _estimate(_one(seconds))
-
-
 @dataclass(eq=False)
 class _Seen:
     """Runs of one sort that ended."""
@@ -118,7 +113,7 @@ class History:
 
     def record(self, sort: Sort, seconds: float) -> None:
         """Learn that work of this sort ran for so long, to its end."""
-        bin_ = _bin(seconds)
+        bin_ = about(seconds)
         for line in sort.widening:
             seen = self._seen.setdefault(line, _Seen())
             seen.counts[bin_] += 1.0
@@ -167,20 +162,20 @@ def lasting(estimate: Estimate, limit: float | None = None) -> Lasting:
     )
 
 
+def certain(seconds: float) -> Lasting:
+    """What is expected of work of which the duration is known."""
+    return Lasting(seconds, seconds, seconds)
+
+
+def about(seconds: float) -> int:
+    """The number of the bin: durations of one bin differ by a fifth at most."""
+    return min(_BINS - 1, max(0, math.ceil(math.log2(max(1.0, seconds)) * STEPS_PER_DOUBLING) - 1))
+
+
 def remaining(estimate: Estimate, elapsed: float, limit: float | None = None) -> float:
     """How many more seconds work is expected to run that runs since `elapsed` seconds; at least one."""
     end = estimate.quantile(0.5, elapsed)
     return max(1.0, (end if limit is None else min(end, limit)) - elapsed)
-
-
-def _bin(seconds: float) -> int:
-    return min(_BINS - 1, max(0, math.ceil(math.log2(max(1.0, seconds)) * STEPS_PER_DOUBLING) - 1))
-
-
-def _one(seconds: float) -> Floats:
-    likely = np.zeros(_BINS)
-    likely[_bin(seconds)] = 1.0
-    return likely
 
 
 def _unknown() -> Floats:

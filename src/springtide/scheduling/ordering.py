@@ -1,8 +1,8 @@
 """In which order those who wait are considered: small functions with a registered name.
 
-An order gives each who waits a key, once; the smallest is considered first. A key must not depend on what the
-clock says now, so that queues stay sorted while time passes: who waits longer gains on those who come later,
-never on those who wait beside it. The first who cannot start gets a reservation, see `backfill`.
+An order gives each who waits a key; the smallest is considered first. A key must not depend on what the clock
+says now, so that queues stay sorted while time passes: who waits longer gains on those who come later, never
+on those who wait beside it. The first who cannot start gets a reservation, see `backfill`.
 Called by the cycle and the replay of job traces; a site chooses one by name or registers its own.
 """
 
@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-AGEING_BOUND_SECONDS = 5 * 86400.0
-"""Nobody is overtaken by work that came so much later, however short it is expected to be."""
+AGEING_SECONDS = 86400.0
+"""Nobody is overtaken by work that came so much later, however short it is, while little waits."""
+AGEING_BACKLOGS = 2.0
+"""Where much waits: by work that came later by more than so many times what it takes to run all that waits.
+In a crowded queue everybody is old, and a bound below the time that all have to wait would be no order."""
 STRETCH = 30.0
 """Work gives way to shorter work that comes within so many times the difference of what both last."""
 
@@ -29,6 +32,8 @@ class Candidate:
     """How long it is expected to run, in seconds (mean)."""
     devices: int
     """How many devices it asks for."""
+    backlog: float = 0.0
+    """How many seconds all that waits is expected to keep the whole cluster busy; the same for all who wait."""
 
 
 Rank = tuple[float, float, str]
@@ -83,8 +88,13 @@ def _shortest(candidate: Candidate) -> Rank:
 
     By how much is bounded: nobody starves. How many devices work asks for does not count against it.
     """
-    handicap = min(AGEING_BOUND_SECONDS, STRETCH * candidate.lasts)
+    handicap = min(ageing_bound(candidate.backlog), STRETCH * candidate.lasts)
     return float(-candidate.priority), candidate.since + handicap, candidate.key
+
+
+def ageing_bound(backlog: float) -> float:
+    """Seconds: nobody is overtaken by what came so much later."""
+    return max(AGEING_SECONDS, AGEING_BACKLOGS * backlog)
 
 
 FIFO = register_ordering(Ordering("fifo", _fifo))

@@ -21,7 +21,7 @@ import numpy as np
 from springtide.scheduling.backfill import Backfill
 from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.inventory import devices_of
-from springtide.scheduling.durations import Estimate, History, Lasting, Sort, exactly, lasting, remaining
+from springtide.scheduling.durations import History, Lasting, Sort, about, certain, lasting, remaining
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.nodes import NodeFacts, Nodes
@@ -37,8 +37,7 @@ from springtide.simulation.outcome import Outcome, by_size, curves, fairness, fi
 RENEW_SECONDS = 300.0
 """A reservation is looked at again after so long, for much may have ended earlier than was expected."""
 LEARN_ENDS = 64
-"""What is expected of a line is looked at again after so many jobs have ended."""
-OLD, NEW = 0, 1
+"""What is expected of those who wait is looked at again after so many jobs have ended."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +158,6 @@ class _Line:
     jobs: deque[int] = field(default_factory=deque)
     rank: Rank = (0.0, 0.0, "")
     """Of its first."""
-    learned: int = -1
-    """How many jobs had ended when it was last looked at."""
 
 
 class _Replay:
@@ -191,7 +188,8 @@ class _Replay:
         self._lines: dict[Sort, _Line] = {}
         self._pod_sets: dict[int, tuple[PodSetFacts, ...]] = {}
         self._ends: list[tuple[float, int]] = []
-        self._ended = 0
+        self._ended = self._learned = 0
+        self._backlog = 0.0
         self._free = capacity
         self._waiting = 0
 
@@ -230,7 +228,7 @@ class _Replay:
         line = self._lines.get(sort)
         if line is None:
             pod_sets = self._pod_sets.setdefault(job.gpus, self._pods(job.gpus))
-            line = self._lines[sort] = _Line(sort, pod_sets, job.gpus, lasting(self._estimate(index)))
+            line = self._lines[sort] = _Line(sort, pod_sets, job.gpus, self._lasting(index))
         line.jobs.append(index)
         if len(line.jobs) == 1:
             self._look(line)
@@ -248,9 +246,8 @@ class _Replay:
 
     def _cycle(self, now: float) -> None:
         """Start what may start, in the order of the policy; reserve for the first that cannot."""
-        for line in self._lines.values():
-            if line.jobs and self._ended >= line.learned + LEARN_ENDS:
-                self._look(line)
+        if self._ended >= self._learned + LEARN_ENDS:
+            self._learn()
         queue = [(line.rank, number, line) for number, line in enumerate(self._lines.values()) if line.jobs]
         heapq.heapify(queue)
         waits = False
@@ -304,27 +301,42 @@ class _Replay:
 
     # -- what is known of durations ------------------------------------------------------------------
 
+    def _learn(self) -> None:
+        """Look again at what is expected of all that waits."""
+        self._learned = self._ended
+        lines = [line for line in self._lines.values() if line.jobs]
+        for line in lines:
+            line.lasts = self._lasting(line.jobs[0])
+        ahead = sum(len(line.jobs) * line.gpus * line.lasts.mean for line in lines)
+        self._backlog = ahead / self.capacity
+        for line in lines:
+            self._look(line)
+
     def _look(self, line: _Line) -> None:
         """Look again at what is expected of a line, and where its first stands."""
         first = line.jobs[0]
-        line.learned = self._ended
-        line.lasts = lasting(self._estimate(first))
+        line.lasts = self._lasting(first)
         line.rank = self._policy.ordering.rank(
-            Candidate(_key(first), 0, self.jobs[first].arrival, line.lasts.mean, line.gpus)
+            Candidate(_key(first), 0, self.jobs[first].arrival, line.lasts.mean, line.gpus, self._backlog)
         )
 
     def _sort(self, job: TraceJob) -> Sort:
-        """What makes jobs alike: where durations are known, those too."""
+        """What makes jobs alike; where durations are known, those as well."""
         if self.oracle:
-            return Sort(stem=f"{exactly(job.duration).mean_seconds:.0f}", devices=job.gpus)
+            return Sort(stem=str(about(job.duration)), devices=job.gpus)
         return Sort(job.cluster, job.user, devices=job.gpus)
 
-    def _estimate(self, index: int) -> Estimate:
+    def _lasting(self, index: int) -> Lasting:
         job = self.jobs[index]
-        return exactly(job.duration) if self.oracle else self._history.estimate(self._sort(job))
+        if self.oracle:
+            return certain(job.duration)
+        return lasting(self._history.estimate(self._sort(job)))
 
     def _remaining(self, key: str, elapsed: float) -> float:
-        return remaining(self._estimate(int(key)), elapsed)
+        job = self.jobs[int(key)]
+        if self.oracle:
+            return job.duration - elapsed
+        return remaining(self._history.estimate(self._sort(job)), elapsed)
 
 
 def _key(index: int) -> str:

@@ -1,0 +1,165 @@
+"""Reservations for the first that waits, and who may start beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from springtide.scheduling.backfill import Backfill
+from springtide.scheduling.classes import Constraints, PodClass
+from springtide.scheduling.durations import Lasting, certain
+from springtide.scheduling.facts import PodSetFacts
+from springtide.scheduling.inventory import devices_of
+from springtide.scheduling.nodes import NodeFacts, Nodes
+from springtide.scheduling.placement import Placement
+from springtide.scheduling.queues import QueueTree
+from springtide.scheduling.snapshot import Snapshot
+
+GPU = "nvidia.com/gpu"
+
+
+class Scene:
+    """Equal nodes of GPUs, and one Backfill over them."""
+
+    def __init__(self, nodes: int, gpus: int) -> None:
+        facts = tuple(NodeFacts(f"n{i}", {}, (), True, {GPU: gpus}) for i in range(nodes))
+        capacity = np.full((nodes, 1), gpus, dtype=np.int64)
+        devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
+        snapshot = Snapshot(
+            nodes=Nodes(facts),
+            resources=(GPU,),
+            capacity=capacity,
+            allocated=np.zeros_like(capacity),
+            devices=devices,
+            devices_when_empty=devices,
+            demands=(),
+            waiting=(),
+            admitted=(),
+            pods=(),
+            pods_of={},
+            lingering={},
+            queues=QueueTree(),
+            queue_objects=(),
+            usage={},
+        )
+        self.placement = Placement(snapshot)
+        self.left = 60.0
+        """What work that should have ended still needs."""
+        self.backfill = Backfill(self.placement, Placement(snapshot), lambda key, elapsed: self.left)
+
+    def start(self, key: str, pods: tuple[PodSetFacts, ...], now: float, lasts: float) -> bool:
+        return self.backfill.start(key, pods, now, certain(lasts)) is not None
+
+    def promised(self, key: str, pods: tuple[PodSetFacts, ...], now: float) -> float:
+        reservation = self.backfill.reserve(key, pods, now)
+        assert reservation is not None
+        assert reservation.key == key
+        assert sum(int(share.counts.sum()) for share in reservation.shares) == sum(p.count for p in pods)
+        return reservation.starts
+
+    @property
+    def free(self) -> int:
+        return int(self.placement.view(pods(1)[0].pod_class).fits.sum())
+
+
+def pods(count: int, gpus: int = 1) -> tuple[PodSetFacts, ...]:
+    return (PodSetFacts("worker", count, PodClass(((GPU, gpus),), Constraints())),)
+
+
+def test_the_first_that_waits_is_promised_when_enough_has_ended() -> None:
+    scene = Scene(nodes=2, gpus=4)
+    assert scene.start("a", pods(4), 0.0, 100.0)
+    assert scene.start("b", pods(4), 0.0, 300.0)
+    assert scene.promised("head", pods(4), 10.0) == 100.0
+    assert scene.promised("head", pods(5), 10.0) == 300.0
+
+
+def test_a_place_that_never_comes_is_not_promised() -> None:
+    scene = Scene(nodes=2, gpus=4)
+    assert scene.start("a", pods(4), 0.0, 100.0)
+    assert scene.backfill.reserve("head", pods(9), 10.0) is None
+    assert scene.promised("head", pods(2, gpus=4), 10.0) == 100.0
+
+
+@pytest.mark.parametrize(
+    ("story", "gpus", "lasts", "starts"),
+    [
+        ("ends before the first starts", 2, 80.0, True),
+        ("would hold what the first needs", 2, 120.0, False),
+        ("fits beside the first", 1, 9999.0, True),
+        ("does not fit now", 3, 10.0, False),
+    ],
+)
+def test_who_may_start_before_its_turn(story: str, gpus: int, lasts: float, starts: bool) -> None:
+    scene = Scene(nodes=1, gpus=8)
+    assert scene.start("a", pods(6), 0.0, 100.0)
+    assert scene.promised("head", pods(7), 10.0) == 100.0
+    assert scene.start("other", pods(gpus), 10.0, lasts) is starts, story
+    assert scene.promised("head", pods(7), 20.0) == 100.0, "the first is not delayed"
+
+
+def test_beside_the_first_there_is_room_only_once() -> None:
+    scene = Scene(nodes=1, gpus=8)
+    assert scene.start("a", pods(4), 0.0, 100.0)
+    assert scene.promised("head", pods(6), 0.0) == 100.0
+    assert scene.backfill.room_beside(pods(1)[0].pod_class) == 2
+    assert scene.start("b", pods(2), 0.0, 9999.0)
+    assert scene.backfill.room_beside(pods(1)[0].pod_class) == 0
+    assert not scene.start("c", pods(1), 0.0, 9999.0)
+    assert scene.start("d", pods(2), 0.0, 99.0)
+    assert scene.free == 0
+
+
+def test_what_stands_in_for_the_first_is_given_on_nodes_it_does_not_need() -> None:
+    scene = Scene(nodes=2, gpus=4)
+    assert scene.start("a", pods(1, gpus=4), 0.0, 100.0)
+    assert scene.start("b", pods(1, gpus=2), 0.0, 200.0)
+    assert scene.promised("head", pods(1, gpus=4), 0.0) == 100.0
+    assert scene.start("c", pods(1, gpus=2), 0.0, 9999.0)
+    assert scene.free == 0
+    scene.backfill.end("a")
+    assert scene.start("head", pods(1, gpus=4), 100.0, 50.0)
+
+
+def test_work_that_ends_early_lets_others_start_and_the_first_sooner() -> None:
+    scene = Scene(nodes=1, gpus=8)
+    assert scene.start("a", pods(4), 0.0, 100.0)
+    assert scene.start("b", pods(4), 0.0, 500.0)
+    assert scene.promised("head", pods(8), 0.0) == 500.0
+    scene.backfill.end("b")
+    assert scene.free == 4
+    assert scene.promised("head", pods(8), 50.0) == 100.0
+    scene.backfill.end("a")
+    assert scene.start("head", pods(8), 60.0, 10.0)
+    assert scene.backfill.reservation is None
+
+
+def test_work_that_should_have_ended_is_expected_to_end_later() -> None:
+    scene = Scene(nodes=1, gpus=8)
+    assert scene.start("a", pods(8), 0.0, 100.0)
+    assert scene.promised("head", pods(8), 50.0) == 100.0
+    assert scene.promised("head", pods(8), 100.0) == 160.0
+
+
+def test_a_careful_estimate_decides_who_ends_in_time() -> None:
+    scene = Scene(nodes=1, gpus=2)
+    assert scene.start("a", pods(1), 0.0, 100.0)
+    assert scene.promised("head", pods(2), 0.0) == 100.0
+    doubtful = Lasting(mean=50.0, expected=50.0, cautious=150.0)
+    assert scene.backfill.start("b", pods(1), 0.0, doubtful) is None
+    assert scene.start("c", pods(1), 0.0, 50.0)
+
+
+def test_what_runs_already_is_known_by_where_it_is() -> None:
+    scene = Scene(nodes=1, gpus=4)
+    other = Scene(nodes=1, gpus=4)
+    shares = scene.placement.place(pods(3))
+    assert shares is not None
+    assert other.placement.place(pods(3)) is not None
+    running = Backfill(scene.placement, other.placement, lambda key, elapsed: 1.0)
+    running.runs("old", ((pods(3)[0].pod_class, shares[0]),), started=0.0, ends=40.0)
+    reservation = running.reserve("head", pods(4), 10.0)
+    assert reservation is not None
+    assert reservation.starts == 40.0
+    running.end("old")
+    assert running.start("head", pods(4), 20.0, certain(5.0)) is not None
