@@ -25,6 +25,7 @@ from springtide.api.core import (
     Taint,
     Toleration,
 )
+from springtide.api.gpus import REGISTER
 from springtide.api.kueue import (
     Admission,
     ClusterQueue,
@@ -82,11 +83,17 @@ def node(
     labelled: Mapping[str, str] | None = None,
     taints: Sequence[Taint] = (),
     more: Mapping[str, Quantity] | None = None,
+    annotated: Mapping[str, str] | None = None,
 ) -> Node:
     """A node that is ready for pods."""
     offered = {**resources(cpu, memory, gpu, more), "pods": pods}
     return Node(
-        metadata=ObjectMeta(name=name, uid=f"uid-{name}", labels={labels.HOSTNAME: name, **(labelled or {})}),
+        metadata=ObjectMeta(
+            name=name,
+            uid=f"uid-{name}",
+            labels={labels.HOSTNAME: name, **(labelled or {})},
+            annotations=dict(annotated or {}),
+        ),
         spec=NodeSpec(unschedulable=cordoned, taints=list(taints)),
         status=NodeStatus(
             capacity=offered,
@@ -94,6 +101,24 @@ def node(
             conditions=[NodeCondition(type="Ready", status="True" if ready else "False")],
         ),
     )
+
+
+def gpu_node(
+    name: str = "node-1",
+    gpus: int = 2,
+    *,
+    cpu: Quantity = 64,
+    gpu_memory: int = 40000,
+    sharers: int = 10,
+    model: str = "NVIDIA-A100",
+    unhealthy: Sequence[int] = (),
+) -> Node:
+    """A node that names its GPUs, as HAMi's device plugin does."""
+    entries = [
+        f"{name}-gpu{index},{sharers},{gpu_memory},100,{model},0,{str(index not in unhealthy).lower()}:"
+        for index in range(gpus)
+    ]
+    return node(name, cpu=cpu, gpu=gpus * sharers, annotated={REGISTER: "".join(entries)})
 
 
 def taint(key: str, effect: str = "NoSchedule", value: str = "") -> Taint:
@@ -137,6 +162,7 @@ def pod(
     created: float = 0,
     priority: int | None = None,
     labelled: Mapping[str, str] | None = None,
+    annotated: Mapping[str, str] | None = None,
     owner: OwnerReference | None = None,
 ) -> Pod:
     """A pod; without `node` it waits for one."""
@@ -148,6 +174,7 @@ def pod(
             uid=f"uid-{namespace}-{name}",
             creation_timestamp=at(created),
             labels=dict(labelled or {}),
+            annotations=dict(annotated or {}),
             owner_references=[owner] if owner is not None else [],
         ),
         spec=replace(spec or pod_spec(cpu=1), node_name=node, priority=priority),
@@ -162,6 +189,7 @@ def pod_set(
     name: str = "node",
     within: str = "",
     preferably_within: str = "",
+    annotated: Mapping[str, str] | None = None,
 ) -> PodSet:
     """A pod set, perhaps within one domain of a topology label."""
     topology = None
@@ -170,7 +198,9 @@ def pod_set(
     return PodSet(
         name=name,
         count=count,
-        template=PodTemplateSpec(spec=spec or pod_spec(cpu=1)),
+        template=PodTemplateSpec(
+            metadata=ObjectMeta(annotations=dict(annotated or {})), spec=spec or pod_spec(cpu=1)
+        ),
         topology_request=topology,
     )
 

@@ -31,6 +31,7 @@ class World:
         self.state = ClusterState()
         self.objects: dict[tuple[type[Object], str], Object] = {}
         self.clock = 0.0
+        self.options: dict[str, Any] = {}
         self.add(namespace(), *(resource_flavor(name) for name in ("default", "spot", "on-demand")))
         if queues:
             self.add(cluster_queue(), local_queue())
@@ -56,9 +57,10 @@ class World:
     ) -> Plan:
         """One scheduling cycle, its writes included."""
         self.clock += 1
-        decided = plan(self.snapshot(), at(self.clock), Options(policy, refresh, starts_max=starts_max))
+        options = Options(policy, refresh, starts_max=starts_max, **self.options)
+        decided = plan(self.snapshot(), at(self.clock), options)
         for command in decided.commands:
-            self._execute(command)
+            self.execute(command)
         return decided
 
     def start_pods(self, key: str) -> list[Pod]:
@@ -162,7 +164,7 @@ class World:
         }
         tell[(new if new is not None else old).kind](old, new)
 
-    def _execute(self, command: object) -> None:
+    def execute(self, command: object) -> None:
         match command:
             case Bind(namespace=where, pod=name, node=node, notes=notes):
                 found = self.pod(f"{where}/{name}")

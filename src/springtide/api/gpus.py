@@ -3,7 +3,8 @@
 A container asks for `nvidia.com/gpu` devices and, of each, `nvidia.com/gpucores` hundredths of its power,
 `nvidia.com/gpumem` MiB or `nvidia.com/gpumem-percentage` of its memory; without any of them the devices are
 its own. A node lists its GPUs in a register; a pod's annotations say which of them it holds, for the
-scheduler that counts them and for HAMi's device plugin that hands them out. Called by `scheduling` and `workloads`.
+scheduler that counts them and for HAMi's device plugin that hands them out. Called by `scheduling` and
+`workloads`.
 Source: HAMi, docs/develop/protocol.md and pkg/device (names, formats, defaults).
 """
 

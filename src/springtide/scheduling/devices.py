@@ -103,19 +103,24 @@ class Devices:
 
     def fits(self, rows: slice | Ints, asked: DeviceRequest) -> Ints:
         """How many pods of this request the devices of each row hold."""
-        able = self.able(asked)
         if asked.whole:
-            free = self.share[rows] == WHOLE
+            able, free = self.able(asked), self.share[rows] == WHOLE
             found: Ints = (free if able is None else free & able[rows]).sum(axis=1) // asked.count
             return found
+        each = self._pods(rows, asked)
+        return each.sum(axis=1) if asked.count == 1 else _distinct(each, asked.count)
+
+    def _pods(self, rows: slice | Ints, asked: DeviceRequest) -> Ints:
+        """How many pods could have their part of each device."""
+        able = self.able(asked)
         each = self.slots[rows]
         power = self.power[rows]
         each = np.minimum(each, power // asked.share) if asked.share else np.where(power > 0, each, 0)
         if asked.memory or asked.percent:
             needs = self.needs(asked)[rows]
             each = np.where(needs > 0, np.minimum(each, self.memory[rows] // np.maximum(needs, 1)), each)
-        each = np.maximum(each if able is None else np.where(able[rows], each, 0), 0)
-        return each.sum(axis=1) if asked.count == 1 else _distinct(each, asked.count)
+        found: Ints = np.maximum(each if able is None else np.where(able[rows], each, 0), 0)
+        return found
 
     def able(self, asked: DeviceRequest) -> Mask | None:
         """Which devices the request accepts, whatever is free; None for all."""
@@ -140,12 +145,15 @@ class Devices:
     def take(self, row: int, asked: DeviceRequest, first: int = -1) -> Taken:
         """Take one pod's devices: `first` if it is given, else those that are used most already.
 
+        Of pods with parts of several devices the most fit where each takes those with most room, so they do.
         Raises ValueError when the row does not hold them.
         """
         able = np.flatnonzero(self._free(row, asked))
         if len(able) < asked.count:
             raise ValueError(f"node {row} has {len(able)} of {asked.count} devices")
-        if asked.device_policy == SPREAD:
+        if asked.count > 1 and not asked.whole:
+            order = able[np.argsort(-self._pods(slice(row, row + 1), asked)[0, able], kind="stable")]
+        elif asked.device_policy == SPREAD:
             order = able[np.argsort(-self.share[row, able], kind="stable")]
         else:
             order = able[np.argsort(self.share[row, able], kind="stable")]

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from springtide.scheduling.classes import Constraints, PodClass
+from springtide.scheduling.device_shortage import bottleneck, part_words
+from springtide.scheduling.device_shortage import never as never_devices
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.placement import Placement, View
@@ -30,9 +32,12 @@ def shortage(placement: Placement, nodes: Nodes, pod_sets: Sequence[PodSetFacts]
 
 
 def describe(pod_class: PodClass) -> str:
-    """What one pod asks: `{cpu: 2, nvidia.com/gpu: 1}`."""
-    asked = [f"{n}: {readable_amount(n, amount)}" for n, amount in pod_class.requests if amount and n != PODS]
-    return "{" + ", ".join(asked) + "}"
+    """What one pod asks: `{cpu: 2, nvidia.com/gpu: 1 (40% of its power, 40% of its memory)}`."""
+    asked = {n: readable_amount(n, amount) for n, amount in pod_class.requests if amount and n != PODS}
+    devices = pod_class.devices
+    if devices is not None and devices.resource in asked:
+        asked[devices.resource] += part_words(devices)
+    return "{" + ", ".join(f"{name}: {amount}" for name, amount in asked.items()) + "}"
 
 
 def _of_set(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View) -> str:
@@ -45,8 +50,8 @@ def _of_set(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View
     if int(room.sum()) < pod_set.count:
         return f"the cluster can never hold it: {needs}, all eligible nodes when empty hold {int(room.sum())}"
     if fitting < pod_set.count:
-        bottleneck = _bottleneck(placement, pod_set.pod_class, view)
-        return f"{needs}; {bottleneck}; {fitting} of {pod_set.count} pods fit now"
+        short_of = _bottleneck(placement, nodes, pod_set.pod_class, view)
+        return f"{needs}; {short_of}; {fitting} of {pod_set.count} pods fit now"
     level = pod_set.required_level
     if level and placement.room_in_best_domain(view, level) < pod_set.count:
         best = placement.room_in_best_domain(view, level)
@@ -72,6 +77,11 @@ def _never(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View)
         if amount > most:
             asks, has = readable_pair(name, amount, most)
             return f"no node can ever hold it: asks {asks} {name}, largest node has {has}"
+    if pod_class.devices is not None:
+        rows = np.flatnonzero(view.mask)
+        reason = never_devices(placement.devices_when_empty, rows, pod_class.devices, nodes.facts)
+        if reason:
+            return f"no node can ever hold it: {reason}"
     return f"no node can ever hold it: asks {describe(pod_class)}, and no node has all of that at once"
 
 
@@ -92,11 +102,16 @@ def _no_eligible_node(nodes: Nodes, constraints: Constraints) -> str:
     return f"{tainted}; tolerate the taint or remove it"
 
 
-def _bottleneck(placement: Placement, pod_class: PodClass, view: View) -> str:
+def _bottleneck(placement: Placement, nodes: Nodes, pod_class: PodClass, view: View) -> str:
     """The resource of which the fewest pods' worth is free, and where most of it is."""
     free = np.maximum(placement.free(view)[view.mask], 0)
     capacity = placement.capacity(view)[view.mask]
-    column = int((free // view.amounts).sum(axis=0).argmin())
+    pods = (free // view.amounts).sum(axis=0)
+    column = int(pods.argmin())
+    if pod_class.devices is not None:
+        rows = np.flatnonzero(view.mask)
+        if int(placement.devices.fits(rows, pod_class.devices).sum()) < int(pods[column]):
+            return bottleneck(placement.devices, rows, pod_class.devices, nodes.facts)
     name = [name for name, amount in pod_class.requests if amount > 0][column]
     row = int(free[:, column].argmax())
     most, of = int(free[row, column]), int(capacity[row, column])

@@ -1,0 +1,91 @@
+"""Why devices are what a pod waits for, in words. Called by `shortage`.
+
+Shares are told in hundredths of a device's power and memory, as pods ask for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from springtide.scheduling.arrays import Ints
+from springtide.scheduling.devices import UNKNOWN, WHOLE, DeviceRequest, Devices
+from springtide.scheduling.nodes import NodeFacts
+
+_NAMED_MAX = 4
+"""So many models or ids are listed."""
+
+
+def part_words(asked: DeviceRequest) -> str:
+    """The part of each device, in brackets: ` (40% of its power, 16000 MiB)`; nothing for whole ones."""
+    if asked.whole:
+        return ""
+    said = [f"{asked.share}% of its power"] * bool(asked.share)
+    said += [f"{asked.memory} MiB"] * bool(asked.memory)
+    said += [f"{asked.percent}% of its memory"] * bool(asked.percent and not asked.memory)
+    return f" ({', '.join(said)})"
+
+
+def never(empty: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[NodeFacts]) -> str:
+    """Why devices would not do even if nobody used them; nothing if they would. `rows`: eligible nodes."""
+    if empty.fits(rows, asked).any():
+        return ""
+    there = empty.sharers[rows] > 0
+    if not there.any():
+        trouble = next((nodes[row] for row in rows.tolist() if nodes[row].trouble), None)
+        because = f"; of node {trouble.name} the {trouble.trouble}" if trouble is not None else ""
+        return f"no node it may run on has a healthy device for {asked.resource}{because}"
+    able = empty.able(asked)
+    if able is not None and not (able[rows] & there).any():
+        return _unwanted(empty, rows, asked)
+    fine = there if able is None else there & able[rows]
+    total = np.where(fine & (empty.total[rows] != UNKNOWN), empty.total[rows], 0)
+    largest = int(total.max())
+    if asked.memory > largest > 0:
+        return f"asks {asked.memory} MiB of each {asked.resource}, the largest has {largest} MiB"
+    most = int(fine.sum(axis=1).max())
+    return f"asks {asked.count} of {asked.resource} on one node, the most that will do on one is {most}"
+
+
+def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[NodeFacts]) -> str:
+    """What is left of the devices of these nodes, where the pod would find most."""
+    there = devices.sharers[rows] > 0
+    able = devices.able(asked)
+    fine = there if able is None else there & able[rows]
+    left = np.where(fine, devices.share[rows], -1)
+    if asked.whole:
+        free = (left == WHOLE).sum(axis=1)
+        row = int(free.argmax())
+        has = f"{nodes[rows[row]].name}, has {int(free[row])} of {int(fine[row].sum())}"
+        return f"the node with most {asked.resource} free of anybody, {has}"
+    row, column = np.unravel_index(int(left.argmax()), left.shape)
+    return f"the device with most left, {_device(devices, int(rows[row]), int(column), nodes)}"
+
+
+def _device(devices: Devices, row: int, column: int, nodes: Sequence[NodeFacts]) -> str:
+    power, memory = max(0, int(devices.power[row, column])), max(0, int(devices.memory[row, column]))
+    total, slots = int(devices.total[row, column]), max(0, int(devices.slots[row, column]))
+    has = f"{power}% of its power"
+    if total != UNKNOWN:
+        has += f", {memory} of {total} MiB"
+    has += f" and room for {slots} of {int(devices.sharers[row, column])} sharers"
+    return f"{column} of node {nodes[row].name}, has {has}"
+
+
+def _unwanted(empty: Devices, rows: Ints, asked: DeviceRequest) -> str:
+    """Which models or devices are asked for, and which there are."""
+    if asked.ids or asked.not_ids:
+        wanted = _some(asked.ids) or f"none of {_some(asked.not_ids)}"
+        return f"asks for the very devices {wanted}, which no node it may run on has in working order"
+    models = {empty.models[number] for number in empty.model[rows].tolist()} - {""}
+    wanted = _some(name.strip("*") for name in asked.models)
+    unwanted = _some(name.strip("*") for name in asked.not_models)
+    asks = " and ".join([f"for {wanted}"] * bool(wanted) + [f"not for {unwanted}"] * bool(unwanted))
+    return f"asks {asks}, the devices there are {_some(models) or 'of no known model'}"
+
+
+def _some(names: Iterable[str]) -> str:
+    found = sorted(names)
+    more = f" and {len(found) - _NAMED_MAX} more" if len(found) > _NAMED_MAX else ""
+    return ", ".join(found[:_NAMED_MAX]) + more
