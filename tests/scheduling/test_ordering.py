@@ -46,7 +46,7 @@ def test_orders(ordering: Ordering, expected: list[str]) -> None:
 def test_orders_are_known_by_name() -> None:
     assert {"fifo", "priority", "shortest"} <= set(known_orderings())
     assert ordering_named("fifo") is FIFO
-    with pytest.raises(ValueError, match="'nonsense' is not registered; known: .*fifo"):
+    with pytest.raises(ValueError, match=r"'nonsense' is not registered; known: .*fifo"):
         ordering_named("nonsense")
     with pytest.raises(ValueError, match="'fifo' is registered already"):
         register_ordering(Ordering("fifo", FIFO.rank))

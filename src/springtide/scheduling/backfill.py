@@ -116,7 +116,7 @@ class Backfill:
             self._ended.append(run)
 
     def room_beside(self, pod_class: PodClass) -> int:
-        """How many pods of this class could start whatever they last: what fits now and beside what is reserved."""
+        """How many pods of this class fit now and beside what is reserved: those may be of any length."""
         now, then = self._placement.view(pod_class), self._future.view(pod_class)
         return int(np.minimum(now.fits, then.fits).sum())
 

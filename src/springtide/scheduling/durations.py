@@ -82,7 +82,8 @@ class Estimate:
         inside = float(self.likely[bin_])
         share = (wanted - before) / inside if inside > 0 else 1.0
         low = float(_EDGES[bin_ - 1]) if bin_ else 1.0
-        return max(elapsed, low * (float(_EDGES[bin_]) / low) ** min(1.0, max(0.0, share)))
+        inside_bin: float = low * math.pow(float(_EDGES[bin_]) / low, min(1.0, max(0.0, share)))
+        return max(elapsed, inside_bin)
 
     def _ended_by(self, seconds: float) -> float:
         """The part of such work that has ended by then."""

@@ -33,7 +33,7 @@ class Candidate:
     devices: int
     """How many devices it asks for."""
     backlog: float = 0.0
-    """How many seconds all that waits is expected to keep the whole cluster busy; the same for all who wait."""
+    """Seconds that all who wait would keep the whole cluster busy; the same for each of them."""
 
 
 Rank = tuple[float, float, str]

@@ -1,11 +1,12 @@
 """Replay of a trace of jobs against the engine's own ordering, backfill and placement, in virtual time.
 
-Every job is a gang that is placed whole or not at all, on as few nodes as possible, and then runs for as long
-as the trace says. Nobody is preempted. What the scheduler knows of durations it has learned from the jobs that
-ended so far, by virtual cluster, user and size, unless it is given them (`oracle`).
+Every job is a gang that is placed whole or not at all, on as few nodes as possible, and then runs for as
+long as the trace says. Nobody is preempted. What the scheduler knows of durations it has learned from the
+jobs that ended so far, by virtual cluster, user and size, unless it is given them (`oracle`).
 
 Jobs that are the same to the scheduler wait in one line, so that a cycle looks at lines and not at thousands
-of jobs, and a line is passed over by comparing numbers when it cannot start. Called by `springtide simulate jobs`.
+of jobs, and a line that cannot start is passed over by comparing numbers. Called by `springtide simulate
+jobs`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import numpy as np
 
 from springtide.scheduling.backfill import Backfill
 from springtide.scheduling.classes import Constraints, PodClass
-from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.durations import History, Lasting, Sort, about, certain, lasting, remaining
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
+from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.ordering import FIFO, SHORTEST, Candidate, Ordering, Rank, ordering_named
 from springtide.scheduling.placement import Placement
@@ -98,8 +99,9 @@ def replay_jobs(
 ) -> Outcome:
     """Replay the jobs, first come first, on so many equal nodes.
 
-    `one_node` keeps the GPUs of a job on one node, or on whole nodes if it needs more than one; without it they
-    may be anywhere, on as few nodes as have them free. `watch` is told every moment. Raises JobTraceError.
+    `one_node` keeps the GPUs of a job on one node, or on whole nodes if it needs more than one; without it
+    they may be anywhere, on as few nodes as have them free. `watch` is told every moment. Raises
+    JobTraceError.
     """
     if nodes < 1 or gpus_per_node < 1:
         raise JobTraceError(f"a cluster of {nodes} nodes with {gpus_per_node} GPUs each runs nothing")
@@ -255,16 +257,16 @@ class _Replay:
         while queue and self._free:
             _, number, line = queue[0]
             lasts = line.lasts
-            if line.gpus <= self._free and (not waits or lasts.cautious <= window or line.gpus <= beside):
-                if self._start(line, now):
-                    self.backfilled += waits
-                    if waits:
-                        beside = self._backfill.room_beside(_ONE)
-                    if line.jobs:
-                        heapq.heapreplace(queue, (line.rank, number, line))
-                    else:
-                        heapq.heappop(queue)
-                    continue
+            may = not waits or lasts.cautious <= window or line.gpus <= beside
+            if may and line.gpus <= self._free and self._start(line, now):
+                if waits:
+                    self.backfilled += 1
+                    beside = self._backfill.room_beside(_ONE)
+                if line.jobs:
+                    heapq.heapreplace(queue, (line.rank, number, line))
+                else:
+                    heapq.heappop(queue)
+                continue
             if not waits:
                 if not self._policy.backfill:
                     return

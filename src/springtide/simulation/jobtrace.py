@@ -15,7 +15,9 @@ COLUMNS = ("timestamp", "duration", "num_gpus")
 class JobTraceError(Exception):
     """A trace cannot be read or replayed; the text names file, line, field and value."""
 
-    hint = "expected a CSV file with the columns timestamp, duration (seconds), num_gpus and perhaps cluster, user"
+    hint = (
+        "expected CSV with the columns timestamp, duration (seconds), num_gpus and perhaps cluster and user"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def demand(jobs: Sequence[TraceJob]) -> float:
 
 def nodes_for(jobs: Sequence[TraceJob], load: float, gpus_per_node: int) -> int:
     """How many nodes bring the mean demand nearest to this part of the GPUs without going above it."""
-    if not 0 < load:
+    if load <= 0:
         raise JobTraceError(f"load: {load} must be above 0")
     return max(1, math.ceil(demand(jobs) / load / gpus_per_node))
 

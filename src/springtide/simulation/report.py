@@ -16,14 +16,18 @@ WIDTH, HEIGHT = 860, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 14, 34
 _TICKS = 5
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 900px; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 900px; margin: 2rem auto }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13px }
 th, td { text-align: right; padding: .2rem .5rem; border-bottom: 1px solid #e2e8f0 }
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left }
 svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; fill: #4a5568 }
-.key span { display: inline-block; width: 1.6em; height: .2em; margin: 0 .4em .2em 1.2em; vertical-align: middle }
+.key span { display: inline-block; width: 1.6em; height: .2em; margin: 0 .4em .2em 1.2em }
 """
+_RULES = (
+    "Every job is a gang that starts whole; nobody is preempted. Where a policy is not marked as knowing "
+    "durations, it has learned them from the jobs that had ended before."
+)
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,17 @@ def report(outcomes: Sequence[Outcome], trace: str) -> str:
     names = [_name(outcome) for outcome in outcomes]
     parts = [
         f"<h1>{escape(trace)} on {first.nodes} nodes, {first.gpus} GPUs</h1>",
-        f"<p>Mean demand is {100 * first.load:.1f} % of the GPUs. Every job is a gang that starts whole; "
-        "nobody is preempted. Where a policy is not marked as knowing durations, it has learned them from the "
-        "jobs that had ended before.</p>",
+        f"<p>Mean demand is {100 * first.load:.1f} % of the GPUs. {_RULES}</p>",
         _table(outcomes),
         _key(names),
         "<h2>Jobs that wait</h2>",
         _drawing([outcome.curves.waiting for outcome in outcomes], _days(outcomes), "jobs"),
         "<h2>GPUs in use</h2>",
         _drawing(
-            [[100 * part for part in outcome.curves.busy] for outcome in outcomes], _days(outcomes), "%", top=100
+            [[100 * part for part in outcome.curves.busy] for outcome in outcomes],
+            _days(outcomes),
+            "%",
+            top=100,
         ),
         "<h2>How many jobs wait no longer than so</h2>",
         _waits(outcomes),
@@ -113,7 +118,8 @@ def _key(names: Sequence[str]) -> str:
 
 def _days(outcomes: Sequence[Outcome]) -> list[list[float]]:
     return [
-        [(i + 0.5) * one.curves.step_seconds / 86400 for i in range(len(one.curves.waiting))] for one in outcomes
+        [(i + 0.5) * one.curves.step_seconds / 86400 for i in range(len(one.curves.waiting))]
+        for one in outcomes
     ]
 
 
@@ -135,7 +141,7 @@ def _drawing(
     y = _Axis(top or _round(max((max(line, default=0.0) for line in up), default=1.0)), unit)
     x = _Axis(_round(max((max(line, default=0.0) for line in across), default=1.0)), along)
     lines = "".join(
-        f'<polyline fill="none" stroke="{COLOURS[i % len(COLOURS)]}" stroke-width="1.4" points="{_points(a, b, x, y)}"/>'
+        f'<polyline fill="none" stroke="{COLOURS[i % len(COLOURS)]}" points="{_points(a, b, x, y)}"/>'
         for i, (a, b) in enumerate(zip(across, up, strict=True))
     )
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{_grid(x, y)}{lines}</svg>'
@@ -156,14 +162,13 @@ def _at_y(value: float, axis: _Axis) -> float:
 def _grid(x: _Axis, y: _Axis) -> str:
     found = []
     for tick in range(_TICKS + 1):
-        value, where = y.top * tick / _TICKS, _at_y(y.top * tick / _TICKS, y)
-        found.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{where:.1f}" y2="{where:.1f}" stroke="#e2e8f0"/>')
+        up, across = y.top * tick / _TICKS, x.top * tick / _TICKS
+        where = f"{_at_y(up, y):.1f}"
         found.append(
-            f'<text x="{_LEFT - 6}" y="{where + 4:.1f}" text-anchor="end">{value:g} {escape(y.unit)}</text>'
-        )
-        value = x.top * tick / _TICKS
-        found.append(
-            f'<text x="{_at_x(value, x):.1f}" y="{HEIGHT - 12}" text-anchor="middle">{value:g} {escape(x.unit)}</text>'
+            f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{where}" y2="{where}" stroke="#e2e8f0"/>'
+            f'<text x="{_LEFT - 6}" y="{where}" text-anchor="end">{up:g} {escape(y.unit)}</text>'
+            f'<text x="{_at_x(across, x):.1f}" y="{HEIGHT - 12}" text-anchor="middle">'
+            f"{across:g} {escape(x.unit)}</text>"
         )
     return "".join(found)
 
