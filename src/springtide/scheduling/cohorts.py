@@ -202,6 +202,11 @@ class Book:
         """
         return self.share_of(self._tree.cohort(name) if cohort else self._tree.queue(name), more)
 
+    def standing(self, queue: str) -> tuple[float, ...]:
+        """Shares of the queue's cohorts and its own, from the top: who compares larger has more than others."""
+        line = list(self._tree.queue(queue).line())
+        return tuple(self.share_of(node) for node in reversed(line[:-1]))
+
     def share_of(self, node: _Node, more: Mapping[Cell, int] | None = None) -> float:
         """The same, of a node of the tree."""
         if node.parent is None:
@@ -218,7 +223,12 @@ class Book:
         return largest / node.weight if node.weight else float("inf")
 
     def _apply(self, queue: str, cell: Cell, amount: int) -> None:
-        """What a node cannot take from what it keeps for itself it takes from its parent, and so on up."""
+        """What a node cannot take from what it keeps for itself it takes from its parent, and so on up.
+
+        A queue that sets no quota at all has nothing to do with that of others.
+        """
+        if not self._tree.queue(queue).cells:
+            return
         for node in self._tree.queue(queue).line():
             used = self._used[node, cell]
             kept = node.kept(cell)

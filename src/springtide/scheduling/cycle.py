@@ -8,7 +8,7 @@ they are rewritten only for the first in the queue, and for the others when the 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from springtide.api.commands import Command
 from springtide.api.gpus import spelled
 from springtide.api.meta import find_condition
-from springtide.scheduling import status
+from springtide.scheduling import status, turns
 from springtide.scheduling.claims import Claims, Preempted
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
@@ -61,6 +61,7 @@ class Cycle:
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
+        self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
         self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
         self._released: set[str] = set()
@@ -179,9 +180,12 @@ class Cycle:
         merged = heapq.merge(*queues, key=lambda facts: facts.order)
         return [f for f in merged if f.key not in (self.bound if isinstance(f, PodFacts) else self.admitted)]
 
-    def _borrowers(self) -> list[WorkloadFacts]:
+    def _borrowers(self) -> Iterator[WorkloadFacts]:
         """Those who would borrow, and who stands behind them: after all who ask for their queue's own."""
-        return sorted((one for line in self._behind.values() for one in line), key=lambda one: one.order)
+        return turns.by_share(self._behind, self._standing) if self._fair else turns.by_order(self._behind)
+
+    def _standing(self, queue: str, facts: WorkloadFacts) -> turns.Standing:
+        return self._quota.standing_with(self._snapshot.queues.cluster_queues[queue], facts.pod_sets)
 
     def _consider(self, facts: WorkloadFacts, *, may_borrow: bool) -> None:
         if _deleting(facts):

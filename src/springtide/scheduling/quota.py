@@ -112,6 +112,17 @@ class Quota:
             return False
         return any(self.book.borrowed(queue.name, cell, amount) for cell, amount in wanted.usage.items())
 
+    def standing_with(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> tuple[float, ...]:
+        """What shares the queue and its cohorts would have with this workload, from the top."""
+        answer = self.ask(queue, pod_sets)
+        wanted = answer.wanted if isinstance(answer, Refused) else answer
+        mark = self.book.mark()
+        for cell, amount in wanted.usage.items() if wanted is not None else ():
+            self.book.use(queue.name, cell, amount)
+        found = self.book.standing(queue.name)
+        self.book.rollback(mark)
+        return found
+
     def charge(self, queue: ClusterQueueFacts, granted: Granted) -> None:
         """Take what was granted."""
         if queue.groups:

@@ -191,7 +191,7 @@ class _FairWalk:
         chosen: list[Candidate] = []
         rest: dict[str, list[Candidate]] = defaultdict(list)
         while left:
-            queue = max(left, key=self._standing)
+            queue = max(left, key=self._book.standing)
             if queue != self._own and not _borrows(self._own, queue, self._cells, self._book, self._tree):
                 del left[queue]
                 continue
@@ -211,7 +211,7 @@ class _FairWalk:
     def second(self, rest: dict[str, list[Candidate]], strategy: str) -> list[Candidate]:
         """One more of each queue, if the second strategy lets it go."""
         chosen = []
-        for queue in sorted(rest, key=self._standing, reverse=True):
+        for queue in sorted(rest, key=self._book.standing, reverse=True):
             one = rest[queue][0]
             if _borrows(self._own, queue, self._cells, self._book, self._tree) and self._allows(
                 one, strategy
@@ -219,11 +219,6 @@ class _FairWalk:
                 _use(self._book, one, -1)
                 chosen.append(one)
         return chosen
-
-    def _standing(self, queue: str) -> tuple[float, ...]:
-        """Shares of the queue's cohorts and its own, from the top: the queue with the largest gives first."""
-        line = list(self._tree.queue(queue).line())
-        return tuple(self._book.share_of(node) for node in reversed(line[:-1]))
 
     def _allows(self, one: Candidate, strategy: str) -> bool:
         meeting = self._tree.meeting(self._own, one.queue)
