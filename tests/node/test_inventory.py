@@ -40,6 +40,20 @@ def test_entries_become_nodes(tmp_path: Path) -> None:
     assert nodes[3].status.capacity == {"cpu": "16", "memory": "64Gi", "pods": "110"}
 
 
+def test_gpus_to_be_shared_have_names(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text(
+        "[{namePrefix: n, count: 2, annotations: {a: b},"
+        " gpus: {count: 2, sharers: 4, model: T4, memory: 16Gi}}]"
+    )
+    nodes = load_nodes(path)
+    assert nodes[1].status.allocatable["nvidia.com/gpu"] == "8"
+    assert nodes[1].metadata.annotations == {
+        "a": "b",
+        "hami.io/node-nvidia-register": "n1-gpu-0,4,16384,100,T4,0,true:n1-gpu-1,4,16384,100,T4,0,true:",
+    }
+
+
 REFUSED = [
     ("", "must hold a list of nodes, at the top or under `nodes:`"),
     ("nodes: []", "must hold a list of nodes"),
@@ -54,6 +68,11 @@ REFUSED = [
     ("[{name: a, capacity: {cpu: lots}}]", "nodes[0].capacity[cpu]: 'lots' is not a quantity such as"),
     ("[{name: a, taints: [{key: k, effect: Never}]}]", "nodes[0].taints[0].effect: 'Never' must be one of"),
     ("[{name: a, taints: [{effect: NoSchedule}]}]", "nodes[0].taints[0]: "),
+    ("[{name: a, gpus: many}]", "nodes[0].gpus: 'many' must be a whole number or map"),
+    ("[{name: a, gpus: {count: 0}}]", "nodes[0].gpus: count and sharers must be at least 1"),
+    ("[{name: a, gpus: {kind: T4}}]", "nodes[0].gpus: unknown field 'kind'; known are"),
+    ("[{name: a, gpus: {memory: much}}]", "nodes[0].gpus.memory: 'much' is not a quantity"),
+    ("[{name: a, gpus: {model: 'T,4'}}]", "nodes[0].gpus.model: 'T,4' must not contain , or :"),
 ]
 
 
