@@ -1,0 +1,93 @@
+"""What would become of a workload if it were there now: one cycle, of which nothing is written.
+
+Called by `springtide plan`. It is the cycle that the scheduler runs, on the same snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from springtide.api.kueue import Workload
+from springtide.scheduling.cycle import Cycle
+from springtide.scheduling.plan import Options
+from springtide.scheduling.state import ClusterState
+from springtide.scheduling.victims import priority_of
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A workload that would have to go."""
+
+    workload: str
+    priority: int
+    pods: int
+    reason: str
+    """Kueue's reason: `InClusterQueue`, `InCohortReclamation` …"""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What would become of one workload."""
+
+    workload: str
+    starts: bool
+    """Whether it would be admitted in this very cycle."""
+    cluster_queue: str = ""
+    nodes: Mapping[str, Mapping[str, int]] | None = None
+    """Pods per node, by pod set, if it starts."""
+    flavors: Mapping[str, Mapping[str, str]] | None = None
+    """Flavor of each resource, by pod set, if it starts."""
+    reason: str = ""
+    """Why it would wait, in a sentence."""
+    victims: tuple[Victim, ...] = ()
+    """Who would have to go for it first."""
+
+
+def forecast(
+    state: ClusterState, wanted: Iterable[Workload], now: datetime, options: Options | None = None
+) -> list[Forecast]:
+    """What one cycle would decide about these workloads, were all of them there; `state` learns of them."""
+    options = options or Options()
+    keys = []
+    for workload in wanted:
+        state.change_workload(None, workload)
+        keys.append(workload.key)
+    cycle = Cycle(
+        state.snapshot(),
+        options.policy,
+        None,
+        now,
+        fair_strategies=options.fair_strategies,
+        minimum_run_seconds=options.minimum_run_seconds,
+    )
+    cycle.release()
+    while cycle.admit():
+        pass
+    cycle.explain(now, refresh=True)
+    return [_of(key, cycle) for key in keys]
+
+
+def _of(key: str, cycle: Cycle) -> Forecast:
+    victims = tuple(
+        Victim(
+            one.victim.facts.key,
+            priority_of(one.victim.facts),
+            sum(pod_set.count for pod_set in one.victim.facts.pod_sets),
+            one.victim.reason,
+        )
+        for one in cycle.preempted
+        if one.preemptor.key == key
+    )
+    if key not in cycle.admitted:
+        return Forecast(key, False, reason=cycle.notes.get(key, ""), victims=victims)
+    facts, placed = cycle.admitted[key]
+    names = [pod_set.name for pod_set in facts.pod_sets]
+    return Forecast(
+        key,
+        True,
+        placed.cluster_queue,
+        nodes=dict(zip(names, placed.nodes, strict=True)),
+        flavors=dict(zip(names, placed.flavors, strict=True)),
+    )
