@@ -17,9 +17,10 @@ from time import perf_counter, perf_counter_ns, process_time
 import numpy as np
 
 from springtide.scheduling.classes import Constraints, PodClass
-from springtide.scheduling.devices import WHOLE, DeviceRequest, devices_of
+from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
+from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.queues import QueueTree
@@ -29,6 +30,7 @@ from springtide.scheduling.snapshot import Snapshot
 
 GIBIBYTE = 2**30
 NODE_CPU, NODE_MEMORY, NODE_GPUS = 128_000, 1024 * GIBIBYTE, 8
+NAMED = tuple(Device(f"gpu-{index}", "", 0, WHOLE) for index in range(NODE_GPUS))
 RACK = "rack"
 REPEATS = 3
 """The best of so many runs is reported; the others say how noisy the machine is."""
@@ -38,12 +40,12 @@ def snapshot(nodes: int, classes: list[PodClass], racks: int = 50) -> Snapshot:
     """An empty cluster of equal nodes, which knows these classes."""
     allocatable = {CPU: NODE_CPU, MEMORY: NODE_MEMORY, GPU: NODE_GPUS}
     facts = tuple(
-        NodeFacts(f"node-{index:05}", {RACK: str(index * racks // nodes)}, (), True, allocatable)
+        NodeFacts(f"node-{index:05}", {RACK: str(index * racks // nodes)}, (), True, allocatable, NAMED)
         for index in range(nodes)
     )
     resources = (CPU, MEMORY, GPU)
     capacity = np.tile(np.array([allocatable[name] for name in resources], dtype=np.int64), (nodes, 1))
-    devices = devices_of(facts, capacity[:, 2])
+    devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
     return Snapshot(
         nodes=Nodes(facts),
         resources=resources,

@@ -59,8 +59,8 @@ def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequen
         row = int(free.argmax())
         has = f"{nodes[rows[row]].name}, has {int(free[row])} of {int(fine[row].sum())}"
         return f"the node with most {asked.resource} free of anybody, {has}"
-    row, column = np.unravel_index(int(left.argmax()), left.shape)
-    return f"the device with most left, {_device(devices, int(rows[row]), int(column), nodes)}"
+    at, column = divmod(int(left.argmax()), left.shape[1])
+    return f"the device with most left, {_device(devices, int(rows[at]), column, nodes)}"
 
 
 def _device(devices: Devices, row: int, column: int, nodes: Sequence[NodeFacts]) -> str:

@@ -158,8 +158,8 @@ class Devices:
         else:
             order = able[np.argsort(self.share[row, able], kind="stable")]
             if first >= 0 and asked.count == 1 and not asked.device_policy and first in able:
-                order = [first]
-        chosen = tuple(int(index) for index in order[: asked.count])
+                order = np.array([first])
+        chosen = tuple(order[: asked.count].tolist())
         self.move(row, chosen, asked, -1)
         return chosen
 
@@ -239,7 +239,8 @@ class Devices:
             free = (self.slots[row] > 0) & (self.power[row] >= max(asked.share, 1))
             if asked.memory or asked.percent:
                 free &= self.memory[row] >= self.needs(asked)[row]
-        return free if able is None else free & able[row]
+        found: Mask = free if able is None else free & able[row]
+        return found
 
     def _accepted(self, asked: DeviceRequest) -> Mask | None:
         if not (asked.models or asked.not_models or asked.ids or asked.not_ids):

@@ -111,7 +111,9 @@ class Inventory:
 
     def devices(self, nodes: Sequence[Equipment]) -> tuple[Devices, Devices]:
         """What is free of these nodes' devices, and what they are with nothing on them. Not to be changed."""
-        equipment = [(one.name, one.devices, one.model, one.gpus, one.gpu_memory) for one in nodes]
+        equipment: list[tuple[object, ...]] = [
+            (one.name, one.devices, one.model, one.gpus, one.gpu_memory) for one in nodes
+        ]
         if equipment != self._equipment:
             self._equipment = equipment
             self._rows = {one.name: row for row, one in enumerate(nodes)}
