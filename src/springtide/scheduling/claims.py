@@ -20,7 +20,7 @@ from springtide.scheduling.placement import Placement
 from springtide.scheduling.preemption import Found, Trial, search
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted, Quota, Refused
-from springtide.scheduling.releasing import Held, held_by
+from springtide.scheduling.releasing import Held, PodSetOnNode, held_by
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Verdict, told
 from springtide.scheduling.victims import (
@@ -204,7 +204,7 @@ class Claims:
 
             def held_of(facts: WorkloadFacts) -> tuple[Held, ...]:
                 if facts.key not in held:
-                    gone: Mapping[tuple[str, str], int] = self._snapshot.gone.get(facts.key, {})
+                    gone: Mapping[PodSetOnNode, int] = self._snapshot.gone.get(facts.key, {})
                     held[facts.key] = tuple(held_by(facts, gone))
                 return held[facts.key]
 

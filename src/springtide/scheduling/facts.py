@@ -93,6 +93,11 @@ class PodFacts:
     holding: Holding | None = None
     """What it holds of its node's devices, or will."""
 
+    @property
+    def devices(self) -> str:
+        """Which, as `gpus.spelled`; empty if it holds none."""
+        return spelled(self.holding.indices) if self.holding is not None else ""
+
 
 def attempt_of(workload: Workload) -> int:
     """How many admissions of the workload have ended: the number of its current attempt."""

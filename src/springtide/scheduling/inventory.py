@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from springtide.api.gpus import WHOLE, spelled
+from springtide.api.gpus import WHOLE
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import UNKNOWN, Device, Devices
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
@@ -66,7 +66,7 @@ class Inventory:
             return
         created = self._created.setdefault(pod.workload, Counter())
         attempt, pod_set, node = pod.cell
-        cell = pod_set, node, spelled(pod.holding.indices)
+        cell = pod_set, node, pod.devices
         workload = self._workloads.get(pod.workload)
         reserves = workload is not None and workload.attempt == attempt
         before = self._missing(workload, cell) if workload is not None and reserves else 0

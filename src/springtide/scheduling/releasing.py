@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from springtide.api.gpus import indices_in
 from springtide.scheduling.classes import PodClass
+from springtide.scheduling.devices import Taken
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 
-PodSetOnNode = tuple[str, str]
-"""Name of a pod set, and of a node."""
+PodSetOnNode = tuple[str, str, str]
+"""Name of a pod set, of a node, and the devices there as `gpus.spelled`: empty where none are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +27,24 @@ class Held:
     pod_class: PodClass
     node: str
     count: int
+    devices: Taken = ()
+    """Those of each of the pods, where it is known which."""
 
 
 def held_by(workload: WorkloadFacts, gone: Mapping[PodSetOnNode, int]) -> Iterator[Held]:
     """What an admitted workload would free if it ended. `gone`: pods that hold nothing, or end already."""
     class_of = {pod_set.name: pod_set.pod_class for pod_set in workload.pod_sets}
-    for (pod_set, node), count in workload.assigned.items():
-        left = count - gone.get((pod_set, node), 0)
+    asking = {(pod_set, node) for pod_set, node, _ in workload.devices}
+    plain = {(*cell, ""): count for cell, count in workload.assigned.items() if cell not in asking}
+    for (pod_set, node, devices), count in {**plain, **workload.devices}.items():
+        left = count - gone.get((pod_set, node, devices), 0)
         if left > 0 and pod_set in class_of:
-            yield Held(class_of[pod_set], node, left)
+            yield Held(class_of[pod_set], node, left, indices_in(devices))
 
 
 def held_by_pods(pods: Iterable[PodFacts]) -> Iterator[Held]:
     """What pods would free."""
-    counts = Counter((pod.pod_class, pod.node) for pod in pods if pod.holds and pod.pod_class is not None)
-    for (pod_class, node), count in counts.items():
+    counts = Counter((pod.pod_class, pod.node, pod.devices) for pod in pods if pod.holds)
+    for (pod_class, node, devices), count in counts.items():
         if pod_class is not None:
-            yield Held(pod_class, node, count)
+            yield Held(pod_class, node, count, indices_in(devices))

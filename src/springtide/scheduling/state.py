@@ -44,7 +44,7 @@ from springtide.scheduling.queues import (
     flavor_facts,
     local_queue_facts,
 )
-from springtide.scheduling.releasing import Held, held_by, held_by_pods
+from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
 
 F = TypeVar("F")
@@ -83,7 +83,7 @@ class ClusterState:
         self._pods_of: dict[str, set[str]] = {}
         self._created: dict[str, Counter[tuple[int, str, str]]] = {}
         self._ending: dict[str, PodFacts] = {}
-        self._gone: dict[str, Counter[tuple[int, str, str]]] = {}
+        self._gone: dict[str, Counter[tuple[int, PodSetOnNode]]] = {}
         self._demands: Counter[tuple[int, DeviceRequest | None]] = Counter()
         self._usage: dict[str, Counter[tuple[str, str]]] = {}
         self._cluster_queues: dict[str, ClusterQueueFacts] = {}
@@ -320,15 +320,17 @@ class ClusterState:
             self._ending.pop(pod.key, None)
         if pod.workload and (pod.ending or not pod.holds):
             gone = self._gone.setdefault(pod.workload, Counter())
-            gone[pod.cell] += sign
-            if not gone[pod.cell]:
-                del gone[pod.cell]
+            attempt, *cell = pod.cell
+            key = attempt, (*cell, pod.devices)
+            gone[key] += sign
+            if not gone[key]:
+                del gone[key]
             if not gone:
                 del self._gone[pod.workload]
 
-    def _gone_of(self, workload: str) -> dict[tuple[str, str], int]:
+    def _gone_of(self, workload: str) -> dict[PodSetOnNode, int]:
         attempt = self._workloads[workload].attempt
-        return {(s, node): n for (of, s, node), n in self._gone.get(workload, {}).items() if of == attempt}
+        return {cell: count for (of, cell), count in self._gone.get(workload, {}).items() if of == attempt}
 
     def _releasing(self) -> Iterator[Held]:
         """What is ending: pods being deleted, what evicted workloads hold, what ended attempts left."""
