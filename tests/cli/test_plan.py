@@ -194,3 +194,18 @@ def test_a_policy_that_is_not_there_is_said(tmp_path: Path, policy: str, said: s
     result = Scene().run("simulate", "openb", "--nodes", str(nodes), "--pods", str(pods), "--policy", policy)
     assert result.exit_code == 1
     assert said in result.stderr
+
+
+def test_a_policy_of_ones_own_is_replayed_beside_the_default(tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text(
+        "sn,cpu_milli,memory_mib,gpu,model\n" + "".join(f"n{i},64000,262144,4,T4\n" for i in range(4))
+    )
+    pods.write_text(
+        "name,cpu_milli,memory_mib,num_gpu,gpu_milli\n" + "p,3000,5600,1,810\nq,8000,3000,1,470\n" * 3
+    )
+    own = Path(__file__).parents[2] / "examples" / "policy" / "packed.py"
+    files = ("--nodes", str(nodes), "--pods", str(pods))
+    result = Scene().run("simulate", "openb", *files, "--policy", "fragments", "--policy", f"{own}:PACKED")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["fragments", "packed"]

@@ -53,7 +53,7 @@ class OpenbRow:
     multiple=True,
     default=(_DEFAULT_POLICY,),
     show_default=True,
-    help="Registered policy, or MODULE:NAME of your own. Repeat to compare.",
+    help="Registered policy, or your own as FILE.py:NAME. Repeat to compare.",
 )
 @click.option(
     "--seed", "seeds", type=int, multiple=True, default=(42,), show_default=True, help="Repeatable."

@@ -9,6 +9,8 @@ from springtide.scheduling.controller import register as register
 from springtide.scheduling.plan import Options as Options
 from springtide.scheduling.plan import plan as plan
 from springtide.scheduling.policies import Policy as Policy
+from springtide.scheduling.policies import Ranking as Ranking
+from springtide.scheduling.policies import Sight as Sight
 from springtide.scheduling.policies import register_policy as register_policy
 from springtide.scheduling.snapshot import Snapshot as Snapshot
 from springtide.scheduling.state import ClusterState as ClusterState

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -90,20 +93,30 @@ def policy_named(name: str) -> Policy:
 
 
 def find_policy(name: str) -> Policy:
-    """A registered policy, or `MODULE:NAME` of one in a module that can be imported.
+    """A registered policy, or a site's own: `FILE.py:NAME` or `MODULE:NAME`.
 
     Raises ValueError when there is none.
     """
-    module, colon, attribute = name.partition(":")
+    place, colon, attribute = name.rpartition(":")
     if not colon:
         return policy_named(name)
     try:
-        found = getattr(import_module(module), attribute, None)
-    except ImportError as error:
-        raise ValueError(f"policy {name!r}: cannot import {module}: {error}") from error
+        module = _loaded(Path(place)) if place.endswith(".py") else import_module(place)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise ValueError(f"policy {name!r}: cannot import {place}: {error}") from error
+    found = getattr(module, attribute, None)
     if not isinstance(found, Policy):
-        raise ValueError(f"policy {name!r}: {module} has no Policy named {attribute!r}")
+        raise ValueError(f"policy {name!r}: {place} has no Policy named {attribute!r}")
     return found
+
+
+def _loaded(path: Path) -> ModuleType:
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def known_policies() -> list[str]:
