@@ -160,12 +160,12 @@ class Cycle:
     def report(self, now: datetime) -> list[Command]:
         """Commands that bring the status of queues up to date."""
         tree = self._snapshot.queues
-        counts = Report(tree)
+        counts, ended = Report(tree), self._ended
         for facts in self._snapshot.waiting:
             if facts.key not in self.admitted:
                 counts.waits(*tree.line(facts.obj))
         for facts in self._snapshot.admitted:
-            if facts.key not in self._ended and facts.admission is not None:
+            if facts.key not in ended and facts.admission is not None:
                 counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, facts.usage)
             else:
                 counts.waits(*tree.line(facts.obj))

@@ -214,6 +214,30 @@ class Devices:
         left = np.where(slots == most, left, np.minimum(left, WHOLE - 1))
         self.share[rows] = np.where((slots > 0) & (most > 0), np.maximum(left, 0), 0)
 
+    def give_back_used(self, rows: Ints, pods: Ints, asked: DeviceRequest) -> None:
+        """Give back what so many pods on each of these rows may hold, if nobody says which devices."""
+        if not asked.whole:
+            for row, count in zip(rows.tolist(), pods.tolist(), strict=True):
+                for _ in range(count):
+                    self.move(row, self.used(row, asked), asked, +1)
+            return
+        used = (self.sharers[rows] > 0) & (self.share[rows] < WHOLE)
+        from_last = np.cumsum(used[:, ::-1], axis=1)[:, ::-1]
+        given = used & (from_last <= (pods * asked.count)[:, None])
+        self.power[rows] += np.where(given, asked.share, 0)
+        self.memory[rows] += np.where(given, self.needs(asked)[rows], 0)
+        self.slots[rows] += given
+        self._reckon(rows)
+
+    def rows(self, rows: Ints) -> tuple[Ints, ...]:
+        """What is free of the devices of these rows, for `set_rows`."""
+        return tuple(own[rows] for own in (*self._amounts(), self.share))
+
+    def set_rows(self, rows: Ints, before: tuple[Ints, ...]) -> None:
+        """As it was."""
+        for own, known in zip((*self._amounts(), self.share), before, strict=True):
+            own[rows] = known
+
     def copy(self) -> Devices:
         """The same, to take from."""
         return Devices(

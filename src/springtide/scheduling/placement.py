@@ -77,6 +77,15 @@ class _Move:
     sign: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Before:
+    """What was free on some nodes before much was given back at once."""
+
+    rows: Ints
+    free: Ints
+    devices: tuple[Ints, ...]
+
+
 class Placement:
     """Free capacity of one cycle, and the choice of nodes."""
 
@@ -103,7 +112,7 @@ class Placement:
         )
         self._random = np.random.default_rng(seed)
         self._log: list[int] = []
-        self._moves: list[_Move] = []
+        self._moves: list[_Move | _Before] = []
         self._views: dict[PodClass, View] = {}
         self._usable: Floats = self._fragments.usable(self._seen(slice(None)))
         self._usable_seen = 0
@@ -145,17 +154,21 @@ class Placement:
 
     def vacate(self, held: Iterable[Held]) -> None:
         """Free what pods hold, as if they were gone."""
-        for pod_class, share in self._shares(held):
-            freed = Share(share.rows, share.counts, self._free_devices(pod_class, share))
-            view = self.view(pod_class)
-            self._moves.append(_Move(view, freed, -1))
-            self._count(view, freed, -1)
+        shares = list(self._shares(held))
+        if not shares:
+            return
+        rows = np.unique(np.concatenate([share.rows for _, share in shares]))
+        self._moves.append(_Before(rows, self._free[rows], self._devices.rows(rows)))
+        for pod_class, share in shares:
+            if pod_class.devices is not None:
+                self._devices.give_back_used(share.rows, share.counts, pod_class.devices)
+            self._count(self._known(pod_class), share, -1)
 
     def occupy(self, held: Iterable[Held]) -> bool:
         """Take what pods held before, where all of it is still free; otherwise nothing."""
         mark = self.mark()
         for pod_class, share in self._shares(held):
-            view = self.view(pod_class)
+            view = self._known(pod_class)
             if (self._room_at(view, share.rows) < share.counts).any():
                 self.rollback(mark)
                 return False
@@ -191,6 +204,11 @@ class Placement:
         """Undo everything taken and given back since the mark."""
         while len(self._moves) > mark:
             done = self._moves.pop()
+            if isinstance(done, _Before):
+                self._free[done.rows] = done.free
+                self._devices.set_rows(done.rows, done.devices)
+                self._touch(done.rows)
+                continue
             self._apply(_Move(done.view, done.share, -done.sign))
 
     def stranded(self) -> float:
@@ -316,7 +334,9 @@ class Placement:
         )
 
     def _seen(self, rows: slice | Ints) -> Seen:
-        cpu = self._free[rows, self._cpu] if self._cpu is not None else np.zeros_like(self._devices.model[rows])
+        cpu = (
+            self._free[rows, self._cpu] if self._cpu is not None else np.zeros_like(self._devices.model[rows])
+        )
         return Seen(cpu, self._devices.model[rows], self._devices.share[rows])
 
     # -- taking ------------------------------------------------------------------------------------
@@ -350,26 +370,22 @@ class Placement:
         self._log.extend(rows.tolist())
 
     def _shares(self, held: Iterable[Held]) -> Iterator[tuple[PodClass, Share]]:
-        counts: dict[PodClass, Counter[int]] = {}
+        counts: dict[int, tuple[PodClass, Counter[int]]] = {}
         for one in held:
             row = self._row_of.get(one.node)
             if row is not None:
-                counts.setdefault(one.pod_class, Counter())[row] += one.count
-        for pod_class, of_row in counts.items():
+                known = counts.get(id(one.pod_class))
+                if known is None:
+                    known = counts[id(one.pod_class)] = (one.pod_class, Counter())
+                known[1][row] += one.count
+        for pod_class, of_row in counts.values():
             rows = np.fromiter(of_row.keys(), dtype=np.int64, count=len(of_row))
             yield pod_class, Share(rows, np.fromiter(of_row.values(), dtype=np.int64, count=len(of_row)))
 
-    def _free_devices(self, pod_class: PodClass, share: Share) -> tuple[Taken, ...]:
-        """Free devices that so many pods may hold, where nobody says which."""
-        asked = pod_class.devices
-        if asked is None:
-            return ()
-        found = []
-        for row, count in zip(share.rows.tolist(), share.counts.tolist(), strict=True):
-            for _ in range(count):
-                found.append(self._devices.used(row, asked))
-                self._devices.move(row, found[-1], asked, +1)
-        return tuple(found)
+    def _known(self, pod_class: PodClass) -> View:
+        """What the class sees, perhaps an older sight."""
+        found = self._views.get(pod_class)
+        return found if found is not None else self.view(pod_class)
 
     def _room_at(self, view: View, rows: Ints) -> Ints:
         """How many pods of the class fit, on any node: they were there before."""

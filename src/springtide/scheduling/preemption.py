@@ -9,13 +9,18 @@ nobody goes. Called by `claims`; leaves placement and book as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from springtide.scheduling.cohorts import Book
+from springtide.scheduling.cohorts import Book, Cell
 from springtide.scheduling.openings import losses, orders
 from springtide.scheduling.placement import Placement, Share
 from springtide.scheduling.victims import Asking, Candidate
+
+_ALSO_IN_ORDER_MAX = 256
+"""Where room is short, so few candidates are also tried in their own order."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,8 @@ class Trial:
         """As if they were gone."""
         gone = list(some)
         self.placement.vacate(held for one in gone for held in one.held)
-        for one in gone:
-            for cell, amount in one.facts.usage.items():
-                self.book.use(one.queue, cell, -amount)
+        for (queue, cell), amount in _usage(gone).items():
+            self.book.use(queue, cell, -amount)
 
     def put_back(self, one: Candidate, *, borrow: bool) -> bool:
         """As if it had stayed, if there is room for it as well."""
@@ -86,21 +90,32 @@ class Trial:
 
 def search(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> Found | None:
     """Whom to let go of these, who may go in this order; None if even all of them would not help."""
-    loss_of = losses(candidates)
     start = trial.mark()
     trial.remove(candidates)
     hopeless = not trial.fits(borrow=borrow)
     trial.rollback(start)
     if hopeless:
         return None
-    best = _along(trial, candidates, loss_of, borrow=borrow)
-    if best is None or not _is_short_of_room(trial, best, borrow=borrow):
-        return best
-    for order in orders(trial.placement, trial.asking.pod_sets, candidates, loss_of):
-        found = _along(trial, order, loss_of, borrow=borrow)
-        if found is not None and found.loss < best.loss:
-            best = found
-    return best
+    loss_of = losses(candidates)
+    tries: Iterable[Sequence[Candidate]] = (candidates,)
+    if _is_short_of_room(trial, candidates, borrow=borrow):
+        opened = orders(trial.placement, trial.asking.pod_sets, candidates, loss_of)
+        tries = (*opened, candidates) if len(candidates) <= _ALSO_IN_ORDER_MAX else opened
+    found = [one for order in tries if (one := _along(trial, order, loss_of, borrow=borrow)) is not None]
+    if not found:
+        return _along(trial, candidates, loss_of, borrow=borrow)
+    return min(found, key=lambda one: one.loss)
+
+
+def _is_short_of_room(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> bool:
+    """Whether those who have to go for the quota's sake leave too little room on the nodes."""
+    start = trial.mark()
+    length = 0
+    if not trial.has_quota(borrow=borrow):
+        length = _prefix(trial, candidates, partial(trial.has_quota, borrow=borrow)) or 0
+    short = not trial.fits(borrow=borrow)
+    trial.rollback(start)
+    return short and length < len(candidates)
 
 
 def _along(
@@ -108,7 +123,7 @@ def _along(
 ) -> Found | None:
     """Whom to let go, trying them in this order."""
     start = trial.mark()
-    length = _prefix(trial, order, borrow=borrow)
+    length = _prefix(trial, order, partial(trial.fits, borrow=borrow))
     if length is None:
         return None
     shares = trial.placement.place(trial.asking.pod_sets)
@@ -116,8 +131,7 @@ def _along(
         trial.rollback(start)
         return None
     gone = order[:length]
-    last_first = sorted(gone, key=lambda one: one.order, reverse=True)
-    stay = {one.facts.key for one in last_first if trial.put_back(one, borrow=borrow)}
+    stay = _not_needed(trial, gone, shares, borrow=borrow)
     trial.rollback(start)
     victims = [one for one in gone if one.facts.key not in stay]
     if stay and not _suffice(trial, victims, borrow=borrow):
@@ -125,7 +139,37 @@ def _along(
     return Found(tuple(victims), shares, sum(loss_of[one.facts.key] for one in victims))
 
 
-def _prefix(trial: Trial, order: Sequence[Candidate], *, borrow: bool) -> int | None:
+def _not_needed(
+    trial: Trial, gone: Sequence[Candidate], shares: Sequence[Share], *, borrow: bool
+) -> set[str]:
+    """Who of them may stay after all, now that the preemptor has its place; the first to go stay last."""
+    rows = {int(row) for share in shares for row in share.rows}
+    apart = [one for one in gone if not any(trial.placement.row_of(held.node) in rows for held in one.held)]
+    stay: set[str] = set()
+    mark = trial.book.mark()
+    for (queue, cell), amount in _usage(apart).items():
+        trial.book.use(queue, cell, amount)
+    if trial.has_quota(borrow=borrow):
+        stay = {one.facts.key for one in apart}
+    else:
+        trial.book.rollback(mark)
+    last_first = sorted(gone, key=lambda one: one.order, reverse=True)
+    return stay | {
+        one.facts.key
+        for one in last_first
+        if one.facts.key not in stay and trial.put_back(one, borrow=borrow)
+    }
+
+
+def _usage(some: Iterable[Candidate]) -> Counter[tuple[str, Cell]]:
+    total: Counter[tuple[str, Cell]] = Counter()
+    for one in some:
+        for cell, amount in one.facts.usage.items():
+            total[one.queue, cell] += amount
+    return total
+
+
+def _prefix(trial: Trial, order: Sequence[Candidate], helps: Callable[[], bool]) -> int | None:
     """How many of the first have to go; they are removed. None, and nothing removed, if all do not help."""
     start = trial.mark()
     low, step = 0, 1
@@ -133,7 +177,7 @@ def _prefix(trial: Trial, order: Sequence[Candidate], *, borrow: bool) -> int | 
         high = min(len(order), low + step)
         before = trial.mark()
         trial.remove(order[low:high])
-        if trial.fits(borrow=borrow):
+        if helps():
             break
         if high == len(order):
             trial.rollback(start)
@@ -144,7 +188,7 @@ def _prefix(trial: Trial, order: Sequence[Candidate], *, borrow: bool) -> int | 
         middle = (low + high) // 2
         before = trial.mark()
         trial.remove(order[low:middle])
-        if trial.fits(borrow=borrow):
+        if helps():
             trial.rollback(before)
             high = middle
         else:
@@ -159,12 +203,3 @@ def _suffice(trial: Trial, victims: Sequence[Candidate], *, borrow: bool) -> boo
     enough = trial.fits(borrow=borrow)
     trial.rollback(start)
     return enough
-
-
-def _is_short_of_room(trial: Trial, found: Found, *, borrow: bool) -> bool:
-    """Whether nodes, not quota, ask for the last of the victims."""
-    start = trial.mark()
-    trial.remove(found.victims[:-1])
-    short = trial.has_quota(borrow=borrow)
-    trial.rollback(start)
-    return short and bool(found.victims)
