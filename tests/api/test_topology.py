@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springtide.api import decode, encode, encode_json
-from springtide.api.kueue import TopologyAssignment, assign_nodes, nodes_of
+from springtide.api.kueue import TopologyAssignment, assign_devices, assign_nodes, nodes_of, places_of
 from springtide.api.topology import domains_of
 
 node_names = st.from_regex(r"[a-z]([a-z0-9.-]{0,12}[a-z0-9])?", fullmatch=True)
@@ -20,6 +20,17 @@ placements = st.lists(
 def test_nodes_come_back_in_order(placed: list[tuple[str, int]]) -> None:
     assignment = decode(TopologyAssignment, encode_json(assign_nodes(placed)))
     assert nodes_of(assignment) == placed
+
+
+@given(
+    st.lists(st.tuples(node_names, st.sampled_from(["0", "0.1", "-", "11"]), st.integers(1, 8)), max_size=20)
+)
+def test_devices_come_back_in_order(placed: list[tuple[str, str, int]]) -> None:
+    """Below the host name there may be a level of devices; then a node may come more than once."""
+    assignment = decode(TopologyAssignment, encode_json(assign_devices(placed)))
+    assert places_of(assignment) == placed
+    assert nodes_of(assignment) == [(node, count) for node, _, count in placed]
+    assert nodes_of(assign_nodes(nodes_of(assignment))) == nodes_of(assignment)
 
 
 def test_common_parts_are_written_once() -> None:

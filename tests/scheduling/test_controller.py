@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from springtide import scheduling, workloads
 from springtide.api.core import Pod, Service
 from springtide.api.kueue import Workload
@@ -12,6 +14,17 @@ from tests.embedded import Platform, embedded
 
 ROOMS = (scheduling.register, workloads.register)
 NAME = "trainjob-job"
+
+
+async def test_a_register_that_cannot_be_read_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    bad = node("a", gpu=8, annotated={"hami.io/node-nvidia-register": "GPU-1"})
+    async with embedded(*ROOMS) as platform:
+        await platform.create(bad, pod("waits", pod_spec(cpu=1)))
+        await platform.settle(30)
+        assert (await platform.pods())[0].spec.node_name == "a"
+    assert [one.getMessage() for one in caplog.records if one.name == "springtide.scheduling"] == [
+        "node offers no GPUs"
+    ]
 
 
 async def quiet(platform: Platform) -> bool:

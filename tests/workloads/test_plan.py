@@ -9,15 +9,15 @@ import pytest
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Emit
-from springtide.api.core import Pod, PodCondition, PodTemplateSpec, Service
-from springtide.api.kueue import Workload
+from springtide.api.core import Node, Pod, PodCondition, PodTemplateSpec, Service
+from springtide.api.kueue import Workload, assign_devices
 from springtide.api.meta import Condition, ObjectMeta, OwnerReference, owner_reference
 from springtide.api.springtide import Diagnosis, DiagnosisSpec
 from springtide.api.struct import decode, encode, replace
 from springtide.workloads import View, plan
 from springtide.workloads.plan import refuse
 from springtide.workloads.pods import peer_service, pod_for, slots_of
-from tests.builders import admitted, at, evicted, pod_set, pod_spec, with_condition, workload
+from tests.builders import admitted, at, evicted, gpu_node, pod_set, pod_spec, with_condition, workload
 
 GANG = admitted(workload("trainjob-job", pod_set(3)), {"a": 2, "b": 1})
 CREATED = with_condition(
@@ -323,6 +323,45 @@ def test_a_pod_carries_its_template_its_place_and_its_identity() -> None:
     assert [gate.name for gate in made.spec.scheduling_gates] == ["mine"]
     assert made.spec.tolerations[0].key == "gpu"
     assert made.spec.unknown == {"fieldOfTomorrow": 7}
+
+
+SHARED = (
+    f"{labels.DEVICES}: 1",
+    "hami.io/vgpu-devices-to-allocate: n1-gpu1,NVIDIA,12000,30:;",
+    "hami.io/vgpu-devices-allocated: n1-gpu1,NVIDIA,12000,30:;",
+    "hami.io/vgpu-node: n1",
+    "hami.io/vgpu-time: 1767225600",
+    "hami.io/bind-phase: allocating",
+    "hami.io/bind-time: 1767225600",
+)
+DEVICES = [
+    ("as the node names it", gpu_node("n1"), [("n1", "1", 1)], SHARED),
+    ("a node that lost it", gpu_node("n1", gpus=1), [("n1", "1", 1)], SHARED[:1]),
+    ("a node that is gone", None, [("n1", "1", 1)], SHARED[:1]),
+    ("a node that names none", gpu_node("n1"), [("n1", "-", 1)], ()),
+]
+
+
+@pytest.mark.parametrize(
+    ("there", "places", "said"), [row[1:] for row in DEVICES], ids=[r[0] for r in DEVICES]
+)
+def test_a_pod_says_which_devices_it_was_given(
+    there: Node | None, places: list[tuple[str, str, int]], said: tuple[str, ...]
+) -> None:
+    """What its template says of devices is of another pod."""
+    spec = pod_spec(gpu=1, more={"nvidia.com/gpucores": 30})
+    stale = {"hami.io/vgpu-devices-allocated": "other,NVIDIA,1,1:;", labels.DEVICES: "7"}
+    obj = admitted(workload("trainjob-job", pod_set(1, spec, annotated=stale)), {"n1": 1})
+    admission = obj.status.admission
+    assert admission is not None
+    given = replace(admission.pod_set_assignments[0], topology_assignment=assign_devices(places))
+    obj = replace(obj, status=replace(obj.status, admission=replace(admission, pod_set_assignments=[given])))
+    view = View(obj, node_named=lambda name: there if name == "n1" else None)
+    made = [command.obj for command in plan(view, at(9)).commands if isinstance(command, Create)]
+    created = next(found for found in made if isinstance(found, Pod))
+    annotations = dict(created.metadata.annotations)
+    assert annotations.pop(labels.JOB_COMPLETION_INDEX) == "0"
+    assert tuple(f"{key}: {text}" for key, text in annotations.items()) == said
 
 
 def test_names_differ_between_attempts_and_workloads_and_never_otherwise() -> None:

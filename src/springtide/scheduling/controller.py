@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from springtide.api import labels
 from springtide.api.commands import Bind, Command, Plan
 from springtide.api.core import Namespace, Node, Pod
+from springtide.api.gpus import REGISTER, registered
 from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.metrics import CycleMetrics
@@ -53,6 +54,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
     workloads, namespaces = runtime.informer(Workload), runtime.informer(Namespace)
     cluster_queues, local_queues = runtime.informer(ClusterQueue), runtime.informer(LocalQueue)
     nodes.on_change(state.change_node)
+    nodes.on_change(_tell_of_register)
     pods.on_change(state.change_pod)
     workloads.on_change(state.change_workload)
     namespaces.on_change(state.change_namespace)
@@ -64,6 +66,17 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
     informers = (nodes, pods, workloads, namespaces, cluster_queues, local_queues, cohorts, flavors)
     runtime.controller(ROOM, scheduler.reconcile, [(informer, lambda _: (_KEY,)) for informer in informers])
     return state
+
+
+def _tell_of_register(old: Node | None, new: Node | None) -> None:
+    """Log once that a node's register cannot be read: such a node offers no GPUs."""
+    text = new.metadata.annotations.get(REGISTER, "") if new is not None else ""
+    if new is None or (old is not None and old.metadata.annotations.get(REGISTER, "") == text):
+        return
+    try:
+        registered(text)
+    except ValueError as error:
+        log.warning("node offers no GPUs", node=new.metadata.name, cause=str(error))
 
 
 class _Scheduler:
