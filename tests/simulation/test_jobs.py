@@ -61,6 +61,19 @@ def test_jobs_kept_on_one_node_wait_for_one() -> None:
     assert replay_jobs(trace, 2, 4, "fifo", one_node=True).overall.wait_max == 99.0
 
 
+def test_a_site_replays_its_own_order(tmp_path: Path) -> None:
+    path = tmp_path / "widest.py"
+    path.write_text(
+        "from springtide.scheduling.ordering import Ordering\n"
+        "WIDEST = Ordering('widest', lambda one: (0.0, -one.devices, one.key))\n"
+    )
+    trace = [job(0, 10, 8), job(1, 10, 1), job(2, 10, 8)]
+    found = replay_jobs(trace, 1, 8, f"{path}:WIDEST")
+    assert found.by_size["1"].wait_max == 19.0
+    with pytest.raises(ValueError, match="has no Ordering named 'NARROWEST'"):
+        replay_jobs(trace, 1, 8, f"{path}:NARROWEST")
+
+
 def test_what_never_fits_is_left_out_and_counted() -> None:
     found = replay_jobs([job(0, 10, 1), job(0, 10, 17)], 2, 8, "default")
     assert (found.skipped, found.overall.jobs) == (1, 1)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from springtide.scheduling.plugins import load_plugin
+
 AGEING_SECONDS = 86400.0
 """Nobody is overtaken by work that came so much later, however short it is, while little waits."""
 AGEING_BACKLOGS = 2.0
@@ -66,6 +68,14 @@ def ordering_named(name: str) -> Ordering:
     except KeyError:
         known = ", ".join(known_orderings())
         raise ValueError(f"ordering {name!r} is not registered; known: {known}") from None
+
+
+def find_ordering(name: str) -> Ordering:
+    """A registered order, or a site's own: `FILE.py:NAME` or `MODULE:NAME`.
+
+    Raises ValueError when there is none.
+    """
+    return load_plugin(name, Ordering) if ":" in name else ordering_named(name)
 
 
 def known_orderings() -> list[str]:

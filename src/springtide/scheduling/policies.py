@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +15,7 @@ import numpy as np
 from springtide.scheduling.arrays import Floats, Ints
 from springtide.scheduling.devices import WHOLE, DeviceRequest
 from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Seen, Weights
+from springtide.scheduling.plugins import load_plugin
 
 SCARCITY = 4.0
 """How much more a share of an extended resource (an accelerator) counts than one of CPU or memory: pods that
@@ -97,26 +94,7 @@ def find_policy(name: str) -> Policy:
 
     Raises ValueError when there is none.
     """
-    place, colon, attribute = name.rpartition(":")
-    if not colon:
-        return policy_named(name)
-    try:
-        module = _loaded(Path(place)) if place.endswith(".py") else import_module(place)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise ValueError(f"policy {name!r}: cannot import {place}: {error}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Policy):
-        raise ValueError(f"policy {name!r}: {place} has no Policy named {attribute!r}")
-    return found
-
-
-def _loaded(path: Path) -> ModuleType:
-    spec = spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_plugin(name, Policy) if ":" in name else policy_named(name)
 
 
 def known_policies() -> list[str]:

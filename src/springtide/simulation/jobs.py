@@ -26,7 +26,7 @@ from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.nodes import NodeFacts, Nodes
-from springtide.scheduling.ordering import FIFO, SHORTEST, Candidate, Ordering, Rank, ordering_named
+from springtide.scheduling.ordering import FIFO, SHORTEST, Candidate, Ordering, Rank, find_ordering
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.queues import QueueTree
@@ -62,8 +62,8 @@ POLICIES = {
 
 
 def job_policy(name: str) -> JobPolicy:
-    """A policy of replays, or any registered ordering with backfill. Raises ValueError listing the known."""
-    return POLICIES.get(name) or JobPolicy(name, ordering_named(name))
+    """A policy of replays, or an ordering (`find_ordering`) with backfill. Raises ValueError."""
+    return POLICIES.get(name) or JobPolicy(name, find_ordering(name))
 
 
 @dataclass(frozen=True, slots=True)
