@@ -30,6 +30,10 @@ OF_CLUSTER_QUEUE = {
     "queueingStrategy": "whether the head of the queue holds up the others",
     "namespaceSelector": "who may use it",
     "stopPolicy": "whether it admits",
+    "preemption.withinClusterQueue": "whom to make go in the queue",
+    "preemption.reclaimWithinCohort": "whom to make go elsewhere",
+    "preemption.borrowWithinCohort.policy": "whom to make go in order to borrow",
+    "preemption.borrowWithinCohort.maxPriorityThreshold": "up to which priority",
 }
 OF_LOCAL_QUEUE = {"clusterQueue": "where it leads", "stopPolicy": "whether it admits"}
 OF_WORKLOAD = {
@@ -43,6 +47,7 @@ OF_WORKLOAD = {
     "queueName": "the queue",
     "priority": "the order",
     "active": "whether it may run",
+    "preemptionGates[].name": "what holds preemption back",
 }
 CASES: list[tuple[type[Object], Field, dict[str, str]]] = [
     *((ClusterQueue, field, OF_CLUSTER_QUEUE) for field in walk(ClusterQueueSpec, WHOLE)),

@@ -49,6 +49,11 @@ TRAIN_JOB: Final = (
                 "`kubectl get clustertrainingruntimes`; name one of them.",
             ),
             Reason(
+                "PriorityClassNotFound",
+                "The label kueue.x-k8s.io/priority-class names no WorkloadPriorityClass.",
+                "`kubectl get workloadpriorityclasses`; name one of them, or create it.",
+            ),
+            Reason(
                 "InvalidSpec",
                 "The spec cannot be made into pods; the message names the field.",
                 "Correct the field and apply the job again.",
@@ -176,6 +181,11 @@ WORKLOAD: Final = (
                 "Wait; or, if the message says it can never fit, ask for less or add a node of that size.",
             ),
             Reason(
+                "WaitingForPreemptedWorkloads",
+                "It fits as soon as others have ended: those it preempted, or that end anyway. Its place is held.",
+                _STARTS_BY_ITSELF,
+            ),
+            Reason(
                 "PendingEvaluation",
                 "Pods of its earlier attempt are still ending, or it was not looked at yet.",
                 _STARTS_BY_ITSELF,
@@ -232,6 +242,40 @@ WORKLOAD: Final = (
                 "`kubectl get diagnoses`",
             ),
             Reason("Requeued", "The eviction is over: the Workload is in its queue again."),
+            Reason(
+                "Preempted",
+                "Another Workload goes first; the condition Preempted says by which rule, the message which one.",
+                _STARTS_BY_ITSELF,
+            ),
+            Reason("QuotaReserved", "It was preempted before, and runs again."),
+        ),
+    ),
+    Group(
+        "Workload",
+        "Preempted",
+        "Whether another Workload took its place. The rule is `spec.preemption` of that one's ClusterQueue.",
+        (
+            Reason(
+                "InClusterQueue",
+                "One of higher priority in the same ClusterQueue (`withinClusterQueue`).",
+                _STARTS_BY_ITSELF,
+            ),
+            Reason(
+                "InCohortReclamation",
+                "Its ClusterQueue had borrowed quota that another takes back (`reclaimWithinCohort`).",
+                _STARTS_BY_ITSELF,
+            ),
+            Reason(
+                "InCohortFairSharing",
+                "Its ClusterQueue had borrowed more than its fair share.",
+                _STARTS_BY_ITSELF,
+            ),
+            Reason(
+                "InCohortReclaimWhileBorrowing",
+                "One of higher priority borrows what it had borrowed (`borrowWithinCohort`).",
+                _STARTS_BY_ITSELF,
+            ),
+            Reason("QuotaReserved", "It was preempted before, and runs again."),
         ),
     ),
     Group(

@@ -214,9 +214,9 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Comm
 
 
 def _requeue(workload: Workload, now: datetime) -> Plan:
-    """Scheduling took the admission back: the eviction is over."""
+    """Scheduling took the admission back: the eviction is over; one of its own it ends with the next admission."""
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
-    if evicted is None or evicted.status != "True":
+    if evicted is None or evicted.status != "True" or evicted.reason == WorkloadReason.PREEMPTED:
         return Plan()
     return Plan((_apply_evicted(workload, "False", WorkloadReason.REQUEUED, evicted.message, now),))
 

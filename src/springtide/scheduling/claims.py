@@ -9,12 +9,13 @@ even then may make others go, if its queue's policy says so. Called by the cycle
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from springtide.api.commands import Command
 from springtide.api.kueue import WorkloadReason
 from springtide.scheduling import status
+from springtide.scheduling.classes import PodClass
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.preemption import Found, Trial, search
@@ -201,11 +202,15 @@ class Claims:
                 if facts.admission is not None and not ends:
                     of_queue.setdefault(facts.admission.cluster_queue, []).append(facts)
             held: dict[str, tuple[Held, ...]] = {}
+            classes: dict[PodClass, PodClass] = {}
 
             def held_of(facts: WorkloadFacts) -> tuple[Held, ...]:
                 if facts.key not in held:
                     gone: Mapping[PodSetOnNode, int] = self._snapshot.gone.get(facts.key, {})
-                    held[facts.key] = tuple(held_by(facts, gone))
+                    held[facts.key] = tuple(
+                        replace(one, pod_class=classes.setdefault(one.pod_class, one.pod_class))
+                        for one in held_by(facts, gone)
+                    )
                 return held[facts.key]
 
             self._running = Running(

@@ -36,6 +36,11 @@ class Settings:
     """Plain pods with one of these in `spec.schedulerName` are placed here; others are left alone."""
     policy: str = FRAGMENTS.name
     """Name of the registered policy that chooses among feasible nodes."""
+    fair_sharing: tuple[str, ...] = ()
+    """Kueue's preemption strategies of fair sharing, in the order tried: `LessThanOrEqualToFinalShare`,
+    `LessThanInitialShare`. With any, queues of a cohort share by weight; none: reclaim is by quota alone."""
+    minimum_run_seconds: float = 0.0
+    """Nobody is preempted before having run so long."""
     cycle_interval_seconds: float = 0.01
     """Cycles start at least this far apart; 0 starts one for every change."""
     starts_per_cycle: int | None = 256
@@ -86,7 +91,12 @@ class _Scheduler:
         self.state = ClusterState(settings.scheduler_names)
         self._runtime = runtime
         self._settings = settings
-        self._options = Options(policy_named(settings.policy), starts_max=settings.starts_per_cycle)
+        self._options = Options(
+            policy_named(settings.policy),
+            starts_max=settings.starts_per_cycle,
+            fair_strategies=settings.fair_sharing,
+            minimum_run_seconds=settings.minimum_run_seconds,
+        )
         self._metrics = CycleMetrics(runtime.metrics())
         self._decided_version = -1
         self._next_at = float("-inf")

@@ -20,7 +20,6 @@ _MESSAGE_CHARACTERS_MAX = 32768
 CLUSTER_QUEUE_WHY = {
     "cohortName": "queues do not borrow from each other yet: nominalQuota is the limit",
     "flavorFungibility": "the first flavor with room is taken",
-    "preemption": "nothing is preempted yet: workloads wait for room",
     "admissionChecksStrategy": "there are no admission checks: quota and room on nodes admit",
     "fairSharing": "the order is priority, then age",
     "admissionScope": "the order is priority, then age",
@@ -35,7 +34,6 @@ LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
 WORKLOAD_WHY = {
     "priorityClassRef": "no class is looked up: spec.priority alone decides",
     "maximumExecutionTimeSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
-    "preemptionGates": "nothing is preempted yet",
 }
 POD_SET_WHY = {"minCount": "all pods of a set are admitted or none"}
 TOPOLOGY_WHY = {

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from springtide.scheduling.arrays import Ints
-from springtide.scheduling.classes import PodClass
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.placement import Placement, View
 from springtide.scheduling.victims import Candidate, priority_of
@@ -158,7 +157,7 @@ def _places(
     placement: Placement, view: View, candidates: Sequence[Candidate]
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """Row, victim, pods and what they take of what is asked for; one entry for each victim's place."""
-    vectors: dict[PodClass, Ints] = {}
+    vectors: dict[int, Ints] = {}
     names = [name for name, amount in view.pod_class.requests if amount > 0]
     rows, victims, counts, freed = [], [], [], []
     for index, one in enumerate(candidates):
@@ -166,11 +165,11 @@ def _places(
             row = placement.row_of(held.node)
             if row < 0 or not view.mask[row]:
                 continue
-            vector = vectors.get(held.pod_class)
+            vector = vectors.get(id(held.pod_class))
             if vector is None:
                 amounts = held.pod_class.amounts
                 vector = np.array([amounts.get(name, 0) for name in names], dtype=np.int64)
-                vectors[held.pod_class] = vector
+                vectors[id(held.pod_class)] = vector
             rows.append(row)
             victims.append(index)
             counts.append(held.count)

@@ -139,10 +139,13 @@ def sequence(
 ) -> list[Candidate]:
     """The candidates that may really go one after the other in this order: none of a queue once it
     borrows no more."""
+    in_order = list(found)
+    if all(one.tier is Tier.OWN for one in in_order):
+        return in_order
     wanted = frozenset(cells)
     mark = book.mark()
     chosen = []
-    for one in found:
+    for one in in_order:
         if one.tier is not Tier.OWN:
             if borrow and one.tier is Tier.COHORT and not one.while_borrowing:
                 continue

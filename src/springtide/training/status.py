@@ -132,8 +132,9 @@ def _restarting(
     workload: Workload, attempt: int, reserved: Condition | None, diagnoses: Iterable[Diagnosis]
 ) -> Condition:
     evicted = find_condition(workload.status.conditions, "Evicted")
+    preempted = evicted is not None and evicted.status == "True" and evicted.reason == "Preempted"
     diagnosis = _newest(diagnoses)
-    if diagnosis is not None:
+    if diagnosis is not None and not preempted:
         reason, cause = diagnosis.spec.fault_class, diagnosis.spec.message
     elif evicted is not None:
         reason, cause = evicted.reason, evicted.message
