@@ -24,6 +24,7 @@ from springtide.scheduling.nodes import facts_of
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.plan import plan
 from springtide.scheduling.policies import FRAGMENTS, PACKING, SPREAD
+from springtide.scheduling.releasing import held_by as held_by_workload
 from springtide.scheduling.sharing import GPU
 from tests.builders import at, evicted, gpu_node, node, pod, pod_set, pod_spec, with_condition, workload
 from tests.scheduling.world import World
@@ -276,3 +277,27 @@ def request(spec: PodSpec) -> DeviceRequest:
     assert found is not None
     count, part = found
     return DeviceRequest(GPU, count, part.share, part.memory, part.percent)
+
+
+@settings(max_examples=50)
+@given(clusters(), st.lists(parts, min_size=1, max_size=6), st.integers(0, 63))
+def test_who_leaves_frees_its_own_devices_and_may_come_back_to_them(nodes, specs, leaving) -> None:  # type: ignore[no-untyped-def]
+    """Trials of preemption: others' devices are not touched, and a device given away is not had twice."""
+    world = World(*nodes, *(workload(f"w{i}", pod_set(2, spec), created=i) for i, spec in enumerate(specs)))
+    world.cycle()
+    snapshot = world.snapshot()
+    engine = Placement(snapshot)
+    gone = [facts for i, facts in enumerate(snapshot.admitted) if leaving >> i & 1]
+    start = engine.mark()
+    engine.vacate(one for facts in gone for one in held_by_workload(facts, {}))
+    world.remove(*[facts.obj for facts in gone])
+    expect_equal(engine.devices, world.snapshot().devices)
+    assert all(engine.occupy(tuple(held_by_workload(facts, {}))) for facts in gone)
+    expect_equal(engine.devices, snapshot.devices)
+    for facts in gone:
+        assert (
+            not engine.occupy(tuple(held_by_workload(facts, {})))
+            or not facts.pod_sets[0].pod_class.devices.whole
+        )
+    engine.rollback(start)
+    expect_equal(engine.devices, snapshot.devices)

@@ -86,6 +86,8 @@ class Devices:
     """Model of each node's devices."""
     named: tuple[tuple[Device, ...], ...]
     """The devices of each node, if it names them."""
+    shared: Ints
+    """1 for nodes that name their devices, 0 for those whose devices have one pod each, whatever it asks."""
     total: Ints
     """MiB of each device."""
     sharers: Ints
@@ -165,9 +167,11 @@ class Devices:
 
     def move(self, row: int, devices: Sequence[int], asked: DeviceRequest, sign: int) -> None:
         """Give these devices of a pod back (+1), or take them (-1)."""
+        shared = int(self.shared[row])
         needs = self.needs(asked) if asked.whole or asked.memory or asked.percent else None
         for index in devices:
-            self.change(row, index, asked.share, int(needs[row, index]) if needs is not None else 0, 1, sign)
+            memory = int(needs[row, index]) * shared if needs is not None else 0
+            self.change(row, index, asked.share * shared, memory, 1, sign)
 
     def change(self, row: int, index: int, share: int, memory: int, sharers: int, sign: int) -> None:
         """Give so much of one device back (+1), or take it (-1)."""
@@ -214,6 +218,27 @@ class Devices:
         left = np.where(slots == most, left, np.minimum(left, WHOLE - 1))
         self.share[rows] = np.where((slots > 0) & (most > 0), np.maximum(left, 0), 0)
 
+    def give_back_all(
+        self, rows: Ints, devices: Sequence[Taken], asked: DeviceRequest, sign: int = 1
+    ) -> None:
+        """Give back (or take, -1) the devices of many pods at once; `rows` has the row of each pod."""
+        at, index = _spread_out(rows, devices)
+        shared = sign * self.shared[at]
+        np.add.at(self.power, (at, index), shared * asked.share)
+        np.add.at(self.memory, (at, index), shared * self.needs(asked)[at, index])
+        np.add.at(self.slots, (at, index), sign)
+        self._reckon(np.unique(at))
+
+    def take_back(self, rows: Ints, devices: Sequence[Taken], asked: DeviceRequest) -> bool:
+        """Take the same devices again; False if others have some of them, which is then to be undone."""
+        at, index = _spread_out(rows, devices)
+        had_power = self.power[at, index] > 0
+        self.give_back_all(rows, devices, asked, -1)
+        slots, most = self.slots[at, index], self.sharers[at, index]
+        alone = (slots == most - 1) if asked.whole else (slots >= 0) & had_power
+        enough = (self.power[at, index] >= 0) & (self.memory[at, index] >= 0)
+        return bool(((alone & enough) | (most == 0)).all())
+
     def give_back_used(self, rows: Ints, pods: Ints, asked: DeviceRequest) -> None:
         """Give back what so many pods on each of these rows may hold, if nobody says which devices."""
         if not asked.whole:
@@ -224,8 +249,9 @@ class Devices:
         used = (self.sharers[rows] > 0) & (self.share[rows] < WHOLE)
         from_last = np.cumsum(used[:, ::-1], axis=1)[:, ::-1]
         given = used & (from_last <= (pods * asked.count)[:, None])
-        self.power[rows] += np.where(given, asked.share, 0)
-        self.memory[rows] += np.where(given, self.needs(asked)[rows], 0)
+        shared = np.where(given, self.shared[rows][:, None], 0)
+        self.power[rows] += shared * asked.share
+        self.memory[rows] += shared * self.needs(asked)[rows]
         self.slots[rows] += given
         self._reckon(rows)
 
@@ -245,6 +271,7 @@ class Devices:
             self.memories,
             self.model,
             self.named,
+            self.shared,
             self.total,
             self.sharers,
             self.power.copy(),
@@ -278,6 +305,12 @@ class Devices:
             if asked.ids and not devices:
                 found[row] = False
         return found
+
+
+def _spread_out(rows: Ints, devices: Sequence[Taken]) -> tuple[Ints, Ints]:
+    """Row and column of each device of each pod."""
+    index = np.array([one for taken in devices for one in taken], dtype=np.int64)
+    return np.repeat(rows, [len(taken) for taken in devices]), index
 
 
 def _matches(model: str, patterns: frozenset[str]) -> bool:

@@ -155,8 +155,8 @@ class Inventory:
             else:
                 nameless += holding.count * pods
         for at in np.flatnonzero(devices.share[row] == WHOLE)[::-1][:nameless].tolist():
-            total = int(devices.total[row, at])
-            devices.change(row, at, WHOLE, 0 if total == UNKNOWN else total, 1, -1)
+            total = int(devices.total[row, at]) if index else UNKNOWN
+            devices.change(row, at, WHOLE if index else 0, 0 if total == UNKNOWN else total, 1, -1)
 
 
 def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
@@ -188,6 +188,7 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
         memories=tuple(memories.values()),
         model=np.array([number[node.model] for node in nodes], dtype=np.int64),
         named=tuple(tuple(node.devices) for node in nodes),
+        shared=np.array([1 if node.devices else 0 for node in nodes], dtype=np.int64),
         total=total,
         sharers=sharers,
         power=power,

@@ -160,19 +160,30 @@ class Placement:
         rows = np.unique(np.concatenate([share.rows for _, share in shares]))
         self._moves.append(_Before(rows, self._free[rows], self._devices.rows(rows)))
         for pod_class, share in shares:
-            if pod_class.devices is not None:
-                self._devices.give_back_used(share.rows, share.counts, pod_class.devices)
+            asked = pod_class.devices
+            if share.devices and asked is not None:
+                self._devices.give_back_all(_row_of_each(share), share.devices, asked)
+            elif asked is not None:
+                self._devices.give_back_used(share.rows, share.counts, asked)
             self._count(self._known(pod_class), share, -1)
 
     def occupy(self, held: Iterable[Held]) -> bool:
         """Take what pods held before, where all of it is still free; otherwise nothing."""
         mark = self.mark()
         for pod_class, share in self._shares(held):
-            view = self._known(pod_class)
-            if (self._room_at(view, share.rows) < share.counts).any():
+            view, asked = self._known(pod_class), pod_class.devices
+            if (self._room_at(view, share) < share.counts).any():
                 self.rollback(mark)
                 return False
-            self._take(view, share)
+            if asked is None or not share.devices:
+                self._take(view, share)
+                continue
+            fine = self._devices.take_back(_row_of_each(share), share.devices, asked)
+            self._moves.append(_Move(view, share, +1))
+            self._count(view, share, +1)
+            if not fine:
+                self.rollback(mark)
+                return False
         return True
 
     def end(self, held: Iterable[Held]) -> None:
@@ -370,28 +381,35 @@ class Placement:
         self._log.extend(rows.tolist())
 
     def _shares(self, held: Iterable[Held]) -> Iterator[tuple[PodClass, Share]]:
-        counts: dict[int, tuple[PodClass, Counter[int]]] = {}
+        """What is held, class by class: first those of which it is known which devices they have."""
+        counts: dict[tuple[bool, int], tuple[PodClass, Counter[int]]] = {}
+        devices: dict[tuple[int, int], list[Taken]] = {}
         for one in held:
             row = self._row_of.get(one.node)
-            if row is not None:
-                known = counts.get(id(one.pod_class))
-                if known is None:
-                    known = counts[id(one.pod_class)] = (one.pod_class, Counter())
-                known[1][row] += one.count
-        for pod_class, of_row in counts.values():
+            if row is None:
+                continue
+            which = bool(one.devices) and max(one.devices) < len(self._devices.named[row])
+            known = counts.setdefault((not which, id(one.pod_class)), (one.pod_class, Counter()))
+            known[1][row] += one.count
+            if which:
+                devices.setdefault((id(one.pod_class), row), []).extend([one.devices] * one.count)
+        for (unknown, _), (pod_class, of_row) in sorted(counts.items(), key=lambda item: item[0][0]):
             rows = np.fromiter(of_row.keys(), dtype=np.int64, count=len(of_row))
-            yield pod_class, Share(rows, np.fromiter(of_row.values(), dtype=np.int64, count=len(of_row)))
+            number = np.fromiter(of_row.values(), dtype=np.int64, count=len(of_row))
+            taken = () if unknown else tuple(t for row in of_row for t in devices[(id(pod_class), row)])
+            yield pod_class, Share(rows, number, taken)
 
     def _known(self, pod_class: PodClass) -> View:
         """What the class sees, perhaps an older sight."""
         found = self._views.get(pod_class)
         return found if found is not None else self.view(pod_class)
 
-    def _room_at(self, view: View, rows: Ints) -> Ints:
-        """How many pods of the class fit, on any node: they were there before."""
+    def _room_at(self, view: View, share: Share) -> Ints:
+        """How many pods of the class fit, on any node and with the devices they had."""
+        rows, asked = share.rows, view.pod_class.devices
         room: Ints = (self._free[rows][:, view.columns] // view.amounts).min(axis=1)
-        if view.pod_class.devices is not None:
-            room = np.minimum(room, self._devices.fits(rows, view.pod_class.devices))
+        if asked is not None and not share.devices:
+            room = np.minimum(room, self._devices.fits(rows, asked))
         return room
 
     def _move(self, move: _Move) -> None:
@@ -457,6 +475,11 @@ class Placement:
         if int(fits.sum()) < count:
             return None
         return _even(fits, ranked, count) if policy.even else _packed(fits, ranked, count)
+
+
+def _row_of_each(share: Share) -> Ints:
+    """The row of each pod."""
+    return np.repeat(share.rows, share.counts)
 
 
 def _both(view: View, other: Placement) -> View:
