@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_snapshot
+
 import pytest
 
 from springtide.api import labels
@@ -32,12 +34,27 @@ def test_a_new_job_gets_a_workload_of_its_own_and_is_pending() -> None:
 def test_queue_and_priority_labels_of_the_job_reach_the_workload() -> None:
     job = train_job()
     labelled = {labels.QUEUE_NAME: "team-a", labels.PRIORITY_CLASS: "high", "other": "x"}
-    world = World(replace(job, metadata=replace(job.metadata, labels=labelled)))
+    world = World(replace(job, metadata=replace(job.metadata, labels=labelled)), priorities={"high": 1000})
     world.step()
     assert world.workload.spec.queue_name == "team-a"
+    assert world.workload.spec.priority == 1000
     assert world.workload.spec.priority_class_ref is not None
     assert world.workload.spec.priority_class_ref.name == "high"
     assert world.workload.metadata.labels == {labels.QUEUE_NAME: "team-a", labels.PRIORITY_CLASS: "high"}
+
+
+def test_a_job_of_a_priority_class_that_does_not_exist_waits_for_it() -> None:
+    job = train_job()
+    world = World(replace(job, metadata=replace(job.metadata, labels={labels.PRIORITY_CLASS: "hihg"})))
+    world.snapshot = replace_snapshot(world.snapshot, priorities={"high": 1000, "low": 1})
+    world.step()
+    pending = world.condition("Pending")
+    assert pending is not None
+    assert pending.reason == "PriorityClassNotFound"
+    assert "'hihg', which does not exist; there are high, low" in pending.message
+    world.snapshot = replace_snapshot(world.snapshot, priorities={"hihg": 5})
+    world.step()
+    assert world.workload.spec.priority == 5
 
 
 def test_what_the_queue_says_is_what_the_user_reads() -> None:

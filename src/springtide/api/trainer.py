@@ -63,6 +63,8 @@ class TrainJobReason(StrEnum):
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     RUNTIME_NOT_SUPPORTED = "TrainingRuntimeNotSupported"
+    PRIORITY_CLASS_NOT_FOUND = "PriorityClassNotFound"
+    """Ours: the label names a WorkloadPriorityClass that does not exist."""
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     JOBS_COMPLETED = "AllJobsCompleted"
     JOBS_FAILED = "JobsFailed"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from springtide.api import labels
 from springtide.api.core import Pod
-from springtide.api.kueue import Workload
+from springtide.api.kueue import Workload, WorkloadPriorityClass
 from springtide.api.meta import controller_of, is_true
 from springtide.api.springtide import Diagnosis
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
@@ -21,6 +21,7 @@ NAME = "training"
 _BY_WORKLOAD = "training.workload"
 _BY_RUNTIME = "training.runtime"
 _BY_PORT = "training.rendezvous-port"
+_BY_CLASS = "training.priority-class"
 
 
 def register(runtime: Runtime, *, workers: int = 2) -> None:
@@ -32,12 +33,13 @@ class _Training:
     def __init__(self, runtime: Runtime, workers: int) -> None:
         self._runtime = runtime
         self._promised: dict[int, str] = {}
-        self._jobs = runtime.informer(TrainJob, indexes={_BY_RUNTIME: _runtime_of})
+        self._jobs = runtime.informer(TrainJob, indexes={_BY_RUNTIME: _runtime_of, _BY_CLASS: _class_of})
         self._workloads = runtime.informer(Workload, indexes={_BY_PORT: _live_port})
         self._pods = runtime.informer(Pod, indexes={_BY_WORKLOAD: _workload_of_pod})
         self._diagnoses = runtime.informer(Diagnosis, indexes={_BY_WORKLOAD: _workload_of_diagnosis})
         self._shared = runtime.informer(ClusterTrainingRuntime)
         self._own = runtime.informer(TrainingRuntime)
+        self._priorities = runtime.informer(WorkloadPriorityClass)
         runtime.controller(
             NAME,
             self._reconcile,
@@ -48,6 +50,7 @@ class _Training:
                 (self._diagnoses, self._jobs_of_diagnosis),
                 (self._shared, self._jobs_on),
                 (self._own, self._jobs_on),
+                (self._priorities, self._jobs_of_class),
             ],
             workers=workers,
         )
@@ -77,6 +80,7 @@ class _Training:
             diagnoses=self._owned_diagnoses(workload) if workload is not None else (),
             port=self._port(job, workload),
             runtime_names=tuple(one.metadata.name for one in self._shared.cache.list()),
+            priorities={one.metadata.name: one.value for one in self._priorities.cache.list()},
         )
 
     def _template(self, job: TrainJob) -> TrainingTemplate | None:
@@ -113,6 +117,10 @@ class _Training:
         """Jobs that wait to be resolved against this runtime."""
         return [job.key for job in self._jobs.cache.by_index(_BY_RUNTIME, _runtime_key(template))]
 
+    def _jobs_of_class(self, found: WorkloadPriorityClass) -> Iterable[str]:
+        """Jobs that name this class."""
+        return [job.key for job in self._jobs.cache.by_index(_BY_CLASS, found.metadata.name)]
+
     def _jobs_of_pod(self, pod: Pod) -> Iterable[str]:
         return [key for name in _workload_of_pod(pod) for key in self._job_of(name)]
 
@@ -127,6 +135,11 @@ class _Training:
 def _owns(owner: TrainJob | Workload, dependent: Workload | Pod | Diagnosis) -> bool:
     reference = controller_of(dependent)
     return reference is not None and reference.uid == owner.metadata.uid
+
+
+def _class_of(job: TrainJob) -> Iterable[str]:
+    name = job.metadata.labels.get(labels.PRIORITY_CLASS)
+    return [name] if name else []
 
 
 def _job_of_workload(workload: Workload) -> Iterable[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,6 +45,8 @@ class Snapshot:
     """The rendezvous port the job holds, or one that no live workload holds."""
     runtime_names: Sequence[str] = ()
     """ClusterTrainingRuntimes there are, for the advice on a missing one."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """What each WorkloadPriorityClass is worth."""
 
 
 @dataclass
@@ -128,10 +130,12 @@ def _desired_workload(snapshot: Snapshot) -> tuple[Workload, Resolved]:
     if snapshot.runtime is None:
         raise UnresolvableError(TrainJobReason.RUNTIME_NOT_SUPPORTED, _missing_runtime(snapshot))
     resolved = resolve(job, snapshot.runtime, snapshot.port)
+    priority_class = _priority_class(snapshot)
     spec = WorkloadSpec(
         pod_sets=resolved.pod_sets,
         queue_name=job.metadata.labels.get(labels.QUEUE_NAME, ""),
-        priority_class_ref=_priority_class(job),
+        priority_class_ref=priority_class,
+        priority=snapshot.priorities[priority_class.name] if priority_class is not None else None,
         active=not job.spec.suspend,
     )
     annotations = {
@@ -179,10 +183,17 @@ def _missing_runtime(snapshot: Snapshot) -> str:
     )
 
 
-def _priority_class(job: TrainJob) -> PriorityClassRef | None:
-    name = job.metadata.labels.get(labels.PRIORITY_CLASS)
+def _priority_class(snapshot: Snapshot) -> PriorityClassRef | None:
+    name = snapshot.job.metadata.labels.get(labels.PRIORITY_CLASS)
     if not name:
         return None
+    if name not in snapshot.priorities:
+        known = f"; there are {', '.join(sorted(snapshot.priorities))}" if snapshot.priorities else ""
+        raise UnresolvableError(
+            TrainJobReason.PRIORITY_CLASS_NOT_FOUND,
+            f"label {labels.PRIORITY_CLASS} names WorkloadPriorityClass {name!r}, which does not exist"
+            f"{known}. Create it, and the job goes on.",
+        )
     return PriorityClassRef(group="kueue.x-k8s.io", kind="WorkloadPriorityClass", name=name)
 
 
@@ -342,6 +353,7 @@ def _events(job: TrainJob, desired: TrainJobStatus) -> list[Emit]:
 
 _PROBLEMS = {
     TrainJobReason.RUNTIME_NOT_SUPPORTED.value,
+    TrainJobReason.PRIORITY_CLASS_NOT_FOUND.value,
     "InvalidSpec",
     "InvalidRuntime",
     "UnsupportedMLPolicy",
