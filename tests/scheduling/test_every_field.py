@@ -25,6 +25,12 @@ WHOLE = frozenset({"namespaceSelector", "podSets[].template"})
 
 OF_CLUSTER_QUEUE = {
     "resourceGroups[].coveredResources": "the resources of the flavors",
+    "resourceGroups[].flavors[].name": "the nodes",
+    "resourceGroups[].flavors[].resources[].borrowingLimit": "how much of others' it may use",
+    "resourceGroups[].flavors[].resources[].lendingLimit": "how much of its own others may use",
+    "cohortName": "with whom quota is shared",
+    "flavorFungibility.whenCanBorrow": "whether to borrow before the next flavor is tried",
+    "flavorFungibility.whenCanPreempt": "whether others go before the next flavor is tried",
     "resourceGroups[].flavors[].resources[].name": "what is limited",
     "resourceGroups[].flavors[].resources[].nominalQuota": "to how much",
     "queueingStrategy": "whether the head of the queue holds up the others",
@@ -46,6 +52,9 @@ OF_WORKLOAD = {
     "podSets[].topologyRequest.podIndexLabel": "the order of pods is that of their index",
     "queueName": "the queue",
     "priority": "the order",
+    "priorityClassRef.group": "names the class that gave the priority",
+    "priorityClassRef.kind": "likewise",
+    "priorityClassRef.name": "likewise",
     "active": "whether it may run",
     "preemptionGates[].name": "what holds preemption back",
 }
@@ -62,7 +71,6 @@ CASES: list[tuple[type[Object], Field, dict[str, str]]] = [
 def test_a_field_takes_effect_or_is_named(kind: type[Any], field: Field, effective: dict[str, str]) -> None:
     obj = decode(kind, {"metadata": {"name": "x"}, "spec": field.document})
     paths = {one.split(": ")[0].replace("[0]", "[]") for one in ineffective_fields(obj)}
-    paths.discard("" if "flavors[].name" in field.path else "spec.resourceGroups[].flavors[].name")
     named = any(f"spec.{field.path}".startswith(one) for one in paths)
     assert named is (field.path not in effective), (field.path, paths)
 
@@ -101,7 +109,9 @@ def _with(obj: Any, **spec: Any) -> Any:
 
 def test_queues_and_workloads_say_in_a_condition_what_has_no_effect() -> None:
     world = World(node("a"), queues=False)
-    world.add(_with(cluster_queue(), cohortName="all"), _with(local_queue(), fairSharing={"weight": "2"}))
+    world.add(
+        _with(cluster_queue(), fairSharing={"weight": "2"}), _with(local_queue(), fairSharing={"weight": "2"})
+    )
     world.add(_with(workload("trainjob-job", pod_set(1)), maximumExecutionTimeSeconds=60))
     world.cycle()
     of_cluster = _condition(world, ClusterQueue, "default")
@@ -109,7 +119,8 @@ def test_queues_and_workloads_say_in_a_condition_what_has_no_effect() -> None:
     of_workload = _condition(world, Workload, "default/trainjob-job")
     assert of_cluster is not None
     assert of_cluster.message == (
-        "No effect: spec.cohortName: queues do not borrow from each other yet: nominalQuota is the limit"
+        "No effect: spec.fairSharing: it counts only if the scheduler shares fairly; "
+        "else the order is priority, then age"
     )
     assert of_local is not None
     assert "spec.fairSharing" in of_local.message
@@ -121,10 +132,10 @@ def test_queues_and_workloads_say_in_a_condition_what_has_no_effect() -> None:
 
 def test_the_condition_of_a_queue_goes_with_the_field() -> None:
     world = World(node("a"))
-    world.add(_with(cluster_queue(), cohortName="all"))
+    world.add(_with(cluster_queue(), fairSharing={"weight": "2"}))
     world.cycle()
     assert _condition(world, ClusterQueue, "default") is not None
     kept: Any = world.objects[(ClusterQueue, "default")]
-    world.add(_with(kept, cohortName=""))
+    world.add(_with(kept, fairSharing=None))
     world.cycle()
     assert _condition(world, ClusterQueue, "default") is None

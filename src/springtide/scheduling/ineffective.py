@@ -11,28 +11,20 @@ from typing import Any
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Condition
 from springtide.api.struct import encode, unknown_paths
-from springtide.scheduling.queues import DEFAULT_FLAVOR
 
 UNSUPPORTED = "UnsupportedFields"
 _MESSAGE_CHARACTERS_MAX = 32768
 """The API's limit for a condition's message."""
 
 CLUSTER_QUEUE_WHY = {
-    "cohortName": "queues do not borrow from each other yet: nominalQuota is the limit",
-    "flavorFungibility": "the first flavor with room is taken",
+    "flavorFungibility.preference": "whenCanBorrow and whenCanPreempt alone decide which flavor is next",
     "admissionChecksStrategy": "there are no admission checks: quota and room on nodes admit",
-    "fairSharing": "the order is priority, then age",
+    "fairSharing": "it counts only if the scheduler shares fairly; else the order is priority, then age",
     "admissionScope": "the order is priority, then age",
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
-QUOTA_WHY = {
-    "borrowingLimit": "queues do not borrow from each other yet",
-    "lendingLimit": "queues do not lend to each other yet",
-}
-FLAVOR_WHY = "ResourceFlavor is not served: the flavor has quota of its own but chooses no nodes"
 LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
 WORKLOAD_WHY = {
-    "priorityClassRef": "no class is looked up: spec.priority alone decides",
     "maximumExecutionTimeSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
 }
 POD_SET_WHY = {"minCount": "all pods of a set are admitted or none"}
@@ -72,23 +64,11 @@ def ineffective_fields(obj: ClusterQueue | LocalQueue | Workload) -> list[str]:
     spec = encode(obj.spec)
     unknown = [f"{path}: {_UNKNOWN_WHY}" for path in unknown_paths(obj.spec, "spec")]
     if isinstance(obj, ClusterQueue):
-        return [*unknown, *_named("spec", spec, CLUSTER_QUEUE_WHY), *_of_groups(spec)]
+        return [*unknown, *_named("spec", spec, CLUSTER_QUEUE_WHY)]
     if isinstance(obj, LocalQueue):
         return [*unknown, *_named("spec", spec, LOCAL_QUEUE_WHY)]
     unknown = [one for one in unknown if ".template." not in one]
     return [*unknown, *_named("spec", spec, WORKLOAD_WHY), *_of_pod_sets(spec)]
-
-
-def _of_groups(spec: dict[str, Any]) -> list[str]:
-    found: list[str] = []
-    for number, group in enumerate(spec.get("resourceGroups", [])):
-        for place, flavor in enumerate(group.get("flavors", [])):
-            path = f"spec.resourceGroups[{number}].flavors[{place}]"
-            if flavor["name"] != DEFAULT_FLAVOR:
-                found.append(f"{path}.name: {FLAVOR_WHY}")
-            for index, resource in enumerate(flavor.get("resources", [])):
-                found += _named(f"{path}.resources[{index}]", resource, QUOTA_WHY)
-    return found
 
 
 def _of_pod_sets(spec: dict[str, Any]) -> list[str]:
@@ -101,7 +81,14 @@ def _of_pod_sets(spec: dict[str, Any]) -> list[str]:
 
 
 def _named(path: str, said: dict[str, Any], why: dict[str, str]) -> list[str]:
-    return [f"{path}.{name}: {why[name]}" for name in why if _asks(said.get(name))]
+    return [f"{path}.{name}: {why[name]}" for name in why if _asks(_at(said, name))]
+
+
+def _at(said: dict[str, Any], path: str) -> Any:
+    found: Any = said
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _asks(value: Any) -> bool:
