@@ -13,6 +13,7 @@ from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.queues import QueueTree
+from springtide.scheduling.releasing import Held
 from springtide.scheduling.snapshot import Snapshot
 
 GPU = "nvidia.com/gpu"
@@ -21,7 +22,7 @@ GPU = "nvidia.com/gpu"
 class Scene:
     """Equal nodes of GPUs, and one Backfill over them."""
 
-    def __init__(self, nodes: int, gpus: int) -> None:
+    def __init__(self, nodes: int, gpus: int, taken: tuple[int, ...] = ()) -> None:
         facts = tuple(NodeFacts(f"n{i}", {}, (), True, {GPU: gpus}) for i in range(nodes))
         capacity = np.full((nodes, 1), gpus, dtype=np.int64)
         devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
@@ -29,7 +30,7 @@ class Scene:
             nodes=Nodes(facts),
             resources=(GPU,),
             capacity=capacity,
-            allocated=np.zeros_like(capacity),
+            allocated=np.array([taken or (0,) * nodes], dtype=np.int64).T,
             devices=devices,
             devices_when_empty=devices,
             demands=(),
@@ -150,16 +151,15 @@ def test_a_careful_estimate_decides_who_ends_in_time() -> None:
     assert scene.start("c", pods(1), 0.0, 50.0)
 
 
-def test_what_runs_already_is_known_by_where_it_is() -> None:
-    scene = Scene(nodes=1, gpus=4)
-    other = Scene(nodes=1, gpus=4)
-    shares = scene.placement.place(pods(3))
-    assert shares is not None
-    assert other.placement.place(pods(3)) is not None
-    running = Backfill(scene.placement, other.placement, lambda key, elapsed: 1.0)
-    running.runs("old", ((pods(3)[0].pod_class, shares[0]),), started=0.0, ends=40.0)
-    reservation = running.reserve("head", pods(4), 10.0)
-    assert reservation is not None
-    assert reservation.starts == 40.0
-    running.end("old")
-    assert running.start("head", pods(4), 20.0, certain(5.0)) is not None
+def test_what_runs_already_is_known_from_its_pods() -> None:
+    pod_class = pods(1)[0].pod_class
+    scene = Scene(nodes=2, gpus=4, taken=(4, 3))
+    scene.backfill.runs("old", [Held(pod_class, "n0", 3), Held(pod_class, "n1", 1)], started=0.0, ends=40.0)
+    scene.backfill.runs("older", [Held(pod_class, "n0", 1), Held(pod_class, "n1", 2)], started=0.0, ends=90.0)
+    assert scene.promised("head", pods(5), 10.0) == 40.0
+    assert scene.promised("head", pods(6), 10.0) == 90.0
+    assert scene.start("brief", pods(1), 10.0, 50.0)
+    scene.backfill.end("old")
+    assert scene.free == 4
+    scene.backfill.end("older")
+    assert scene.start("head", pods(7), 30.0, 5.0)

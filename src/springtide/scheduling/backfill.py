@@ -9,7 +9,7 @@ Called by the cycle, which makes one for each snapshot, and by the replay of job
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,10 @@ from springtide.scheduling.classes import PodClass
 from springtide.scheduling.durations import Lasting
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.placement import Placement, Share
+from springtide.scheduling.releasing import Held
 
-Held = tuple[tuple[PodClass, Share], ...]
-"""What a workload has of a placement."""
+Places = tuple[tuple[PodClass, Share] | Held, ...]
+"""What a workload has of a placement: taken of it, or known from its pods."""
 Remaining = Callable[[str, float], float]
 """How many more seconds the workload of this key runs, that has run for so many."""
 
@@ -45,10 +46,10 @@ class _Running:
     started: float
     ends: float
     """When it is expected to end."""
-    held: Held
-    ahead: Held = ()
+    held: Places
+    ahead: Places = ()
     """What it has of `future` without the trial; nothing while that is not known there."""
-    beside: Held = ()
+    beside: Places = ()
     """What it has of `future` on the trial only: it was started beside the reservation."""
     gone: bool = False
     """Whether it was given back on the trial."""
@@ -73,9 +74,10 @@ class Backfill:
         """What is held for the first that waits."""
         return self._reservation
 
-    def runs(self, key: str, held: Held, started: float, ends: float) -> None:
+    def runs(self, key: str, held: Iterable[Held], started: float, ends: float) -> None:
         """Say what runs already: part of the snapshot that both placements are made of."""
-        self._running[key] = _Running(key, started, ends, held, ahead=held)
+        places: Places = tuple(held)
+        self._running[key] = _Running(key, started, ends, places, ahead=places)
 
     def start(
         self, key: str, pod_sets: Sequence[PodSetFacts], now: float, lasts: Lasting
@@ -85,7 +87,7 @@ class Backfill:
         if reserved is not None and reserved.key == key:
             self.release()
             reserved = None
-        beside: Held = ()
+        beside: Places = ()
         if reserved is None or now + lasts.cautious <= reserved.starts:
             shares = self._placement.place(pod_sets)
         else:
@@ -193,7 +195,7 @@ class Backfill:
             _give(self._future, run.ahead)
             marks.append(self._future.mark())
 
-    def _beside(self, pod_sets: Sequence[PodSetFacts]) -> tuple[tuple[Share, ...] | None, Held]:
+    def _beside(self, pod_sets: Sequence[PodSetFacts]) -> tuple[tuple[Share, ...] | None, Places]:
         """Place on nodes that hold it now and at the shadow time, beside what is reserved."""
         now, then = self._placement.mark(), self._future.mark()
         shares: list[Share] = []
@@ -208,13 +210,17 @@ class Backfill:
             beside.append((pod_set.pod_class, self._future.take(pod_set.pod_class, found[0])))
         return tuple(shares), tuple(beside)
 
-    def _take(self, held: Held) -> Held:
+    def _take(self, places: Places) -> Places:
         """Take the same of `future` while nothing is reserved, for good."""
-        taken = tuple((pod_class, self._future.take(pod_class, share)) for pod_class, share in held)
+        taken = (place for place in places if not isinstance(place, Held))
+        found = tuple((pod_class, self._future.take(pod_class, share)) for pod_class, share in taken)
         self._mark = self._future.mark()
-        return taken
+        return found
 
 
-def _give(placement: Placement, held: Held) -> None:
-    for pod_class, share in held:
-        placement.give_back(pod_class, share)
+def _give(placement: Placement, places: Places) -> None:
+    for place in places:
+        if isinstance(place, Held):
+            placement.vacate((place,))
+        else:
+            placement.give_back(*place)
