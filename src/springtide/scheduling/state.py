@@ -320,8 +320,8 @@ class ClusterState:
             self._ending.pop(pod.key, None)
         if pod.workload and (pod.ending or not pod.holds):
             gone = self._gone.setdefault(pod.workload, Counter())
-            attempt, *cell = pod.cell
-            key = attempt, (*cell, pod.devices)
+            attempt, pod_set, node = pod.cell
+            key = attempt, (pod_set, node, pod.devices)
             gone[key] += sign
             if not gone[key]:
                 del gone[key]
