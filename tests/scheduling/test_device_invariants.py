@@ -295,9 +295,8 @@ def test_who_leaves_frees_its_own_devices_and_may_come_back_to_them(nodes, specs
     assert all(engine.occupy(tuple(held_by_workload(facts, {}))) for facts in gone)
     expect_equal(engine.devices, snapshot.devices)
     for facts in gone:
-        assert (
-            not engine.occupy(tuple(held_by_workload(facts, {})))
-            or not facts.pod_sets[0].pod_class.devices.whole
-        )
+        asked = facts.pod_sets[0].pod_class.devices
+        assert asked is not None
+        assert not asked.whole or not engine.occupy(held_by_workload(facts, {}))
     engine.rollback(start)
     expect_equal(engine.devices, snapshot.devices)
