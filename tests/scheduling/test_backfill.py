@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from springtide.scheduling.backfill import Backfill
 from springtide.scheduling.classes import Constraints, PodClass
+from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
 from springtide.scheduling.durations import Lasting, certain
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.inventory import devices_of
@@ -14,6 +17,7 @@ from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.releasing import Held
+from springtide.scheduling.requests import PODS
 from springtide.scheduling.snapshot import Snapshot
 
 GPU = "nvidia.com/gpu"
@@ -22,15 +26,16 @@ GPU = "nvidia.com/gpu"
 class Scene:
     """Equal nodes of GPUs, and one Backfill over them."""
 
-    def __init__(self, nodes: int, gpus: int, taken: tuple[int, ...] = ()) -> None:
-        facts = tuple(NodeFacts(f"n{i}", {}, (), True, {GPU: gpus}) for i in range(nodes))
-        capacity = np.full((nodes, 1), gpus, dtype=np.int64)
+    def __init__(self, nodes: int, gpus: int, taken: tuple[int, ...] = (), *, named: bool = False) -> None:
+        units = tuple(Device(f"gpu-{i}", "", 0, WHOLE) for i in range(gpus)) if named else ()
+        facts = tuple(NodeFacts(f"n{i}", {}, (), True, {GPU: gpus}, units) for i in range(nodes))
+        capacity = np.array([[gpus, 110]] * nodes, dtype=np.int64)
         devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
         snapshot = Snapshot(
             nodes=Nodes(facts),
-            resources=(GPU,),
+            resources=(GPU, PODS),
             capacity=capacity,
-            allocated=np.array([taken or (0,) * nodes], dtype=np.int64).T,
+            allocated=np.array([taken or (0,) * nodes, (0,) * nodes], dtype=np.int64).T,
             devices=devices,
             devices_when_empty=devices,
             demands=(),
@@ -163,3 +168,38 @@ def test_what_runs_already_is_known_from_its_pods() -> None:
     assert scene.free == 4
     scene.backfill.end("older")
     assert scene.start("head", pods(7), 30.0, 5.0)
+
+
+SHARES = st.lists(
+    st.tuples(st.sampled_from((25, 50, 100)), st.integers(1, 4), st.integers(1, 50), st.booleans()),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(work=SHARES)
+def test_parts_of_devices_are_given_once_whatever_starts_and_ends(
+    work: list[tuple[int, int, int, bool]],
+) -> None:
+    """Each starts, or gets the reservation where it may not; some make the first that runs end."""
+    scene = Scene(nodes=2, gpus=2, named=True)
+    placement, backfill = scene.placement, scene.backfill
+    running: list[str] = []
+    for number, (share, count, lasts, ends) in enumerate(work):
+        now = float(number)
+        asked = DeviceRequest(GPU, 1, share)
+        wanted = (PodSetFacts("worker", count, PodClass(((PODS, 1),), Constraints(), asked)),)
+        if backfill.start(str(number), wanted, now, certain(float(lasts))) is not None:
+            running.append(str(number))
+        else:
+            backfill.reserve(str(number), wanted, now)
+        if ends and running:
+            backfill.end(running.pop(0))
+        assert ((placement.devices.share >= 0) & (placement.devices.share <= WHOLE)).all()
+    for key in running:
+        backfill.end(key)
+    backfill.release()
+    whole = PodClass(((PODS, 1),), Constraints(), DeviceRequest(GPU, 1))
+    assert placement.view(whole).fits.tolist() == [2, 2]
+    assert backfill.room_beside(whole) == 4
