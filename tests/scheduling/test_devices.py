@@ -254,6 +254,14 @@ def test_a_register_that_cannot_be_read_offers_nothing_and_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["hami.io/node-handshake", "hami.io/node-nvidia-register"])
+def test_a_node_that_has_not_registered_yet_offers_nothing(key: str) -> None:
+    """It counts as many GPUs as pods may share them."""
+    world = World(node(gpu=20, annotated={key: ""}), pod("a", pod_spec(gpu=1)))
+    world.cycle()
+    assert why(world, "a").endswith("no node it may run on has a healthy device for nvidia.com/gpu")
+
+
 def test_a_part_out_of_range_is_said() -> None:
     world = World(gpu_node(), pod("a", part(150)))
     world.cycle()
@@ -267,7 +275,7 @@ def test_registers_of_either_spelling() -> None:
     old = registered("GPU-1,10,40960,100,A100,0,true:GPU-2,4,0,100,T4,1,false:")
     new = registered(
         '[{"id":"GPU-1","index":0,"count":10,"devmem":40960,"devcore":100,"type":"A100","health":true},'
-        '{"id":"GPU-2","index":1,"count":4,"devcore":100,"type":"T4","mode":"hami-core"}]'
+        '{"id":"GPU-2","index":1,"count":4,"devcore":100,"type":"T4","mode":"mig"}]'
     )
     assert old == new
     assert [(one.id, one.sharers, one.memory, one.healthy) for one in old] == [
@@ -282,6 +290,11 @@ def test_registers_of_either_spelling() -> None:
 def test_registers_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ValueError, match="node-nvidia-register"):
         registered(text)
+
+
+def test_devices_cut_by_hardware_are_left_alone() -> None:
+    found = registered("a,7,40960,100,A100,0,true,0,mig:b,7,40960,100,A100,0,true,1,hami-core:")
+    assert [one.healthy for one in found] == [False, True]
 
 
 def test_each_container_has_devices_of_its_own() -> None:

@@ -29,6 +29,8 @@ MEMORY_PERCENT = "nvidia.com/gpumem-percentage"
 PARTS = (CORES, MEMORY, MEMORY_PERCENT)
 """Resources that say which part of each device is asked for; nodes do not list them."""
 REGISTER = "hami.io/node-nvidia-register"
+HANDSHAKE = "hami.io/node-handshake"
+"""On every node of HAMi's, registered or not yet."""
 TO_ALLOCATE = "hami.io/vgpu-devices-to-allocate"
 """What the device plugin has still to hand out; it strikes off what it has."""
 ALLOCATED = "hami.io/vgpu-devices-allocated"
@@ -43,6 +45,8 @@ WHOLE = 100
 NO_DEVICES = "-"
 """The devices of a pod on a node that does not name any, where an assignment must say something."""
 _VENDOR = "NVIDIA"
+_PARTITIONED = "mig"
+"""Mode of devices that are cut by hardware: parts of these are not given here."""
 _FIELDS = "id,sharers,MiB,cores,model,numa,healthy"
 
 
@@ -57,6 +61,7 @@ class Device:
     sharers: int
     """How many pods may have a part of it."""
     healthy: bool = True
+    """Whether anything of it may be given."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class _Entry(msgspec.Struct):
     devmem: int = 0
     type: str = ""
     health: bool = False
+    mode: str = ""
 
 
 def registered(text: str) -> tuple[Device, ...]:
@@ -122,7 +128,10 @@ def registered(text: str) -> tuple[Device, ...]:
             entries = msgspec.json.decode(text, type=list[_Entry])
         except msgspec.DecodeError as error:
             raise ValueError(f"{REGISTER}: {error}") from None
-        found = [Device(one.id, one.type, one.devmem, one.count, one.health) for one in entries]
+        found = [
+            Device(one.id, one.type, one.devmem, one.count, one.health and one.mode != _PARTITIONED)
+            for one in entries
+        ]
     else:
         found = [_device(entry) for entry in filter(None, text.strip().split(":"))]
     for device in found:
@@ -210,7 +219,8 @@ def _device(entry: str) -> Device:
     fields = entry.split(",")
     if len(fields) < 7 or not (fields[1].isdecimal() and fields[2].isdecimal()):
         raise ValueError(f"{REGISTER}: cannot read {entry!r}; expected {_FIELDS}")
-    return Device(fields[0], fields[4], int(fields[2]), int(fields[1]), fields[6].lower() == "true")
+    usable = fields[6].lower() == "true" and _PARTITIONED not in fields[7:]
+    return Device(fields[0], fields[4], int(fields[2]), int(fields[1]), usable)
 
 
 def _held(entry: str) -> Held:

@@ -14,6 +14,7 @@ import numpy as np
 
 from springtide.api import labels
 from springtide.api.core import Node, Taint
+from springtide.api.gpus import HANDSHAKE
 from springtide.api.meta import is_true
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import Constraints
@@ -62,10 +63,15 @@ def facts_of(node: Node) -> NodeFacts:
         allocatable=offered,
         devices=devices,
         model=devices[0].model if devices else node.metadata.labels.get(MODEL_LABEL, ""),
-        gpus=0 if devices or trouble else offered.get(GPU, 0),
+        gpus=0 if devices or trouble or _registers(node) else offered.get(GPU, 0),
         gpu_memory=int(memory) if memory.isdecimal() and not devices else 0,
         trouble=trouble,
     )
+
+
+def _registers(node: Node) -> bool:
+    """Whether the node names its GPUs, or will: what it counts are then not GPUs but who may share them."""
+    return REGISTER in node.metadata.annotations or HANDSHAKE in node.metadata.annotations
 
 
 def _devices(node: Node) -> tuple[tuple[Device, ...], str]:
