@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from springtide.scheduling.ordering import AGEING_SECONDS
 from springtide.simulation.jobs import Moment, replay_jobs
 from springtide.simulation.jobtrace import JobTraceError, TraceJob, demand, in_order, load_jobs, nodes_for
 from springtide.simulation.outcome import CURVE_POINTS, by_size, fairness, figures
-from springtide.simulation.report import report
+from springtide.simulation.report import HEIGHT, WIDTH, report
 
 POLICIES = ("fifo", "easy", "default")
 
@@ -233,6 +235,10 @@ def test_the_report_is_one_file_with_every_policy() -> None:
     page = report(outcomes, "a <trace>")
     assert page.count("<svg") == 3
     assert page.count("<polyline") == 12
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        for line in ElementTree.fromstring(drawing).iter("polyline"):
+            points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
+            assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
     assert "a &lt;trace&gt;" in page
     assert "easy (durations known)" in page
     assert "http" not in page
