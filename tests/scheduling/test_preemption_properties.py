@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springtide.api.core import Node
 from springtide.api.kueue import ClusterQueue, Workload
-from springtide.api.meta import Object, find_condition
+from springtide.api.meta import find_condition
 from springtide.scheduling import Snapshot
 from springtide.scheduling.cohorts import Book
 from springtide.scheduling.requests import amounts
@@ -30,47 +31,67 @@ from tests.scheduling.world import World
 NAMES = ("q", "b", "c")
 
 
-@st.composite
-def nodes(draw: st.DrawFn) -> list[Node]:
-    return [
-        node(f"n{index}", cpu=draw(st.sampled_from([2, 4, 8])), labelled={"rack": f"r{index % 2}"})
-        for index in range(draw(st.integers(1, 4)))
-    ]
+class Line(NamedTuple):
+    """A ClusterQueue."""
+
+    cpu: int | None
+    within: str
+    reclaim: str
+    borrow: str
+    threshold: int | None
+    cohort: str
+    weight: str
 
 
-@st.composite
-def queues(draw: st.DrawFn) -> list[Object]:
-    found: list[Object] = []
-    for name in NAMES:
-        reclaim = draw(st.sampled_from([NEVER, LOWER, ANY]))
-        borrow = draw(st.sampled_from([NEVER, LOWER])) if reclaim != NEVER else NEVER
-        found += queue(
-            name,
-            draw(st.sampled_from([None, 2, 4, 8])),
-            within=draw(st.sampled_from([NEVER, LOWER, LOWER_OR_NEWER])),
-            reclaim=reclaim,
-            borrow=borrow,
-            threshold=draw(st.sampled_from([None, 0, 1])) if borrow != NEVER else None,
-            cohort=draw(st.sampled_from(["", "all", "all"])),
-            weight=draw(st.sampled_from(["", "2", "0.5"])),
-        )
-    return found
+class Ask(NamedTuple):
+    """A workload."""
+
+    size: int
+    queue: str
+    priority: int
+    pods: int
+    within: str
 
 
-@st.composite
-def jobs(draw: st.DrawFn, prefix: str, after: int) -> list[Workload]:
-    return [
-        job(
-            f"{prefix}{index}",
-            draw(st.integers(1, 4)),
-            queue=draw(st.sampled_from(NAMES)),
-            priority=draw(st.integers(0, 2)),
-            created=after + index,
-            pods=draw(st.sampled_from([1, 1, 2, 3])),
-            within=draw(st.sampled_from(["", "", "rack"])),
-        )
-        for index in range(draw(st.integers(1, 7)))
-    ]
+sizes = st.lists(st.sampled_from([2, 4, 8]), min_size=1, max_size=4)
+lines = st.builds(
+    Line,
+    cpu=st.sampled_from([None, 2, 4, 8]),
+    within=st.sampled_from([NEVER, LOWER, LOWER_OR_NEWER]),
+    reclaim=st.sampled_from([NEVER, LOWER, ANY]),
+    borrow=st.sampled_from([NEVER, LOWER]),
+    threshold=st.sampled_from([None, 0, 1]),
+    cohort=st.sampled_from(["", "all", "all"]),
+    weight=st.sampled_from(["", "2", "0.5"]),
+)
+asks = st.lists(
+    st.builds(
+        Ask,
+        size=st.integers(1, 4),
+        queue=st.sampled_from(NAMES),
+        priority=st.integers(0, 2),
+        pods=st.sampled_from([1, 1, 2, 3]),
+        within=st.sampled_from(["", "", "rack"]),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+def world_of(hosts: list[int], three: tuple[Line, ...], *, fair: bool) -> World:
+    world = World()
+    for index, cpu in enumerate(hosts):
+        world.add(node(f"n{index}", cpu=cpu, labelled={"rack": f"r{index % 2}"}))
+    for name, line in zip(NAMES, three, strict=True):
+        borrow = line.borrow if line.reclaim != NEVER else NEVER
+        world.add(*queue(name, **{**line._asdict(), "borrow": borrow}))
+    if fair:
+        world.options = {"fair_strategies": FAIR_STRATEGIES}
+    return world
+
+
+def jobs_of(wanted: list[Ask], prefix: str, after: int) -> list[Workload]:
+    return [job(f"{prefix}{i}", created=after + i, **one._asdict()) for i, one in enumerate(wanted)]
 
 
 def preemptor_of(world: World, message: str) -> Workload:
@@ -100,8 +121,17 @@ def check_policy(world: World, victim: Workload, before: Snapshot) -> None:
     assert rule == ANY or (rule == LOWER and lower)
     tree = before.queues.quota
     book = Book(tree, before.usage)
+    ran = {facts.key for facts in before.admitted}
+    for facts in world.snapshot().admitted:
+        if facts.key not in ran and facts.admission is not None:
+            for cell, amount in facts.usage.items():
+                book.use(facts.admission.cluster_queue, cell, amount)
     other = tree.queue(victim.spec.queue_name)
     assert book.exceeds(other, other.cells), "it borrowed"
+
+
+def is_waiting(world: World, key: str) -> bool:
+    return world.condition(key).reason == "WaitingForPreemptedWorkloads"
 
 
 def check_room(world: World) -> None:
@@ -130,17 +160,15 @@ def is_over(world: World, known: Counter[str], most: int) -> None:
     assert max(known.values(), default=0) <= most, known
 
 
-@settings(max_examples=150, deadline=None)
-@given(nodes(), queues(), jobs("a", 0), jobs("z", 100), st.booleans())
-def test_preemption_keeps_its_promises(hosts, lines, first, later, fair) -> None:  # type: ignore[no-untyped-def]
-    world = World(*hosts, *lines)
-    if fair:
-        world.options = {"fair_strategies": FAIR_STRATEGIES}
-    world.add(*first)
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.tuples(lines, lines, lines), asks, asks, st.booleans())
+def test_preemption_keeps_its_promises(hosts, three, first, later, fair) -> None:  # type: ignore[no-untyped-def]
+    world = world_of(hosts, three, fair=fair)
+    world.add(*jobs_of(first, "a", 0))
     for _ in range(3):
         world.cycle()
         end_pods(world)
-    world.add(*later)
+    world.add(*jobs_of(later, "z", 100))
     asked: set[str] = set()
     for _ in range(12):
         before = world.snapshot()
@@ -155,9 +183,7 @@ def test_preemption_keeps_its_promises(hosts, lines, first, later, fair) -> None
         check_room(world)
         check_quota(after)
         for preemptor in asked:
-            waits = world.is_admitted(preemptor) or world.condition(preemptor).reason in (
-                "WaitingForPreemptedWorkloads"
-            )
+            waits = world.is_admitted(preemptor) or is_waiting(world, preemptor)
             assert waits or preemptor in gone, f"{preemptor} made others go in vain"
         asked = {one for one in asked if not world.is_admitted(one) and one not in gone}
         end_pods(world)

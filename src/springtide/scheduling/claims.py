@@ -16,7 +16,7 @@ from springtide.api.commands import Command
 from springtide.api.kueue import WorkloadReason
 from springtide.scheduling import status
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.facts import WAITS_FOR_OTHERS, PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.preemption import Found, Trial, search
 from springtide.scheduling.queues import ClusterQueueFacts
@@ -36,7 +36,6 @@ from springtide.scheduling.victims import (
     sequence,
 )
 
-WAITS = "WaitingForPreemptedWorkloads"
 _NAMED_MAX = 5
 _WHY = {
     WorkloadReason.IN_CLUSTER_QUEUE: "it goes first in the same ClusterQueue",
@@ -108,9 +107,9 @@ class Claims:
             self._hopeless.add((queue.name, facts.pod_sets))
             return None
         known = told(facts.obj)
-        if known is not None and known.reason == WAITS:
+        if known is not None and known.reason == WAITS_FOR_OTHERS:
             message = known.message
-        return self._hold(facts, Verdict(WAITS, message))
+        return self._hold(facts, Verdict(WAITS_FOR_OTHERS, message))
 
     def claim_pod(self, facts: PodFacts, pod_sets: tuple[PodSetFacts, ...]) -> Verdict | None:
         """The same for a plain pod."""

@@ -8,7 +8,7 @@ they are rewritten only for the first in the queue, and for the others when the 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -63,6 +63,7 @@ class Cycle:
         self._parked: set[tuple[PodSetFacts, ...]] = set()
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
+        self._claimants = [facts for facts in snapshot.waiting if facts.claims]
         self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
         self._released: set[str] = set()
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
@@ -107,7 +108,7 @@ class Cycle:
             if isinstance(facts, PodFacts):
                 self._consider_pod(facts)
             else:
-                self._consider(facts, may_borrow=False)
+                self._consider(facts, may_borrow=facts.claims)
         for borrower in self._borrowers():
             if self.is_cut:
                 return False
@@ -177,7 +178,9 @@ class Cycle:
 
     def _queue(self) -> list[Item]:
         queues: tuple[tuple[Item, ...], ...] = (self._snapshot.waiting, self._snapshot.pods)
-        merged = heapq.merge(*queues, key=lambda facts: facts.order)
+        merged: Iterable[Item] = heapq.merge(*queues, key=lambda facts: facts.order)
+        if self._claimants:
+            merged = [*self._claimants, *(f for f in merged if isinstance(f, PodFacts) or not f.claims)]
         return [f for f in merged if f.key not in (self.bound if isinstance(f, PodFacts) else self.admitted)]
 
     def _borrowers(self) -> Iterator[WorkloadFacts]:

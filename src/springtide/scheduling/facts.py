@@ -6,7 +6,7 @@ error is a fact too, so that the one workload that has it is told and no other i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,6 +20,8 @@ from springtide.scheduling.holdings import Holding, holding_of
 from springtide.scheduling.requests import amounts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+WAITS_FOR_OTHERS = "WaitingForPreemptedWorkloads"
+"""Reason of QuotaReserved of a workload whose place is held until others have made way."""
 TERMINAL_PHASES = ("Succeeded", "Failed")
 _REQUEUED_AT_THE_END = ("PodsReadyTimeout", "AdmissionCheck")
 """Evictions after which a workload queues anew, by the time of eviction (Kueue's rule)."""
@@ -56,6 +58,10 @@ class WorkloadFacts:
     """Quota taken, per (flavor, resource), by the admission."""
     devices: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """Pods per (pod set, node, devices) by the admission, of pod sets that ask for devices."""
+
+    claims: bool = False
+    """Whether it was told that its place is held until others have made way: it goes before all others, lest
+    somebody whom it did not make go takes what it has opened."""
 
     @property
     def admission(self) -> Admission | None:
@@ -121,7 +127,13 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
         assigned=_assigned(obj.status.admission),
         usage=_usage(obj.status.admission),
         devices=_devices(obj.status.admission, pod_sets),
+        claims=_claims(obj.status.conditions),
     )
+
+
+def _claims(conditions: Sequence[Condition]) -> bool:
+    reserved = find_condition(conditions, "QuotaReserved")
+    return reserved is not None and reserved.reason == WAITS_FOR_OTHERS
 
 
 def pod_facts(
