@@ -149,9 +149,7 @@ def _places(assignment: PodSetAssignment | None) -> list[tuple[str, tuple[int, .
     topology = assignment.topology_assignment if assignment is not None else None
     if topology is None or not names_nodes(topology):
         return []
-    return [
-        (node, indices_in(devices)) for node, devices, count in places_of(topology) for _ in range(count)
-    ]
+    return [(node, indices_in(devices)) for node, devices, count in places_of(topology) for _ in range(count)]
 
 
 def _suffix(workload: Workload) -> str:
