@@ -2,8 +2,8 @@
 
     python benchmarks/preemption.py [--only NAME]
 
-Each case is one whole cycle: snapshot, order, quota, search for victims, and the commands that end them. Times
-are the best of `REPEATS`; `cpu_seconds` is this process's own time, for a machine that others use too.
+Each case is one whole cycle: snapshot, order, quota, search for victims, and the commands that end them.
+Times are the best of `REPEATS`; `cpu_seconds` is this process's own time, for a machine others use too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from springtide.api.core import (
     NodeStatus,
     PodSpec,
     PodTemplateSpec,
+    ResourceRequirements,
 )
-from springtide.api.core import ResourceRequirements
 from springtide.api.kueue import (
     Admission,
     ClusterQueue,

@@ -182,7 +182,7 @@ WORKLOAD: Final = (
             ),
             Reason(
                 "WaitingForPreemptedWorkloads",
-                "It fits as soon as others have ended: those it preempted, or that end anyway. Its place is held.",
+                "It fits once others have ended: those it preempted, or that end anyway. Its place is held.",
                 _STARTS_BY_ITSELF,
             ),
             Reason(
@@ -244,7 +244,7 @@ WORKLOAD: Final = (
             Reason("Requeued", "The eviction is over: the Workload is in its queue again."),
             Reason(
                 "Preempted",
-                "Another Workload goes first; the condition Preempted says by which rule, the message which one.",
+                "Another Workload goes first: the condition Preempted says by which rule, and which it is.",
                 _STARTS_BY_ITSELF,
             ),
             Reason("QuotaReserved", "It was preempted before, and runs again."),

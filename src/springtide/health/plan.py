@@ -214,7 +214,7 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Comm
 
 
 def _requeue(workload: Workload, now: datetime) -> Plan:
-    """Scheduling took the admission back: the eviction is over; one of its own it ends with the next admission."""
+    """The admission is taken back: the eviction is over. A preemption ends with the next admission instead."""
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
     if evicted is None or evicted.status != "True" or evicted.reason == WorkloadReason.PREEMPTED:
         return Plan()

@@ -203,7 +203,7 @@ class Book:
         return self.share_of(self._tree.cohort(name) if cohort else self._tree.queue(name), more)
 
     def standing(self, queue: str) -> tuple[float, ...]:
-        """Shares of the queue's cohorts and its own, from the top: who compares larger has more than others."""
+        """Shares of the queue's cohorts and its own, from the top: the larger has more than others."""
         line = list(self._tree.queue(queue).line())
         return tuple(self.share_of(node) for node in reversed(line[:-1]))
 

@@ -1,8 +1,8 @@
 """Whose turn it is among those who would borrow: by the order of the queue, or by fair shares.
 
-Who asks for what belongs to its own queue is considered before all of them: else a workload that gave borrowed
-quota back would take it again at once. With fair sharing the queue that would have the smallest share goes
-first, which is also what keeps victims and preemptors from changing places for ever. Called by the cycle.
+Who asks for what belongs to its own queue is considered before all of them: else a workload that gave
+borrowed quota back would take it again at once. With fair sharing the queue that would have the smallest
+share goes first, which also keeps victims and preemptors from changing places for ever. Called by the cycle.
 """
 
 from __future__ import annotations
