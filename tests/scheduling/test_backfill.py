@@ -140,6 +140,17 @@ def test_work_that_ends_early_lets_others_start_and_the_first_sooner() -> None:
     assert scene.backfill.reservation is None
 
 
+def test_the_first_keeps_its_place_when_it_tries_too_early() -> None:
+    scene = Scene(nodes=2, gpus=4)
+    assert scene.start("a", pods(1, gpus=2), 0.0, 100.0)
+    assert scene.start("b", pods(1, gpus=4), 0.0, 200.0)
+    assert scene.promised("head", pods(1, gpus=4), 0.0) == 100.0
+    assert not scene.start("head", pods(1, gpus=4), 50.0, 10.0)
+    assert scene.backfill.reservation is not None
+    assert not scene.start("c", pods(1, gpus=2), 50.0, 51.0)
+    assert scene.start("d", pods(1, gpus=2), 50.0, 50.0)
+
+
 def test_work_that_should_have_ended_is_expected_to_end_later() -> None:
     scene = Scene(nodes=1, gpus=8)
     assert scene.start("a", pods(8), 0.0, 100.0)

@@ -84,20 +84,20 @@ class Backfill:
     ) -> tuple[Share, ...] | None:
         """Start it if that delays nobody who has a reservation; None, and nothing is taken, if it would."""
         reserved = self._reservation
-        if reserved is not None and reserved.key == key:
-            self.release()
-            reserved = None
+        own = reserved is not None and reserved.key == key
         beside: Places = ()
-        if reserved is None or now + lasts.cautious <= reserved.starts:
+        if reserved is None or own or now + lasts.cautious <= reserved.starts:
             shares = self._placement.place(pod_sets)
         else:
             shares, beside = self._beside(pod_sets)
         if shares is None:
             return None
+        if own:
+            self.release()
         held = tuple((pod_set.pod_class, share) for pod_set, share in zip(pod_sets, shares, strict=True))
         run = _Running(key, now, now + lasts.expected, held, beside=beside)
         self._running[key] = run
-        if reserved is None:
+        if self._reservation is None:
             run.ahead = self._take(held)
         else:
             self._started[key] = run

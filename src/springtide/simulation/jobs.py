@@ -247,26 +247,32 @@ class _Replay:
     # -- one cycle ---------------------------------------------------------------------------------
 
     def _cycle(self, now: float) -> None:
-        """Start what may start, in the order of the policy; reserve for the first that cannot."""
+        """Start what may start, in the order of the policy; reserve for the first that cannot.
+
+        What is free only shrinks meanwhile, so that a size that was refused is refused to all.
+        """
         if self._ended >= self._learned + LEARN_ENDS:
             self._learn()
         queue = [(line.rank, number, line) for number, line in enumerate(self._lines.values()) if line.jobs]
         heapq.heapify(queue)
         waits = False
         window, beside = 0.0, 0
+        refused: set[tuple[int, bool]] = set()
         while queue and self._free:
             _, number, line = queue[0]
-            lasts = line.lasts
-            may = not waits or lasts.cautious <= window or line.gpus <= beside
-            if may and line.gpus <= self._free and self._start(line, now):
+            in_time = not waits or line.lasts.cautious <= window
+            may = line.gpus <= (self._free if in_time else beside) and (line.gpus, in_time) not in refused
+            if may and self._start(line, now):
                 if waits:
                     self.backfilled += 1
-                    beside = self._backfill.room_beside(_ONE)
+                    beside = min(self._free, self._backfill.room_beside(_ONE))
                 if line.jobs:
                     heapq.heapreplace(queue, (line.rank, number, line))
                 else:
                     heapq.heappop(queue)
                 continue
+            if may:
+                refused |= {(line.gpus, False), (line.gpus, in_time)}
             if not waits:
                 if not self._policy.backfill:
                     return
