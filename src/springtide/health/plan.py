@@ -214,7 +214,7 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Comm
 
 
 def _requeue(workload: Workload, now: datetime) -> Plan:
-    """The admission is taken back: the eviction is over. A preemption ends with the next admission instead."""
+    """The admission is taken back: the eviction is over. A preemption ends with the next admission."""
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
     if evicted is None or evicted.status != "True" or evicted.reason == WorkloadReason.PREEMPTED:
         return Plan()
