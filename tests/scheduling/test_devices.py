@@ -11,6 +11,7 @@ from springtide.api.core import Container, PodSpec, ResourceRequirements
 from springtide.api.gpus import ALLOCATED, TO_ALLOCATE, Held, Part, asked_of, held_by, notes, registered
 from springtide.api.meta import find_condition
 from springtide.api.struct import replace
+from springtide.scheduling.policies import PACKING
 from springtide.scheduling.state import ClusterState
 from tests.builders import at, gpu_node, node, pod, pod_set, pod_spec, workload
 from tests.scheduling.world import World
@@ -112,6 +113,19 @@ def test_nodes_that_name_no_devices_give_whole_ones_and_say_nothing() -> None:
     world.cycle()
     assert given(world, "a") == "node-1:"
     assert given(world, "b") == ""
+
+
+def test_devices_without_names_are_not_told_by_number() -> None:
+    """Nobody knows which of them are free, so a second look must not say something else."""
+    world = World(gpu_node("n0", 1, sharers=2), node("plain", gpu=2), pod("p", pod_spec(gpu=1)))
+    world.add(
+        workload("w0", pod_set(3, part(memory=1))), workload("w1", pod_set(1, pod_spec(gpu=1)), created=1)
+    )
+    world.cycle(policy=PACKING)
+    assert "the node with most left, plain, gives only whole devices and has 1 of 2" in (
+        world.condition("default/w0").message
+    )
+    assert world.cycle(policy=PACKING).commands == ()
 
 
 def test_a_gang_over_nodes_with_and_without_names() -> None:

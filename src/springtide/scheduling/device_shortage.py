@@ -60,6 +60,9 @@ def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequen
         has = f"{nodes[rows[row]].name}, has {int(free[row])} of {int(fine[row].sum())}"
         return f"the node with most {asked.resource} free of anybody, {has}"
     at, column = divmod(int(left.argmax()), left.shape[1])
+    if not devices.named[rows[at]]:
+        has = f"{int((left[at] > 0).sum())} of {int(fine[at].sum())}"
+        return f"the node with most left, {nodes[rows[at]].name}, gives only whole devices and has {has}"
     return f"the device with most left, {_device(devices, int(rows[at]), column, nodes)}"
 
 
