@@ -151,6 +151,17 @@ def test_the_first_keeps_its_place_when_it_tries_too_early() -> None:
     assert scene.start("d", pods(1, gpus=2), 50.0, 50.0)
 
 
+def test_who_comes_first_starts_whoever_has_a_reservation() -> None:
+    scene = Scene(nodes=1, gpus=8)
+    assert scene.start("a", pods(6), 0.0, 100.0)
+    assert scene.promised("later", pods(8), 0.0) == 100.0
+    assert not scene.start("urgent", pods(2), 10.0, 500.0)
+    now_first = scene.backfill.start("urgent", pods(2), 10.0, certain(500.0), first=True)
+    assert now_first is not None
+    assert scene.backfill.reservation is None
+    assert scene.promised("later", pods(8), 10.0) == 510.0
+
+
 def test_work_that_should_have_ended_is_expected_to_end_later() -> None:
     scene = Scene(nodes=1, gpus=8)
     assert scene.start("a", pods(8), 0.0, 100.0)

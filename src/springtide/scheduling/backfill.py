@@ -80,9 +80,12 @@ class Backfill:
         self._running[key] = _Running(key, started, ends, places, ahead=places)
 
     def start(
-        self, key: str, pod_sets: Sequence[PodSetFacts], now: float, lasts: Lasting
+        self, key: str, pod_sets: Sequence[PodSetFacts], now: float, lasts: Lasting, *, first: bool = False
     ) -> tuple[Share, ...] | None:
-        """Start it if that delays nobody who has a reservation; None, and nothing is taken, if it would."""
+        """Start it if that delays nobody who has a reservation; None, and nothing is taken, if it would.
+
+        `first` comes before whoever has one, who loses it where there is no other way.
+        """
         reserved = self._reservation
         own = reserved is not None and reserved.key == key
         beside: Places = ()
@@ -90,6 +93,8 @@ class Backfill:
             shares = self._placement.place(pod_sets)
         else:
             shares, beside = self._beside(pod_sets)
+        if shares is None and first and not own:
+            shares, beside, own = self._placement.place(pod_sets), (), True
         if shares is None:
             return None
         if own:

@@ -262,7 +262,7 @@ class _Replay:
             _, number, line = queue[0]
             in_time = not waits or line.lasts.cautious <= window
             may = line.gpus <= (self._free if in_time else beside) and (line.gpus, in_time) not in refused
-            if may and self._start(line, now):
+            if may and self._start(line, now, first=not waits):
                 if waits:
                     self.backfilled += 1
                     beside = min(self._free, self._backfill.room_beside(_ONE))
@@ -281,9 +281,9 @@ class _Replay:
                 beside = self._backfill.room_beside(_ONE)
             heapq.heappop(queue)
 
-    def _start(self, line: _Line, now: float) -> bool:
+    def _start(self, line: _Line, now: float, *, first: bool) -> bool:
         index = line.jobs[0]
-        shares = self._backfill.start(_key(index), line.pod_sets, now, line.lasts)
+        shares = self._backfill.start(_key(index), line.pod_sets, now, line.lasts, first=first)
         if shares is None:
             return False
         line.jobs.popleft()
