@@ -217,6 +217,20 @@ async def test_a_scale_that_is_none_is_refused(patch: object) -> None:
         assert (await api.patch(f"{GADGETS}/g/scale", patch)).refusal == (400, "BadRequest")
 
 
+async def test_a_number_of_replicas_has_its_place_even_if_what_is_above_it_is_null() -> None:
+    definition = gadget_crd()
+    version = definition["spec"]["versions"][0]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    size = {"type": "integer"}
+    spec["properties"]["deep"] = {"type": "object", "nullable": True, "properties": {"size": size}}
+    version["subresources"]["scale"]["specReplicasPath"] = ".spec.deep.size"
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status == 201
+        assert (await api.post(GADGETS, gadget("g", deep=None))).status == 201
+        scaled = await api.patch(f"{GADGETS}/g/scale", {"spec": {"replicas": 3}})
+        assert (scaled.status, scaled.json["spec"]) == (200, {"replicas": 3})
+
+
 async def test_a_limit_range_that_says_nothing_limits_nothing() -> None:
     async with serving() as api:
         empty = await api.post("/api/v1/namespaces/default/limitranges", {"metadata": {"name": "l"}})

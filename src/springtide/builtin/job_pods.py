@@ -23,6 +23,7 @@ INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _LONGEST_BASE = 58
 _SUFFIX_LETTERS = 5
 _MOST = 2**31 - 1
+_MOST_DIGITS = 20
 
 
 class JobPodNames(PodNames):
@@ -60,8 +61,7 @@ def is_failed(pod: Pod, job: Job) -> bool:
 
 def index_of(pod: Pod) -> int | None:
     """The pod's completion index, if it has one."""
-    text = pod.metadata.annotations.get(labels.JOB_COMPLETION_INDEX, "")
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return _number(pod, labels.JOB_COMPLETION_INDEX)
 
 
 def valid_index(pod: Pod, job: Job) -> int | None:
@@ -81,8 +81,15 @@ def all_index_failures(pod: Pod) -> int:
 
 
 def _count(pod: Pod, annotation: str) -> int:
+    return _number(pod, annotation) or 0
+
+
+def _number(pod: Pod, annotation: str) -> int | None:
+    """What an annotation counts; None for what is no number of 32 bits, however long it is."""
     text = pod.metadata.annotations.get(annotation, "")
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= _MOST else 0
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        return None
+    return int(text) if int(text) <= _MOST else None
 
 
 def finished_at(pod: Pod) -> datetime:

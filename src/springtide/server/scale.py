@@ -140,5 +140,7 @@ def _at(obj: Any, path: str) -> Any:
 def _put(obj: Json, path: str, value: int) -> None:
     *parents, last = path.strip(".").split(".")
     for step in parents:
-        obj = obj.setdefault(step, {})
+        inner = obj.get(step)
+        obj[step] = inner = inner if isinstance(inner, dict) else {}
+        obj = inner
     obj[last] = value
