@@ -20,6 +20,7 @@ from tests.server.serving import (
     MERGE,
     PODS,
     STRATEGIC,
+    Json,
     configmap,
     gadget,
     gadget_crd,
@@ -103,13 +104,13 @@ def test_a_strategic_patch_of_long_lists_costs_as_much_as_they_are_long() -> Non
 
 def test_a_json_patch_of_a_long_list_costs_as_much_as_it_has_operations() -> None:
     """It once copied the list for each operation: ten thousand took a second, and half the memory."""
-    doc = {"env": [{"name": f"A{number}"} for number in range(50_000)]}
+    doc = {"env": [{"name": f"A{number}"} for number in range(20_000)]}
     inserts = [{"op": "add", "path": "/env/0", "value": {"name": f"B{number}"}} for number in range(9_999)]
     began = time.process_time()
     made = apply_json_patch(doc, inserts)
     assert time.process_time() - began < 1
     assert [one["name"] for one in made["env"][9_998:10_000]] == ["B0", "A0"]
-    assert len(doc["env"]) == 50_000
+    assert len(doc["env"]) == 20_000
 
 
 def test_a_selector_of_many_parts_is_read_in_one_go() -> None:
@@ -262,3 +263,81 @@ async def test_a_service_selects_by_labels_only() -> None:
         odd["spec"]["selector"] = {"a": ""}
         assert (await api.post(services, odd)).status == 201
         assert (await api.get(f"{services}/s/proxy")).refusal == (503, "ServiceUnavailable")
+
+
+def gadgets_with(fields: Json) -> Json:
+    """A definition of gadgets whose spec has these fields, and nothing else."""
+    definition = gadget_crd()
+    spec = {"type": "object", "properties": fields}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    first = definition["spec"]["versions"][0]["name"]
+    version = {"name": first, "served": True, "storage": True, "schema": schema}
+    definition["spec"]["versions"] = [version]
+    return definition
+
+
+_CHARACTERS = "".join("ab"[number * number % 7 % 2] for number in range(100_000))
+DEAR_SCHEMAS: dict[str, tuple[Json, Json]] = {
+    "a pattern as long as its text": (
+        {"type": "string", "pattern": "a" * 5_000 + "b"},
+        {"a": "ab" * 500_000},
+    ),
+    "a pattern that remembers a thousand letters": (
+        {"type": "array", "items": {"type": "string", "pattern": "[ab]*a[ab]{900}c"}},
+        {"a": [_CHARACTERS] * 20},
+    ),
+    "alternatives of alternatives": (
+        {
+            "type": "array",
+            "items": {"type": "string", "anyOf": [{"pattern": f"^{n}$"} for n in range(3_000)]},
+        },
+        {"a": ["x" * 40] * 20_000},
+    ),
+    "all that is allowed": (
+        {"type": "array", "items": {"type": "string", "enum": [f"value-{n}" for n in range(20_000)]}},
+        {"a": ["x"] * 50_000},
+    ),
+    "all that is required": (
+        {"type": "array", "items": {"type": "object", "required": [f"field{n}" for n in range(20_000)]}},
+        {"a": [{}] * 20_000},
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "spec"), DEAR_SCHEMAS.values(), ids=DEAR_SCHEMAS)
+async def test_a_schema_takes_its_time_and_no_more(schema: Json, spec: Json) -> None:
+    """Schemas and objects multiply: each of these once took a minute, or all memory."""
+    definition = gadgets_with({"a": schema})
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status == 201
+        began = time.process_time()
+        answer = await api.post(GADGETS, {**gadget("g"), "spec": spec})
+        assert time.process_time() - began < 10
+        assert answer.refusal == (422, "Invalid")
+        assert len(answer.body) < 4_000_000
+
+
+async def test_defaults_do_not_make_an_object_larger_than_a_body_may_be() -> None:
+    item = {"type": "object", "properties": {"text": {"type": "string", "default": "x" * 10_000}}}
+    definition = gadgets_with({"a": {"type": "array", "items": item}})
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status == 201
+        assert (await api.post(GADGETS, {**gadget("g"), "spec": {"a": [{}] * 9}})).status == 201
+        answer = await api.post(GADGETS, {**gadget("h"), "spec": {"a": [{}] * 50_000}})
+        assert answer.refusal == (413, "RequestEntityTooLarge")
+
+
+async def test_a_schema_that_became_stricter_is_soon_checked() -> None:
+    """Each old fault was once looked for in the whole of what there was."""
+    loose = {"type": "array", "items": {"type": "string"}}
+    strict = {"type": "array", "items": {"type": "string", "maxLength": 1}}
+    before, after = (gadgets_with({"a": one, "b": {"type": "string"}}) for one in (loose, strict))
+    async with serving() as api:
+        name = (await api.post(CRDS, before)).json["metadata"]["name"]
+        spec = {"a": [f"text {number}" for number in range(30_000)]}
+        await api.post(GADGETS, {**gadget("g"), "spec": spec})
+        assert (await api.patch(f"{CRDS}/{name}", {"spec": after["spec"]})).status == 200
+        began = time.process_time()
+        assert (await api.patch(f"{GADGETS}/g", {"spec": {"b": "x"}})).status == 200
+        assert time.process_time() - began < 3
+        assert (await api.patch(f"{GADGETS}/g", {"spec": {"a": ["text"]}})).status == 422
