@@ -33,6 +33,7 @@ from springtide.server.status import (
     TooManyRequests,
     Unauthorized,
 )
+from springtide.server.traffic import PATIENCE_SECONDS, PIECE_BYTES, Load, Traffic, patiently, pieces
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -45,8 +46,11 @@ _GOODBYE_SECONDS = 0.1
 _DRAINED_BYTES = 64 * 1024 * 1024
 _NOT_MODIFIED = 304
 _NO_CACHE = (b"cache-control", b"no-cache, private")
+_LARGE_BYTES = 16 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
+ABORT = "springtide.abort"
+"""ASGI extension: what breaks a connection off, whatever waits in it."""
 PEER_CERTIFICATE = "springtide.peer_certificate"
 """ASGI extension: the verified client certificate a connection was opened with."""
 MAX_WEBSOCKETS = 500
@@ -65,6 +69,7 @@ class Application:
         self._streams: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._websockets = 0
+        self._traffic = Traffic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -73,19 +78,34 @@ class Application:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             user = self._identify(scope, headers)
-            body = await _body(receive)
         except StatusError as error:
-            refusal = self._refusal(scope, headers, error)
-            await _respond(send, refusal, headers)
+            await _respond(send, self._refusal(scope, headers, error), headers)
             return
-        answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
+        load = self._traffic.load(user)
+        try:
+            await self._answer(scope, receive, send, headers, user, load)
+        except TimeoutError:  # its client reads nothing, and will not hear of it
+            scope["extensions"][ABORT]()
+        finally:
+            load.end()
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str], user: User, load: Load
+    ) -> None:
+        try:
+            body = await _body(receive, load)
+            answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
+            if isinstance(answer, Response):
+                load.take(len(answer.body), may_refuse=scope["method"] == "GET")
+        except StatusError as error:
+            answer = _refused(error)
         if isinstance(answer, Response):
             await _respond(send, answer, headers)
         elif isinstance(answer, Stream):
             await self._stream(send, receive, answer)
         else:
             fault = InternalError("the answer is a WebSocket, which this request did not ask for")
-            await _respond(send, Response(fault.code, fault.encode()), headers)
+            await _respond(send, _refused(fault), headers)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket passes the same way as any request; it is opened only when the answer is one."""
@@ -162,7 +182,7 @@ class Application:
         await send({"type": "http.response.body", "body": b""})
 
     def _refusal(self, scope: Scope, headers: dict[str, str], error: StatusError) -> Response:
-        answer = Response(error.code, error.encode())
+        answer = _refused(error)
         if self._on_refused is not None and isinstance(error, Unauthorized):
             request = _request(scope, scope.get("method", "GET"), headers, b"", ANONYMOUS)
             self._on_refused(request, answer)
@@ -270,13 +290,20 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Tells the application which client certificate the connection was opened with."""
+    """Tells the application which client certificate the connection was opened with, and how to end it."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        extensions: dict[str, Any] = {ABORT: self.transport.abort}
         certificate = self.transport.get_extra_info("peercert")
         if certificate:
-            self.scope["extensions"] = {PEER_CERTIFICATE: certificate}
+            extensions[PEER_CERTIFICATE] = certificate
+        self.scope["extensions"] = extensions
+
+    def timeout_keep_alive_handler(self) -> None:
+        """An idle connection is ended, also one whose last answer was never read."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
 
     def _should_upgrade_to_ws(self) -> bool:
         return True
@@ -361,21 +388,32 @@ def _impersonation(scope: Scope) -> tuple[tuple[str, str], ...]:
     )
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive, load: Load) -> bytes:
     """The whole body. One that is too large is taken in too, unkept, so that its sender hears the answer."""
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return body
-    parts, size = [body], len(body)
-    while message.get("more_body") and size < _DRAINED_BYTES:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await _rest(receive, load, body)
+    except TimeoutError:
+        raise BadRequest(f"the body did not come within {PATIENCE_SECONDS:g} s") from None
+
+
+async def _rest(receive: Receive, load: Load, body: bytes) -> bytes:
+    parts, size, more = [body], len(body), True
+    load.take(size)
+    while more and size < _DRAINED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise BadRequest("the connection broke off in the middle of the body")
         part = message.get("body", b"")
         size += len(part)
         if size <= MAX_BODY_BYTES:
+            load.take(len(part))
             parts.append(part)
+        more = message.get("more_body", False)
     if size > MAX_BODY_BYTES:
         raise _too_large()
     return b"".join(parts)
@@ -388,8 +426,12 @@ def _too_large() -> TooLarge:
 
 
 async def _send_chunks(send: Send, answer: Stream) -> None:
+    """Raises TimeoutError if nobody reads them."""
     async for chunk in answer.chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        for piece in pieces(chunk):
+            await patiently(send({"type": "http.response.body", "body": piece, "more_body": True}))
+        if len(chunk) > _LARGE_BYTES:
+            await asyncio.sleep(0)  # a quick reader is no reason to let all others wait
 
 
 async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
@@ -404,7 +446,16 @@ async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> Non
     listed.append((b"content-length", str(len(body)).encode()))
     _add_extra(listed, answer)
     await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+    if len(body) > PIECE_BYTES:
+        for piece in pieces(body):
+            await patiently(send({"type": "http.response.body", "body": piece, "more_body": True}))
+        body = b""
     await send({"type": "http.response.body", "body": body})
+
+
+def _refused(error: StatusError) -> Response:
+    seconds = error.details.get("retryAfterSeconds")
+    return Response(error.code, error.encode(), headers=(("Retry-After", str(seconds)),) if seconds else ())
 
 
 async def _say_not_modified(send: Send, answer: Response) -> None:

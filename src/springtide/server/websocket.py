@@ -18,6 +18,7 @@ from websockets.datastructures import Headers
 
 from springtide.runtime.exchange import Disconnected
 from springtide.server.asgi import PEER_CERTIFICATE, Receive, Send
+from springtide.server.traffic import patiently
 
 IDLE_SECONDS = 4 * 3600.0
 """A connection on which nothing moved for this long is closed; Kubernetes waits as long."""
@@ -139,13 +140,16 @@ def lines_of(chunks: AsyncGenerator[bytes, None]) -> Callable[[AsgiWebSocket], A
 
 
 async def _send_lines(chunks: AsyncGenerator[bytes, None], socket: AsgiWebSocket) -> None:
-    rest = b""
+    rest: list[bytes] = []  # of a line that comes in several chunks
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, last = chunk.split(b"\n")
         for line in lines:
-            await socket.send(line.decode(errors="replace"))
-    if rest:
-        await socket.send(rest.decode(errors="replace"))
+            whole = b"".join((*rest, line))
+            rest.clear()
+            await patiently(socket.send(whole.decode(errors="replace")))
+        rest.append(last)
+    if any(rest):
+        await patiently(socket.send(b"".join(rest).decode(errors="replace")))
 
 
 async def _until_gone(socket: AsgiWebSocket) -> None:
