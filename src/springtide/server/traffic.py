@@ -19,7 +19,8 @@ PIECE_BYTES = 64 * 1024
 MOST_BYTES = 256 * 1024 * 1024
 """Of one user's bodies and answers, together; one request alone may have more."""
 PATIENCE_SECONDS = 60.0
-"""How long a client may take to send a body, or to read a piece of its answer; Kubernetes' request timeout."""
+"""How long a client may take to send a body, or to read a piece of its answer: Kubernetes' time of a
+request."""
 
 
 class Traffic:
@@ -47,7 +48,7 @@ class Load:
         self._all, self._name, self._bytes = everybody, name, 0
 
     def take(self, count: int, *, may_refuse: bool = True) -> None:
-        """Count so many more. Raises TooManyRequests if its user has too many; what is done is told anyhow."""
+        """Count so many more. Raises TooManyRequests if its user has too many; a write that is done is told of."""
         if count <= PIECE_BYTES and not self._bytes:
             return
         others = self._all.get(self._name, 0) - self._bytes
