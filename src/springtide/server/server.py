@@ -40,6 +40,7 @@ from springtide.server.customresources import serve_stored
 from springtide.server.delete import delete
 from springtide.server.deletecollection import deletecollection
 from springtide.server.flow import Flow, Limits, is_exempt
+from springtide.server.flow_metrics import flow_registry
 from springtide.server.forms import written
 from springtide.server.get import get
 from springtide.server.impersonation import impersonated
@@ -113,6 +114,7 @@ class Server:
         )
         self._metrics = metrics_api.MetricsApi()
         self._flow = Flow(limits or Limits())
+        self.measure_too(flow_registry(self._flow))
         self._audit: AuditLog | None = None
         for kind in builtin_kinds():
             self.context.kinds.add(kind)
@@ -207,6 +209,7 @@ class Server:
         route = parse(request.path)
         self.context.authorizer.require_request(request, route)
         if is_exempt(request.user) or request.path in documents.OPEN_PATHS:
+            self._flow.exempt += 1
             return await self._serve(request, route)
         self._flow.check_streams(request)
         async with self._flow.seat(request.user):
