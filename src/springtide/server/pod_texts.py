@@ -36,23 +36,27 @@ def filled(spec: Json, texts: tuple[str, ...]) -> Json:
 
 def _mapped(spec: Json, change: Callable[[str], str]) -> Json:
     """The spec with `change` done to each value; the rest is shared, not copied."""
-    lists = {
-        name: [_container(one, change) for one in spec[name]]
-        for name in _LISTS
-        if isinstance(spec.get(name), list)
-    }
-    return {**spec, **lists}
+    mapped = {**spec}
+    for name in _LISTS:
+        containers = spec.get(name)
+        if isinstance(containers, list):
+            mapped[name] = [_container(one, change) for one in containers]
+    return mapped
 
 
 def _container(container: Any, change: Callable[[str], str]) -> Any:
     env = container.get("env") if isinstance(container, dict) else None
     if not isinstance(env, list):
         return container
-    return {**container, "env": [_variable(one, change) for one in env]}
-
-
-def _variable(variable: Any, change: Callable[[str], str]) -> Any:
-    if not isinstance(variable, dict) or "valueFrom" in variable:
-        return variable
-    value = variable.get("value")
-    return {**variable, "value": change(value)} if isinstance(value, str) and value else variable
+    return {
+        **container,
+        "env": [
+            {**one, "value": change(value)}
+            if isinstance(one, dict)
+            and isinstance(value := one.get("value"), str)
+            and value
+            and "valueFrom" not in one
+            else one
+            for one in env
+        ],
+    }
