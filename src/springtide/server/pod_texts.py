@@ -1,8 +1,8 @@
-"""The free texts in which the pods of one template differ: values of environment variables.
+"""The free texts in which the pods of one template differ: arguments, and values of environment variables.
 
-Called by `PodStrategy` for `templates`. A gang's pods say their rank in a variable; nothing here looks at
-such a value, so a spec is the same template whatever it says. Empty values, and variables that also name a
-source, are left alone: there it matters whether there is a value.
+Called by `PodStrategy` for `templates`. A gang's pods say their rank in a variable, a sweep's tasks their
+part in an argument; nothing here looks at such a text, so a spec is the same template whatever it says. Empty
+values, and variables that also name a source, are left alone: there it matters whether there is a value.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ def _mapped(spec: Json, change: Callable[[str], str]) -> Json:
 
 
 def _container(container: Any, change: Callable[[str], str]) -> Any:
-    env = container.get("env") if isinstance(container, dict) else None
-    if not isinstance(env, list):
+    if not isinstance(container, dict):
         return container
-    return {
-        **container,
-        "env": [
+    mapped = {**container}
+    args, env = container.get("args"), container.get("env")
+    if isinstance(args, list):
+        mapped["args"] = [change(one) if isinstance(one, str) else one for one in args]
+    if isinstance(env, list):
+        mapped["env"] = [
             {**one, "value": change(value)}
             if isinstance(one, dict)
             and isinstance(value := one.get("value"), str)
@@ -58,5 +60,5 @@ def _container(container: Any, change: Callable[[str], str]) -> Any:
             and "valueFrom" not in one
             else one
             for one in env
-        ],
-    }
+        ]
+    return mapped
