@@ -17,11 +17,18 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from springtide.server.authn import ANONYMOUS, Authenticator, subprotocol_token
 from springtide.server.ca import Credentials
 from springtide.server.documents import OPEN_PATHS
+from springtide.server.http_protocol import (
+    ABORT,
+    NO_CACHE,
+    NOT_MODIFIED,
+    PEER_CERTIFICATE,
+    WHOLE_ANSWER,
+    Protocol,
+)
 from springtide.server.inprocess import warning_header
 from springtide.server.request import Request, Response, Service, Stream, Upgrade, User
 from springtide.server.status import (
@@ -42,17 +49,10 @@ Send = Callable[[Message], Awaitable[None]]
 Refused = Callable[[Request, Response], None]
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
-_GOODBYE_SECONDS = 0.1
 _DRAINED_BYTES = 64 * 1024 * 1024
-_NOT_MODIFIED = 304
-_NO_CACHE = (b"cache-control", b"no-cache, private")
 _LARGE_BYTES = 16 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
-ABORT = "springtide.abort"
-"""ASGI extension: what breaks a connection off, whatever waits in it."""
-PEER_CERTIFICATE = "springtide.peer_certificate"
-"""ASGI extension: the verified client certificate a connection was opened with."""
 MAX_WEBSOCKETS = 500
 """Open exec, attach and port-forward connections of one server; each holds a process or sockets of a node."""
 
@@ -100,7 +100,9 @@ class Application:
         except StatusError as error:
             answer = _refused(error)
         if isinstance(answer, Response):
-            await _respond(send, answer, headers)
+            whole = scope["extensions"].pop(WHOLE_ANSWER)  # it knows the scope, which would keep it alive
+            if not whole(answer):
+                await _respond(send, answer, headers)
         elif isinstance(answer, Stream):
             await self._stream(send, receive, answer)
         else:
@@ -215,7 +217,7 @@ class HttpsServer:
         self._application = Application(service, authenticator, on_refused)
         config = uvicorn.Config(
             self._application,
-            http=_Protocol,
+            http=Protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -289,42 +291,6 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-class _Protocol(HttpToolsProtocol):
-    """Tells the application which client certificate the connection was opened with, and how to end it."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        extensions: dict[str, Any] = {ABORT: self.transport.abort}
-        certificate = self.transport.get_extra_info("peercert")
-        if certificate:
-            extensions[PEER_CERTIFICATE] = certificate
-        self.scope["extensions"] = extensions
-
-    def timeout_keep_alive_handler(self) -> None:
-        """An idle connection is ended, also one whose last answer was never read."""
-        super().timeout_keep_alive_handler()
-        self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
-
-    def _should_upgrade_to_ws(self) -> bool:
-        return True
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """kubectl tries SPDY after a refused WebSocket; the answer says what to do."""
-
-    def handle_websocket_upgrade(self) -> None:
-        from springtide.server import websocket  # not before somebody needs it: see there
-
-        self.ws_protocol_class = websocket.Protocol
-        super().handle_websocket_upgrade()
-
-    def shutdown(self) -> None:
-        """An idle client is told that the connection ends, and not waited for if it does not answer."""
-        super().shutdown()
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sends such at once
@@ -346,7 +312,7 @@ def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
 
 def _request(scope: Scope, method: str, headers: dict[str, str], body: bytes, user: User) -> Request:
     raw_query = scope["query_string"].decode()
-    query = dict(parse_qsl(raw_query, keep_blank_values=True))
+    query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
     if scope["type"] != "websocket":
         return Request(
             method,
@@ -381,11 +347,8 @@ def _remote(scope: Scope) -> str:
 
 def _impersonation(scope: Scope) -> tuple[tuple[str, str], ...]:
     """These headers may be repeated: each value counts, also an empty one."""
-    return tuple(
-        (name.decode("latin-1"), value.decode("utf-8", "replace"))
-        for name, value in scope["headers"]
-        if name.startswith(b"impersonate-")
-    )
+    found = [pair for pair in scope["headers"] if pair[0].startswith(b"impersonate-")]
+    return tuple((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in found)
 
 
 async def _body(receive: Receive, load: Load) -> bytes:
@@ -436,10 +399,10 @@ async def _send_chunks(send: Send, answer: Stream) -> None:
 
 async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
     body = answer.body
-    if answer.status == _NOT_MODIFIED:
+    if answer.status == NOT_MODIFIED:
         await _say_not_modified(send, answer)
         return
-    listed = [(b"content-type", answer.content_type.encode()), _NO_CACHE]
+    listed = [(b"content-type", answer.content_type.encode()), NO_CACHE]
     if len(body) >= _GZIP_FROM_BYTES and "gzip" in headers.get("accept-encoding", ""):
         body = await asyncio.to_thread(gzip.compress, body, 1)
         listed += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
@@ -460,7 +423,7 @@ def _refused(error: StatusError) -> Response:
 
 async def _say_not_modified(send: Send, answer: Response) -> None:
     """No type and no length: a client's cache would take them for those of the answer it keeps."""
-    listed = [_NO_CACHE]
+    listed = [NO_CACHE]
     _add_extra(listed, answer)
     await send({"type": "http.response.start", "status": answer.status, "headers": listed})
     await send({"type": "http.response.body", "body": b""})

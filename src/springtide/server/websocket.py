@@ -17,7 +17,8 @@ from websockets import http11
 from websockets.datastructures import Headers
 
 from springtide.runtime.exchange import Disconnected
-from springtide.server.asgi import PEER_CERTIFICATE, Receive, Send
+from springtide.server.asgi import Receive, Send
+from springtide.server.http_protocol import PEER_CERTIFICATE
 from springtide.server.traffic import patiently
 
 IDLE_SECONDS = 4 * 3600.0
