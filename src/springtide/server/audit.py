@@ -25,7 +25,7 @@ import msgspec
 from prometheus_client import Counter
 
 from springtide.runtime.log import logger
-from springtide.server.audit_policy import Level, Policy, status_of
+from springtide.server.audit_policy import Choice, Level, Policy, status_of
 from springtide.server.authorize import attributes_of
 from springtide.server.rbac_rules import Attributes
 from springtide.server.request import Answer, Request, Response, Upgrade, User
@@ -35,8 +35,8 @@ Json = dict[str, Any]
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._:-]*")
 _FLUSH_SECONDS = 0.25
-_WAITING = 20_000
-"""Events that may wait for the disk."""
+_WAITING, _WAITING_BYTES = 20_000, 64 * 1024 * 1024
+"""Events that may wait for the disk: a policy may ask for whole bodies, and those are large."""
 _SECRET = frozenset(("secrets", "serviceaccounts/token", "tokenreviews"))
 _dropped = Counter("springtide_server_audit_dropped_total", "Audit events that were not written")
 
@@ -65,6 +65,7 @@ class AuditLog:
         self._policy = settings.policy
         settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lines: list[bytes] = []
+        self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
         self._lock = threading.Lock()
@@ -85,8 +86,9 @@ class AuditLog:
             return
         stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
         wanted, sender = attributes_of(request, parse(without_watch(request.path)[0])), request.user
-        level = self._policy.level(sender, wanted, code)
-        if level is Level.NONE or not self._policy.keeps(stage):
+        choice = self._policy.choose(sender, wanted, code)
+        level = choice.level
+        if level is Level.NONE or stage in choice.omitted:
             return
         event: Json = {
             "kind": "Event",
@@ -109,22 +111,23 @@ class AuditLog:
         if wanted.resource:
             event["objectRef"] = _object(wanted)
         if level >= Level.REQUEST and wanted.whole_resource not in _SECRET:
-            _add_bodies(event, request, answer, level)
+            _add_bodies(event, request, answer, choice)
         self._put(msgspec.json.encode(event) + b"\n")
 
     def close(self) -> None:
         """Write what waits."""
         if self._timer is not None:
             self._timer.cancel()
-        lines, self._lines = self._lines, []
+        lines = self._taken()
         if lines:
             self._write(lines)
 
     def _put(self, line: bytes) -> None:
-        if len(self._lines) >= _WAITING:
+        if len(self._lines) >= _WAITING or self._bytes >= _WAITING_BYTES:
             _dropped.inc()
             return
         self._lines.append(line)
+        self._bytes += len(line)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
 
@@ -135,8 +138,12 @@ class AuditLog:
             self._timer = loop.call_later(_FLUSH_SECONDS, self._flush)
             return
         self._timer = None
-        lines, self._lines = self._lines, []
-        self._writing = loop.run_in_executor(None, self._write, lines)
+        self._writing = loop.run_in_executor(None, self._write, self._taken())
+
+    def _taken(self) -> list[bytes]:
+        """What waits, to be written now."""
+        lines, self._lines, self._bytes = self._lines, [], 0
+        return lines
 
     def _write(self, lines: list[bytes]) -> None:
         file = self._settings.folder / "audit.log"
@@ -198,11 +205,26 @@ def _status(answer: Answer, code: int) -> Json:
     return {"metadata": {}, "code": code}
 
 
-def _add_bodies(event: Json, request: Request, answer: Answer, level: Level) -> None:
+def _add_bodies(event: Json, request: Request, answer: Answer, choice: Choice) -> None:
     if request.body and request.media_type.endswith("json"):
         event["requestObject"] = _json(request.body)
-    if level is Level.REQUEST_RESPONSE and isinstance(answer, Response) and answer.body.startswith(b"{"):
+    whole = choice.level is Level.REQUEST_RESPONSE
+    if whole and isinstance(answer, Response) and answer.body.startswith(b"{"):
         event["responseObject"] = _json(answer.body)
+    if choice.omit_managed_fields:
+        for part in ("requestObject", "responseObject"):
+            _forget_managed_fields(event.get(part))
+
+
+def _forget_managed_fields(obj: Any) -> None:
+    """Of an object, or of every item of a list, in place."""
+    if not isinstance(obj, dict):
+        return
+    items = obj.get("items")
+    for one in (obj, *(items if isinstance(items, list) else ())):
+        metadata = one.get("metadata") if isinstance(one, dict) else None
+        if isinstance(metadata, dict):
+            metadata.pop("managedFields", None)
 
 
 def _json(body: bytes) -> Any:
