@@ -17,6 +17,7 @@ NAME = "builtin.endpoints"
 BATCH_SECONDS = 0.5
 """Changes of one Service's pods within this time become one write: pods of a job start together."""
 _BY_NAMESPACE = "builtin.endpoints.namespace"
+_BY_LABEL = "builtin.endpoints.label"
 _BY_SERVICE = "builtin.endpoints.service"
 
 
@@ -35,8 +36,19 @@ def register_endpoints(runtime: Runtime, manager: str) -> None:
     )
 
 
-def _namespace(obj: Pod | Service) -> list[str]:
-    return [obj.metadata.namespace]
+def _namespace(pod: Pod) -> list[str]:
+    return [pod.metadata.namespace]
+
+
+def _label_of(service: Service) -> list[str]:
+    """One label that all its pods have: every gang has a Service, and a pod need not look at all of them."""
+    if not has_endpoints(service):
+        return []
+    return [_place(service.metadata.namespace, *min(service.spec.selector.items()))]
+
+
+def _place(namespace: str, label: str, value: str) -> str:
+    return f"{namespace}/{label}={value}"
 
 
 def _key_of_slice(piece: EndpointSlice) -> list[str]:
@@ -50,7 +62,7 @@ class _Endpoints:
     def __init__(self, runtime: Runtime, manager: str) -> None:
         self._runtime = runtime
         self._manager = manager
-        self.services = runtime.informer(Service, indexes={_BY_NAMESPACE: _namespace})
+        self.services = runtime.informer(Service, indexes={_BY_LABEL: _label_of})
         self.pods = runtime.informer(Pod, indexes={_BY_NAMESPACE: _namespace})
         self.slices = runtime.informer(EndpointSlice, indexes={_BY_SERVICE: _key_of_slice})
         self.older = runtime.informer(Endpoints)
@@ -59,16 +71,21 @@ class _Endpoints:
 
     def keys_of_pod(self, pod: Pod) -> Iterable[str]:
         """Services of its namespace that select it, or did when the pod had other labels."""
-        for service in self.services.cache.by_index(_BY_NAMESPACE, pod.metadata.namespace):
-            if has_endpoints(service) and _selects(service, pod):
-                yield service.key
+        namespace = pod.metadata.namespace
+        for label, value in pod.metadata.labels.items():
+            for service in self.services.cache.by_index(_BY_LABEL, _place(namespace, label, value)):
+                if _selects(service, pod):
+                    yield service.key
 
     async def reconcile(self, key: str) -> float | None:
-        """Write what changed, or say when it may be written."""
+        """Write what changed, or say when it may be looked at."""
         service = self.services.cache.get(key)
         if service is None or service.metadata.deletion_timestamp is not None:
             self._next.pop(key, None)
             return None  # the garbage collector takes what it owned
+        now = self._runtime.clock.monotonic()
+        if now < self._next.get(key, now):
+            return self._next[key] - now
         pods = [
             pod
             for pod in self.pods.cache.by_index(_BY_NAMESPACE, service.metadata.namespace)
@@ -77,9 +94,6 @@ class _Endpoints:
         decided = plan(service, pods, self.slices.cache.by_index(_BY_SERVICE, key), self.older.cache.get(key))
         if not decided.commands:
             return None
-        now = self._runtime.clock.monotonic()
-        if now < self._next.get(key, now):
-            return self._next[key] - now
         self._next[key] = now + BATCH_SECONDS
         await self._runtime.apply(self._manager, decided.commands)
         return None
