@@ -78,7 +78,7 @@ class Role(Object):
 
     api_version: str = "rbac.authorization.k8s.io/v1"
     kind: str = "Role"
-    rules: list[PolicyRule] = always([], required=False)
+    rules: list[PolicyRule] = always([])
     """Everything the role allows."""
 
 
@@ -88,7 +88,7 @@ class ClusterRole(Object):
 
     api_version: str = "rbac.authorization.k8s.io/v1"
     kind: str = "ClusterRole"
-    rules: list[PolicyRule] = always([], required=False)
+    rules: list[PolicyRule] = always([])
     """Everything the role allows; collected from others where `aggregationRule` is set."""
     aggregation_rule: AggregationRule | None = None
     """From which roles the rules are collected."""

@@ -76,7 +76,7 @@ class CSINodeDriver(Struct):
     """Name of the driver."""
     node_id: str = field(name="nodeID")
     """What the driver calls the node."""
-    topology_keys: list[str] = always([], required=False)
+    topology_keys: list[str] = always([])
     """Labels by which the driver tells places apart."""
     allocatable: CSINodeDriverResources | None = None
     """How many volumes fit."""
