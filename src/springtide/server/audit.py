@@ -71,8 +71,8 @@ class _Event(msgspec.Struct, rename="camel", kw_only=True, tag_field="kind", tag
     response_status: msgspec.Raw
     request_object: Any = msgspec.UNSET
     response_object: Any = msgspec.UNSET
-    request_received_timestamp: str
-    stage_timestamp: str
+    request_received_timestamp: datetime | str
+    stage_timestamp: datetime | str
     annotations: msgspec.Raw
 
 
@@ -275,6 +275,6 @@ def _raw(value: Json) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
 
 
-def _micro(moment: datetime) -> str:
-    """`metav1.MicroTime` of a time in UTC."""
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+def _micro(moment: datetime) -> datetime | str:
+    """`metav1.MicroTime` of a time in UTC; a Struct writes it so by itself, unless the fraction is zero."""
+    return moment if moment.microsecond else f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z"

@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Network
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from springtide.runtime.clock import Clock
@@ -271,7 +271,7 @@ def _watching(request: Request) -> Request:
     query = {**request.query, "watch": "true"}
     if name:
         query["fieldSelector"] = f"metadata.name={name}"
-    return replace(request, path=path, query=query)
+    return msgspec.structs.replace(request, path=path, query=query)
 
 
 def _verbs(route: Route, kind: ServedKind) -> dict[str, Verb]:
