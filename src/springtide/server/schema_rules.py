@@ -67,6 +67,8 @@ MOST_TOLD = 100
 _MOST_TOLD_CHARACTERS = 256 * 1024
 _LONG = 64
 """Parts of a rule that make it one to look at the clock for."""
+_SHORT, _REMEMBERED = 64, 512
+"""Characters of a text that a rule remembers, and how many texts it does."""
 
 
 class Enough(Exception):
@@ -409,6 +411,7 @@ def _string_rule(fits: Callable[[str], bool], rule: str) -> Check:
 
 def _pattern_rule(text: str) -> Check:
     pattern = regex.compile(text)
+    found = _remembering(pattern.found)
 
     def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) is not str:
@@ -416,12 +419,30 @@ def _pattern_rule(text: str) -> Check:
         if pattern.steps(value) > _LONG * _LONG:
             errors.look()
         try:
-            if not pattern.found(value):
+            if not found(value):
                 _invalid(errors, path, value, f"should match '{text}'")
         except regex.TooCostlyError as error:
             _fail(errors, INVALID, path, f"Invalid value: {error}")
 
     return check
+
+
+def _remembering(fits: Callable[[str], bool]) -> Callable[[str], bool]:
+    """The same question; short texts that fit are remembered, since objects are looked at again and again."""
+    right: set[str] = set()
+
+    def known(text: str) -> bool:
+        if text in right:
+            return True
+        if not fits(text):
+            return False
+        if len(text) <= _SHORT:
+            if len(right) >= _REMEMBERED:
+                right.clear()
+            right.add(text)
+        return True
+
+    return known
 
 
 def _length_rule(most: int) -> Check:
@@ -433,6 +454,8 @@ def _length_rule(most: int) -> Check:
 
 
 def _format_rule(name: str, fits: Callable[[str], bool]) -> Check:
+    fits = _remembering(fits)
+
     def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) is str and not fits(value):
             _invalid(errors, path, value, f"must be of type {name}: {show(value)}", malformed=True)
