@@ -175,3 +175,22 @@ def test_the_older_kind_has_no_more_addresses_than_it_can_bear(ready: int, waiti
     told = older.fields["metadata"].get("annotations", {})
     over = {"endpoints.kubernetes.io/over-capacity": "truncated"}
     assert told == (over if ready + waiting > 1000 else {})
+
+
+async def test_services_find_their_pods_by_whatever_label_each_selects() -> None:
+    async with cluster() as world:
+        names = [f"team-{number}" for number in range(12)]
+        for number, name in enumerate(names):
+            made = service(selector={name: "yes", "zone": "w"} if number % 2 else {name: "yes"})
+            await world.create({**made, "metadata": {"name": name, "namespace": "default"}})
+            await pod(world, name, f"127.77.1.{number + 1}")
+            await world.patch(
+                f"{NAMESPACE}/pods/{name}", {"metadata": {"labels": {name: "yes", "zone": "w"}}}
+            )
+        found = {
+            piece["metadata"]["labels"]["kubernetes.io/service-name"]: [
+                one["addresses"][0] for one in piece["endpoints"]
+            ]
+            for piece in await slices(world)
+        }
+    assert found == {name: [f"127.77.1.{number + 1}"] for number, name in enumerate(names)}

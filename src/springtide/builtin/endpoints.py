@@ -7,6 +7,7 @@ longer used by anything here; they are written because older clients read nothin
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from springtide.api.core import Endpoints, Pod, Service
 from springtide.api.discovery import EndpointSlice
@@ -19,6 +20,8 @@ BATCH_SECONDS = 0.5
 _BY_NAMESPACE = "builtin.endpoints.namespace"
 _BY_LABEL = "builtin.endpoints.label"
 _BY_SERVICE = "builtin.endpoints.service"
+_MOST_LABELS = 8
+"""Names of labels by which pods are found at once; Services that select by others look at all pods."""
 
 
 def register_endpoints(runtime: Runtime, manager: str) -> None:
@@ -66,6 +69,8 @@ class _Endpoints:
         self.pods = runtime.informer(Pod, indexes={_BY_NAMESPACE: _namespace})
         self.slices = runtime.informer(EndpointSlice, indexes={_BY_SERVICE: _key_of_slice})
         self.older = runtime.informer(Endpoints)
+        self._labels: set[str] = set()
+        """By which pods are indexed: names that came up in selectors."""
         self._next: dict[str, float] = {}
         """When a Service may be written again."""
 
@@ -86,17 +91,31 @@ class _Endpoints:
         now = self._runtime.clock.monotonic()
         if now < self._next.get(key, now):
             return self._next[key] - now
-        pods = [
-            pod
-            for pod in self.pods.cache.by_index(_BY_NAMESPACE, service.metadata.namespace)
-            if _selects(service, pod)
-        ]
+        pods = [pod for pod in self._candidates(service) if _selects(service, pod)]
         decided = plan(service, pods, self.slices.cache.by_index(_BY_SERVICE, key), self.older.cache.get(key))
         if not decided.commands:
             return None
         self._next[key] = now + BATCH_SECONDS
         await self._runtime.apply(self._manager, decided.commands)
         return None
+
+    def _candidates(self, service: Service) -> list[Pod]:
+        """The pods among which are those of the Service: they have one of its labels, if indexed by that."""
+        pods, namespace = self.pods.cache, service.metadata.namespace
+        if not has_endpoints(service):
+            return []
+        name, value = min(service.spec.selector.items())
+        if name not in self._labels:
+            if len(self._labels) == _MOST_LABELS:
+                return pods.by_index(_BY_NAMESPACE, namespace)
+            self._labels.add(name)
+            pods.add_index(f"{_BY_LABEL}.{name}", partial(_label_in_pod, name))
+        return pods.by_index(f"{_BY_LABEL}.{name}", _place(namespace, name, value))
+
+
+def _label_in_pod(name: str, pod: Pod) -> list[str]:
+    value = pod.metadata.labels.get(name)
+    return [] if value is None else [_place(pod.metadata.namespace, name, value)]
 
 
 def _selects(service: Service, pod: Pod) -> bool:
