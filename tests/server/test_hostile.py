@@ -232,6 +232,30 @@ async def test_a_number_of_replicas_has_its_place_even_if_what_is_above_it_is_nu
         assert (scaled.status, scaled.json["spec"]) == (200, {"replicas": 3})
 
 
+async def test_a_number_of_thousands_of_digits_is_too_large_and_no_fault() -> None:
+    many = "9" * 5000
+    async with serving() as api:
+        await api.post(CONFIGMAPS, {"metadata": {"name": "a", "finalizers": ["x.dev/y"]}})
+        for operation in ("remove", "replace", "add"):
+            patch = [{"op": operation, "path": f"/metadata/finalizers/{many}", "value": "x.dev/z"}]
+            answer = await api.patch(f"{CONFIGMAPS}/a", patch, "application/json-patch+json")
+            assert answer.refusal == (422, "Invalid")
+        job = {
+            "metadata": {"name": "j"},
+            "spec": {
+                "completions": 2,
+                "completionMode": "Indexed",
+                "template": {
+                    "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}
+                },
+            },
+        }
+        jobs = "/apis/batch/v1/namespaces/default/jobs"
+        assert (await api.post(jobs, job)).status == 201
+        status = {"status": {"completedIndexes": many}}
+        assert (await api.patch(f"{jobs}/j/status", status)).refusal == (422, "Invalid")
+
+
 async def test_a_limit_range_that_says_nothing_limits_nothing() -> None:
     async with serving() as api:
         empty = await api.post("/api/v1/namespaces/default/limitranges", {"metadata": {"name": "l"}})
@@ -255,7 +279,7 @@ async def test_a_list_full_of_twins_is_refused_at_once() -> None:
 async def test_a_service_selects_by_labels_only() -> None:
     """Stored, a selector that is none once made a proxied request fail."""
     services = "/api/v1/namespaces/default/services"
-    odd = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"$x/y z": "="}}}
+    odd: Json = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"$x/y z": "="}}}
     async with serving() as api:
         answer = await api.post(services, odd)
         assert answer.refusal == (422, "Invalid")

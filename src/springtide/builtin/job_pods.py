@@ -13,6 +13,7 @@ from springtide.api.batch import Job
 from springtide.api.containers import Container, EnvVar, EnvVarSource
 from springtide.api.core import Pod
 from springtide.api.meta import ObjectMeta, find_condition, owner_reference
+from springtide.api.numbers import whole_number
 from springtide.api.podstatus import ContainerStatus
 from springtide.api.struct import replace
 from springtide.api.volumes import ObjectFieldSelector
@@ -23,7 +24,6 @@ INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _LONGEST_BASE = 58
 _SUFFIX_LETTERS = 5
 _MOST = 2**31 - 1
-_MOST_DIGITS = 20
 
 
 class JobPodNames(PodNames):
@@ -86,10 +86,8 @@ def _count(pod: Pod, annotation: str) -> int:
 
 def _number(pod: Pod, annotation: str) -> int | None:
     """What an annotation counts; None for what is no number of 32 bits, however long it is."""
-    text = pod.metadata.annotations.get(annotation, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        return None
-    return int(text) if int(text) <= _MOST else None
+    number = whole_number(pod.metadata.annotations.get(annotation, ""))
+    return number if number is not None and number <= _MOST else None
 
 
 def finished_at(pod: Pod) -> datetime:

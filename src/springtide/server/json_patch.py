@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from springtide.api.numbers import whole_number
+
 MAX_OPERATIONS = 10_000
 """The limit kube-apiserver puts on one JSON patch."""
 MAX_COPIED_BYTES = 3 * 1024 * 1024
@@ -226,9 +228,10 @@ def _delete(draft: _Draft, path: list[str], where: str) -> None:
 def _index(token: str, last: int, path: list[str], where: str) -> int:
     if not (token.isascii() and token.isdigit()) or (token[0] == "0" and token != "0"):
         raise PatchError(f"{where}.path", f"{_show(path)}: {token!r} is no list index")
-    if int(token) > last:
+    index = whole_number(token)
+    if index is None or index > last:
         raise PatchError(f"{where}.path", f"{_show(path)}: index {token} is beyond the end of the list")
-    return int(token)
+    return index
 
 
 def _missing(path: list[str], where: str) -> PatchError:
