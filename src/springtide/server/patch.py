@@ -27,9 +27,9 @@ from springtide.server.update import revise, warned
 
 Json = dict[str, Any]
 
-_JSON_PATCH = "application/json-patch+json"
-_MERGE_PATCH = "application/merge-patch+json"
-_STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+json")
 
 
@@ -63,16 +63,21 @@ def _unfit(why: str) -> Invalid:
 def _patched(old: Json, body: Any, request: Request, kind: ServedKind) -> Any:
     media_type = request.media_type
     try:
-        if media_type == _JSON_PATCH:
+        if media_type == JSON_PATCH:
             return apply_json_patch(old, body)
-        if media_type == _MERGE_PATCH:
+        if media_type == MERGE_PATCH:
             return apply_merge_patch(old, body)
-        if media_type == _STRATEGIC_PATCH and kind.builtin:
+        if media_type == STRATEGIC_PATCH and kind.builtin:
             return apply_strategic_patch(old, body, kind.validator)
     except PatchError as error:
         raise _refused(error, old, kind) from error
-    known = [_JSON_PATCH, _MERGE_PATCH, *([_STRATEGIC_PATCH] if kind.builtin else []), APPLY_TYPES[0]]
-    raise UnsupportedMediaType(
+    raise unknown_format(kind)
+
+
+def unknown_format(kind: ServedKind) -> UnsupportedMediaType:
+    """415 that names the forms of patches a kind takes."""
+    known = [JSON_PATCH, MERGE_PATCH, *([STRATEGIC_PATCH] if kind.builtin else []), APPLY_TYPES[0]]
+    return UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
     )
 
