@@ -48,7 +48,8 @@ async def patch(context: Context, request: Request, route: Route, kind: ServedKi
         raise _unfit(f"apiVersion and kind must stay {kind.api_version} {kind.kind}")
     metadata.place(new, kind, route.namespace)
     try:
-        warnings = bodies.prune_unknown(new, kind, request, bodies.named_twice(request, patch_body))
+        twice = bodies.named_twice(request, patch_body)
+        warnings = bodies.prune_unknown(new, kind, request, twice, old)
         body = await revise(context, request, route, kind, record, old, new)
     except bodies.Undecodable as error:
         raise _unfit(error.message) from error

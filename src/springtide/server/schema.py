@@ -40,6 +40,7 @@ __all__ = ["FieldError", "Schema"]
 ListType = Literal["atomic", "set", "map"]
 _MISSING = object()
 _CONTAINERS = (dict, list)
+_NOTHING: Mapping[str, Any] = {}
 _NOT_CHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -173,13 +174,16 @@ class Schema:
         """The schema of a key: declared, or that of the map's values; None where nothing is known."""
         return self.properties.get(key, self.additional)
 
-    def default(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """Fill in defaults, in place, at every depth that exists; returns `obj`."""
+    def default(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Fill in defaults, in place, at every depth that exists; returns `obj`.
+
+        Parts that it shares with `old`, the stored object it was made from, have theirs and are passed by.
+        """
         if not self._types.null_is_absent and b":null" in msgspec.json.encode(obj):
             self._drop_nulls(obj)
         self._types.defaulted_bytes = 0
         if self._types.null_is_absent or self.has_defaults:
-            self._default(obj)
+            self._default(obj, old)
         return obj
 
     def _drop_nulls(self, value: Any) -> None:
@@ -214,10 +218,10 @@ class Schema:
         self._prune(obj, "", found, remove=False)
         return found
 
-    def prune(self, obj: Any) -> list[str]:
-        """Remove undeclared fields, in place; returns their dotted paths."""
+    def prune(self, obj: Any, old: Any = None) -> list[str]:
+        """Remove undeclared fields, in place; returns dotted paths. What is shared with `old` has none."""
         found: list[str] = []
-        self._prune(obj, "", found, remove=True)
+        self._prune(obj, "", found, remove=True, old=old)
         return found
 
     def validate(self, obj: Any, old: Any = None) -> list[FieldError]:
@@ -282,14 +286,14 @@ class Schema:
             self._checks[name] = compile_rules(child if isinstance(child, Mapping) else {}, self._types.rules)
         return self._checks[name]
 
-    def _default(self, value: Any) -> None:
+    def _default(self, value: Any, old: Any = None) -> None:
         if isinstance(value, dict):
-            self._default_fields(value)
+            self._default_fields(value, old if isinstance(old, dict) else _NOTHING)
         elif isinstance(value, list) and self.items is not None and self._descends(self.items):
             for item in value:
                 self.items._default(item)
 
-    def _default_fields(self, value: dict[str, Any]) -> None:
+    def _default_fields(self, value: dict[str, Any], old: Mapping[str, Any]) -> None:
         for key, make in self._defaults:
             found = value.get(key, _MISSING)
             if found is _MISSING or (found is None and not self.properties[key].source.get("nullable")):
@@ -306,24 +310,25 @@ class Schema:
                 if isinstance(value[key], _CONTAINERS):
                     del value[key]
         for key, member in value.items():
-            if isinstance(member, _CONTAINERS):
+            if isinstance(member, _CONTAINERS) and member is not (was := old.get(key)):
                 child = self.properties.get(key, self.additional)
                 if child is not None and self._descends(child):
-                    child._default(member)
+                    child._default(member, was)
 
     def _descends(self, child: Schema) -> bool:
         return self._types.null_is_absent or child.has_defaults
 
-    def _prune(self, value: Any, where: str, found: list[str], *, remove: bool) -> None:
+    def _prune(self, value: Any, where: str, found: list[str], *, remove: bool, old: Any = None) -> None:
         if isinstance(value, dict):
+            known: Mapping[str, Any] = old if isinstance(old, dict) else _NOTHING
             unknown: list[str] = []
             for key, member in value.items():
                 child = self.properties.get(key, self.additional)
                 if child is None:
                     if not self.open:
                         unknown.append(key)
-                elif isinstance(member, _CONTAINERS):
-                    child._prune(member, f"{where}.{key}" if where else key, found, remove=remove)
+                elif isinstance(member, _CONTAINERS) and member is not (was := known.get(key)):
+                    child._prune(member, f"{where}.{key}" if where else key, found, remove=remove, old=was)
             if unknown and self._takes_keys():
                 for key in unknown:
                     found.append(f"{where}.{key}" if where else key)

@@ -97,7 +97,7 @@ async def revise(
 
 def complete(new: Json, old: Json, kind: ServedKind, subresource: str, admit: Callable[[], None]) -> None:
     """Default, `admit` and validate a changed object, in place. Raises Invalid naming every wrong field."""
-    kind.validator.default(new)
+    kind.validator.default(new, old)
     errors = kind.errors(new, old)
     if not errors:
         strategy = kind.strategy
