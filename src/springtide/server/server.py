@@ -140,10 +140,6 @@ class Server:
         self.context.identify_token = made.identity
         return made
 
-    def serve_logs_from(self, source: LogSource) -> None:
-        """From now on `pods/log` asks `source` (the node room starts after the server)."""
-        self.context.log_source = source
-
     def reach_nodes_through(self, nodes: NodeAccess) -> None:
         """From now on requests about running pods are answered by their nodes, which `nodes` asks."""
         self.context.log_source = self.context.nodes = nodes
