@@ -279,12 +279,13 @@ async def test_a_list_full_of_twins_is_refused_at_once() -> None:
 async def test_a_service_selects_by_labels_only() -> None:
     """Stored, a selector that is none once made a proxied request fail."""
     services = "/api/v1/namespaces/default/services"
-    odd: Json = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"$x/y z": "="}}}
+    spec: Json = {"ports": [{"port": 80}], "selector": {"$x/y z": "="}}
+    odd = {"metadata": {"name": "s"}, "spec": spec}
     async with serving() as api:
         answer = await api.post(services, odd)
         assert answer.refusal == (422, "Invalid")
         assert set(answer.wrong_fields) == {"spec.selector"}
-        odd["spec"]["selector"] = {"a": ""}
+        spec["selector"] = {"a": ""}
         assert (await api.post(services, odd)).status == 201
         assert (await api.get(f"{services}/s/proxy")).refusal == (503, "ServiceUnavailable")
 

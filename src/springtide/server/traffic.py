@@ -48,7 +48,7 @@ class Load:
         self._all, self._name, self._bytes = everybody, name, 0
 
     def take(self, count: int, *, may_refuse: bool = True) -> None:
-        """Count so many more. Raises TooManyRequests if its user has too many; a write that is done is told of."""
+        """Count so many more. Raises TooManyRequests if its user has too many and the answer may be kept back."""
         if count <= PIECE_BYTES and not self._bytes:
             return
         others = self._all.get(self._name, 0) - self._bytes
