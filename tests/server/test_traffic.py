@@ -31,10 +31,14 @@ def test_what_one_user_has_under_way_is_bounded_and_others_do_not_suffer(
     small.take(PIECE_BYTES)
     other.take(900_000)
     assert everything.bytes == 2_000_000 + PIECE_BYTES + 1 + 900_000
+    assert small.heavy
+    assert not everything.load(User("eve")).heavy
+    assert not other.heavy
     first.end()
     first.end()
     second.end()
-    small.take(PIECE_BYTES + 1)
+    small.take(1)  # many small parts are as many bytes as few large ones
+    assert everything.bytes == 900_000 + PIECE_BYTES + 1
     for load in (small, other):
         load.end()
     assert everything.bytes == 0

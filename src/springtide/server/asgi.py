@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
+from springtide.runtime.memory import give_back
 from springtide.server.authn import ANONYMOUS, Authenticator, subprotocol_token
 from springtide.server.ca import Credentials
 from springtide.server.documents import OPEN_PATHS
@@ -31,6 +32,7 @@ from springtide.server.http_protocol import (
 )
 from springtide.server.inprocess import warning_header
 from springtide.server.request import Request, Response, Service, Stream, Upgrade, User
+from springtide.server.routes import parse
 from springtide.server.status import (
     BadRequest,
     InternalError,
@@ -50,6 +52,8 @@ Refused = Callable[[Request, Response], None]
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
 _DRAINED_BYTES = 64 * 1024 * 1024
+_WEIGHT = 2
+"""Of a byte of a body: it stands in the connection's buffers too, and is copied once it is whole."""
 _LARGE_BYTES = 16 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
@@ -94,6 +98,8 @@ class Application:
     ) -> None:
         try:
             body = await _body(receive, load)
+            if load.heavy and scope["method"] == "GET" and _is_list(scope["path"]):
+                raise load.refusal()
             answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
             if isinstance(answer, Response):
                 load.take(len(answer.body), may_refuse=scope["method"] == "GET")
@@ -238,6 +244,7 @@ class HttpsServer:
         self._uvicorn = _Uvicorn(config)
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
+        self._giving_back: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -255,6 +262,7 @@ class HttpsServer:
         if self._task.done():
             listening.cancel()
             self._task.result()
+        self._giving_back = asyncio.create_task(give_back(), name="memory")
 
     def reload_certificate(self, credentials: Credentials) -> None:
         """Show a certificate that was renewed on disk to new connections. Raises OSError or ssl.SSLError."""
@@ -266,6 +274,8 @@ class HttpsServer:
         """Stop listening, end streams, let requests finish."""
         self._uvicorn.should_exit = True
         self._application.end_streams()
+        if self._giving_back is not None:
+            self._giving_back.cancel()
         if self._task is not None:
             await self._task
         for connection in list(self._uvicorn.server_state.connections):
@@ -303,6 +313,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _is_list(path: str) -> bool:
+    route = parse(path)
+    return route is not None and not route.name
 
 
 def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
@@ -365,8 +380,8 @@ async def _body(receive: Receive, load: Load) -> bytes:
 
 
 async def _rest(receive: Receive, load: Load, body: bytes) -> bytes:
-    parts, size, more = [body], len(body), True
-    load.take(size)
+    whole, size, more = bytearray(body), len(body), True
+    load.take(_WEIGHT * size)
     while more and size < _DRAINED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -374,12 +389,12 @@ async def _rest(receive: Receive, load: Load, body: bytes) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size <= MAX_BODY_BYTES:
-            load.take(len(part))
-            parts.append(part)
+            load.take(_WEIGHT * len(part))
+            whole += part  # one block, which goes back to the system whole
         more = message.get("more_body", False)
     if size > MAX_BODY_BYTES:
         raise _too_large()
-    return b"".join(parts)
+    return bytes(whole)
 
 
 def _too_large() -> TooLarge:

@@ -47,29 +47,47 @@ class Load:
     def __init__(self, everybody: dict[str, int], name: str) -> None:
         self._all, self._name, self._bytes = everybody, name, 0
 
+    @property
+    def heavy(self) -> bool:
+        """Whether other requests of its user have so many that no large answer need be made."""
+        return self._others > MOST_BYTES // 2
+
     def take(self, count: int, *, may_refuse: bool = True) -> None:
-        """Count so many more. Raises TooManyRequests if its user has too many and the answer may be kept back."""
-        if count <= PIECE_BYTES and not self._bytes:
-            return
-        others = self._all.get(self._name, 0) - self._bytes
-        if may_refuse and others and others + self._bytes + count > MOST_BYTES:
-            raise TooManyRequests(
-                f"too many requests: bodies and answers of {MOST_BYTES} bytes are on their way; "
-                "read what was asked for, and try again",
-                retry_after_seconds=1,
-            )
-        self._bytes += count
-        self._all[self._name] = self._all.get(self._name, 0) + count
+        """Count so many more. Raises TooManyRequests if its user has too many, unless it must be told."""
+        counted, whole = self._counted, self._bytes + count
+        if may_refuse and whole > PIECE_BYTES and self._others and self._others + whole > MOST_BYTES:
+            raise self.refusal()
+        self._bytes = whole
+        self._count(self._counted - counted)
+
+    def refusal(self) -> TooManyRequests:
+        return TooManyRequests(
+            f"too many requests: bodies and answers of up to {MOST_BYTES} bytes are on their way; "
+            "read what was asked for, and try again",
+            retry_after_seconds=1,
+        )
 
     def end(self) -> None:
         """They are gone."""
-        if self._bytes:
-            left = self._all[self._name] - self._bytes
-            self._bytes = 0
-            if left:
-                self._all[self._name] = left
-            else:
-                del self._all[self._name]
+        counted, self._bytes = self._counted, 0
+        self._count(-counted)
+
+    @property
+    def _counted(self) -> int:
+        return self._bytes if self._bytes > PIECE_BYTES else 0
+
+    @property
+    def _others(self) -> int:
+        return self._all.get(self._name, 0) - self._counted
+
+    def _count(self, more: int) -> None:
+        if not more:
+            return
+        left = self._all.get(self._name, 0) + more
+        if left:
+            self._all[self._name] = left
+        else:
+            del self._all[self._name]
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
