@@ -17,6 +17,7 @@ from tests.server.serving import (
     CONFIGMAPS,
     CRDS,
     GADGETS,
+    JSON_PATCH,
     MERGE,
     PODS,
     STRATEGIC,
@@ -366,3 +367,24 @@ async def test_a_schema_that_became_stricter_is_soon_checked() -> None:
         assert (await api.patch(f"{GADGETS}/g", {"spec": {"b": "x"}})).status == 200
         assert time.process_time() - began < 3
         assert (await api.patch(f"{GADGETS}/g", {"spec": {"a": ["text"]}})).status == 422
+
+
+@pytest.mark.parametrize("target", ["/spec", "/status", "/spec/any"])
+async def test_what_a_patch_moves_is_pruned_where_it_comes_to_and_not_where_it_was(target: str) -> None:
+    """The old object was once pruned too: it lost its metadata, and the request failed."""
+    meta = {"name": "g", "labels": {"a": "b"}}
+    definition = gadgets_with({"any": {"type": "object", "properties": {"x": {"type": "string"}}}})
+    async with serving() as api:
+        await api.post(CRDS, definition)
+        await api.post(GADGETS, {**gadget("g"), "metadata": meta, "spec": {}})
+        for moves in (
+            [{"op": "move", "from": "/metadata", "path": target}],
+            [{"op": "copy", "from": "/metadata", "path": target}],
+            [
+                {"op": "move", "from": "/metadata", "path": target},
+                {"op": "add", "path": "/metadata", "value": meta},
+            ],
+        ):
+            answer = await api.patch(f"{GADGETS}/g", moves, JSON_PATCH)
+            assert answer.status in (200, 400, 404, 422), answer.body
+            assert (await api.get(f"{GADGETS}/g")).json["metadata"]["name"] == "g"
