@@ -388,3 +388,20 @@ async def test_what_a_patch_moves_is_pruned_where_it_comes_to_and_not_where_it_w
             answer = await api.patch(f"{GADGETS}/g", moves, JSON_PATCH)
             assert answer.status in (200, 400, 404, 422), answer.body
             assert (await api.get(f"{GADGETS}/g")).json["metadata"]["name"] == "g"
+
+
+@pytest.mark.parametrize("subresource", ["resize", "ephemeralcontainers"])
+@pytest.mark.parametrize(
+    "spec",
+    ["x", 7, {"containers": "x"}, {"containers": ["x"]}, {"containers": [{"name": {"a": "b"}}]}]
+    + [{"containers": [{"name": "main", "resources": 7}]}, {"ephemeralContainers": [{"name": []}, 7]}],
+    ids=repr,
+)
+async def test_a_pod_of_wrong_types_is_no_part_of_a_pod(subresource: str, spec: object) -> None:
+    async with serving() as api:
+        await api.post(PODS, pod("a"))
+        whole = {**(await api.get(f"{PODS}/a")).json, "spec": spec}
+        assert (await api.put(f"{PODS}/a/{subresource}", whole)).refusal == (400, "BadRequest")
+        for media_type in (MERGE, STRATEGIC):
+            answer = await api.patch(f"{PODS}/a/{subresource}", {"spec": spec}, media_type)
+            assert answer.status in (200, 400, 422), answer.body

@@ -145,6 +145,7 @@ def _within_subresource(new: Json, old: Json, kind: ServedKind, subresource: str
             changed["status"] = new["status"]
         return changed
     if subresource:
+        bodies.check_types(kind.errors(new, old), kind)  # it is about to be taken apart
         return kind.strategy.within_subresource(subresource, new, old)
     if kind.status:
         new.pop("status", None)
