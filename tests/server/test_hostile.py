@@ -393,8 +393,10 @@ async def test_what_a_patch_moves_is_pruned_where_it_comes_to_and_not_where_it_w
 @pytest.mark.parametrize("subresource", ["resize", "ephemeralcontainers"])
 @pytest.mark.parametrize(
     "spec",
-    ["x", 7, {"containers": "x"}, {"containers": ["x"]}, {"containers": [{"name": {"a": "b"}}]}]
-    + [{"containers": [{"name": "main", "resources": 7}]}, {"ephemeralContainers": [{"name": []}, 7]}],
+    [
+        *("x", 7, {"containers": "x"}, {"containers": ["x"]}, {"containers": [{"name": {"a": "b"}}]}),
+        *({"containers": [{"name": "main", "resources": 7}]}, {"ephemeralContainers": [{"name": []}, 7]}),
+    ],
     ids=repr,
 )
 async def test_a_pod_of_wrong_types_is_no_part_of_a_pod(subresource: str, spec: object) -> None:
