@@ -14,7 +14,7 @@ from urllib.parse import quote
 from tests.endurance import fuzz_protobuf
 from tests.endurance.fuzz_rules import Rules
 from tests.endurance.fuzz_seeds import SEEDS, THING
-from tests.endurance.fuzz_shapes import ODD, TEXTS, Kind, Shapes, damaged, garbled
+from tests.endurance.fuzz_shapes import ODD, TEXTS, Kind, Shapes, damaged, garbled, is_deep
 from tests.endurance.fuzz_wire import Answer, Sent
 
 Json = dict[str, Any]
@@ -126,7 +126,9 @@ class Author:
         try:
             obj = json.loads(answer.body)
             name = obj["metadata"]["name"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return
+        if is_deep(obj):
             return
         for kind in [self._thing, *self._shapes.kinds]:
             if kind.kind == obj.get("kind") and kind.group_version == obj.get("apiVersion"):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from springtide.server import ADMIN, Request, Stream, User, traffic
+from springtide.server import ADMIN, Request, Response, Stream, User, traffic
 from springtide.server.status import TooManyRequests
 from springtide.server.traffic import PIECE_BYTES, Traffic, pieces
-from tests.server.https import Served, serving_https
-from tests.server.serving import CONFIGMAPS, configmap, serving
+from tests.server.https import Served, eventually, serving_https
+from tests.server.serving import CONFIGMAPS, Json, configmap, serving
 
 BOB, ANN = User("bob"), User("ann")
 
@@ -101,6 +101,33 @@ async def test_who_reads_nothing_is_dropped(
         with pytest.raises((asyncio.IncompleteReadError, OSError)):
             await reader.readexactly(20 * 900_000)
         writer.transport.abort()
+
+
+@pytest.mark.realtime
+async def test_who_reads_nothing_of_a_websocket_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "PATIENCE_SECONDS", 0.2)
+    upgrade = ("connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13")
+    async with serving_https(tmp_path) as served:
+        reader, writer = await _opened(served)
+        key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
+        writer.write(_head(served, f"GET {CONFIGMAPS}?watch=true", *upgrade, key))
+        assert b" 101 " in await reader.readline()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        assert served.store.watchers == 1
+        for number in range(20):
+            big = configmap(f"big{number}", x="x" * 900_000)
+            request = Request("POST", CONFIGMAPS, {}, {"content-type": "application/json"}, _json(big), ADMIN)
+            answer = await served.server.handle(request)
+            assert isinstance(answer, Response)
+            assert answer.status == 201
+        await eventually(lambda: not served.store.watchers)
+        writer.transport.abort()
+
+
+def _json(obj: Json) -> bytes:
+    return json.dumps(obj).encode()
 
 
 @pytest.mark.realtime
