@@ -407,3 +407,40 @@ async def test_a_pod_of_wrong_types_is_no_part_of_a_pod(subresource: str, spec: 
         for media_type in (MERGE, STRATEGIC):
             answer = await api.patch(f"{PODS}/a/{subresource}", {"spec": spec}, media_type)
             assert answer.status in (200, 400, 422), answer.body
+
+
+async def test_a_name_cannot_be_owned() -> None:
+    """An apply that left out a namespace it owned once wrote to an object of no namespace."""
+    owned: Json = {"f:metadata": {".": {}, "f:name": {}, "f:namespace": {}}}
+    entry = {"manager": "me", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    async with serving() as api:
+        whole = (await api.post(CONFIGMAPS, configmap("y"))).json
+        whole["metadata"]["managedFields"] = [{**entry, "fieldsV1": owned}]
+        assert (await api.put(f"{CONFIGMAPS}/y", whole)).status == 200
+        nameless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"c": "d"}}
+        answer = await api.patch(f"{CONFIGMAPS}/y", nameless, APPLY, fieldManager="me", force="true")
+        assert answer.status == 200
+        metadata = answer.json["metadata"]
+        assert (metadata["name"], metadata["namespace"]) == ("y", "default")
+
+
+async def test_a_rule_meets_an_old_value_of_another_type() -> None:
+    """The schema was another when it was written; reading it as today's once made the request fail."""
+    text = {"type": "string", "maxLength": 9}
+    as_map = {"type": "object", "maxProperties": 9, "additionalProperties": text}
+    as_list = {"type": "array", "maxItems": 9, "items": text}
+    rules = [
+        {"rule": "self.a == oldSelf.a"},
+        {"rule": "self.a.size() < 9"},
+        {"rule": "oldSelf.orValue(self).a.all(x, x == x)", "optionalOldSelf": True},
+    ]
+    async with serving() as api:
+        name = (await api.post(CRDS, gadgets_with({"a": as_map}))).json["metadata"]["name"]
+        await api.post(GADGETS, {**gadget("g"), "spec": {"a": {"b": "c"}}})
+        after = gadgets_with({"a": {**as_list, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}})
+        schema = after["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        schema["x-kubernetes-validations"] = rules
+        assert (await api.patch(f"{CRDS}/{name}", {"spec": after["spec"]})).status == 200
+        answer = await api.patch(f"{GADGETS}/g", {"spec": {"a": ["x"]}})
+        assert answer.refusal == (422, "Invalid")
+        assert "expected an array" in answer.json["message"]

@@ -134,6 +134,7 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
         prepare(new, kind, route.namespace, context, request)
         body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
         return Response(201, body, warnings=(*warnings, *warned(kind, route, new)))
+    _keep_name(new, old)
     body = await revise(context, request, route, kind, record, old, new, managed=True)
     return Response(200, body, warnings=(*warnings, *warned(kind, route, new)))
 
@@ -142,6 +143,13 @@ def conflict_of(error: ApplyConflict, name: str, kind: ServedKind) -> Conflict:
     """409 that names each field and who owns it."""
     causes = [FieldError(cause["reason"], cause["field"], cause["message"]) for cause in error.causes]
     return Conflict(str(error), name=name, group=kind.group, kind=kind.plural, causes=causes)
+
+
+def _keep_name(new: Json, old: Json) -> None:
+    """Whoever claims to own an object's name does not take it away by leaving it out."""
+    named = {key: old["metadata"][key] for key in ("name", "namespace") if key in old["metadata"]}
+    if not named.keys() <= (new.get("metadata") or {}).keys():
+        new["metadata"] = {**(new.get("metadata") or {}), **named}
 
 
 def _check_target(config: Json, old: Json | None, route: Route, kind: ServedKind) -> None:
