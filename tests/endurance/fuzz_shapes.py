@@ -249,7 +249,7 @@ def damaged(chances: random.Random, body: Any, times: int) -> Any:
     for _ in range(times):
         places = list(_places(body))
         if not places:
-            return chances.choice(ODD)
+            return copy.deepcopy(chances.choice(ODD))
         parent, key = chances.choice(places)
         match chances.randrange(6):
             case 0:
@@ -263,7 +263,7 @@ def damaged(chances: random.Random, body: Any, times: int) -> Any:
                 except (KeyError, IndexError):
                     continue
             case 3 if isinstance(parent, dict):
-                parent[chances.choice(TEXTS)] = chances.choice(ODD)
+                parent[chances.choice(TEXTS)] = copy.deepcopy(chances.choice(ODD))
             case _:
                 parent[key] = copy.deepcopy(chances.choice(ODD))
     return body
