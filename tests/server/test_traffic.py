@@ -44,6 +44,17 @@ def test_what_one_user_has_under_way_is_bounded_and_others_do_not_suffer(
     assert everything.bytes == 0
 
 
+def test_bodies_are_refused_before_answers_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "MOST_UNREAD_BYTES", 500_000)
+    everything = Traffic()
+    first, second = everything.load(BOB), everything.load(BOB)
+    first.take(400_000, unread=True)
+    with pytest.raises(TooManyRequests, match="up to 500000 bytes"):
+        second.take(200_000, unread=True)
+    second.take(200_000)
+    assert everything.bytes == 600_000
+
+
 @pytest.mark.parametrize("length", [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
 def test_a_body_goes_in_pieces(length: int) -> None:
     body = bytes(range(256)) * (length // 256) + b"x" * (length % 256)

@@ -42,7 +42,14 @@ from springtide.server.status import (
     TooManyRequests,
     Unauthorized,
 )
-from springtide.server.traffic import PATIENCE_SECONDS, PIECE_BYTES, Load, Traffic, patiently, pieces
+from springtide.server.traffic import (
+    PATIENCE_SECONDS,
+    PIECE_BYTES,
+    Load,
+    Traffic,
+    patiently,
+    pieces,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -381,7 +388,7 @@ async def _body(receive: Receive, load: Load) -> bytes:
 
 async def _rest(receive: Receive, load: Load, body: bytes) -> bytes:
     whole, size, more = bytearray(body), len(body), True
-    load.take(_WEIGHT * size)
+    load.take(_WEIGHT * size, unread=True)
     while more and size < _DRAINED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -389,7 +396,7 @@ async def _rest(receive: Receive, load: Load, body: bytes) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size <= MAX_BODY_BYTES:
-            load.take(_WEIGHT * len(part))
+            load.take(_WEIGHT * len(part), unread=True)
             whole += part  # one block, which goes back to the system whole
         more = message.get("more_body", False)
     if size > MAX_BODY_BYTES:

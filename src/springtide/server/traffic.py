@@ -18,6 +18,8 @@ PIECE_BYTES = 64 * 1024
 """Answers are written piece by piece, each when the one before is nearly gone."""
 MOST_BYTES = 256 * 1024 * 1024
 """Of one user's bodies and answers, together; one request alone may have more."""
+MOST_UNREAD_BYTES = 96 * 1024 * 1024
+"""The same, beyond which no body is taken in: whoever sends so much at once sends the rest later."""
 PATIENCE_SECONDS = 60.0
 """How long a client may take to send a body, or to read a piece of its answer: Kubernetes' time of a
 request."""
@@ -52,17 +54,18 @@ class Load:
         """Whether other requests of its user have so many that no large answer need be made."""
         return self._others > MOST_BYTES // 2
 
-    def take(self, count: int, *, may_refuse: bool = True) -> None:
+    def take(self, count: int, *, may_refuse: bool = True, unread: bool = False) -> None:
         """Count so many more. Raises TooManyRequests if its user has too many, unless it must be told."""
         counted, whole = self._counted, self._bytes + count
-        if may_refuse and whole > PIECE_BYTES and self._others and self._others + whole > MOST_BYTES:
-            raise self.refusal()
+        most = MOST_UNREAD_BYTES if unread else MOST_BYTES
+        if may_refuse and whole > PIECE_BYTES and self._others and self._others + whole > most:
+            raise self.refusal(most)
         self._bytes = whole
         self._count(self._counted - counted)
 
-    def refusal(self) -> TooManyRequests:
+    def refusal(self, most: int | None = None) -> TooManyRequests:
         return TooManyRequests(
-            f"too many requests: bodies and answers of up to {MOST_BYTES} bytes are on their way; "
+            f"too many requests: bodies and answers of up to {most or MOST_BYTES} bytes are on their way; "
             "read what was asked for, and try again",
             retry_after_seconds=1,
         )
