@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -286,7 +286,8 @@ class HttpsServer:
         if self._task is not None:
             await self._task
         for connection in list(self._uvicorn.server_state.connections):
-            connection.transport.abort()
+            with suppress(AttributeError):  # TLS that is closed already, in Python before 3.11.7
+                connection.transport.abort()
         await asyncio.sleep(0)
         if self._socket is not None:
             self._socket.close()
