@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -186,3 +187,14 @@ def test_the_next_time_is_the_first_minute_that_matches(schedule: str, zone: str
     else:
         assert fast is None or fast > minute + timedelta(hours=71)
         assert fast is None or calendar.matches(fast)
+
+
+def test_zones_are_known_on_a_machine_without_data_of_them() -> None:
+    zoneinfo.reset_tzpath(to=())
+    ZoneInfo.clear_cache()
+    try:
+        zone = find_zone("Europe/Berlin")
+        assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
+    finally:
+        zoneinfo.reset_tzpath()
+        ZoneInfo.clear_cache()

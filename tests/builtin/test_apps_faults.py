@@ -37,5 +37,5 @@ def test_a_create_repeated_under_another_name_would_be_found(monkeypatch: pytest
 
     monkeypatch.setattr(own_writes.OwnWrites, "create", forgetful)
     lossy = FaultSettings(lost_answer=0.4, delay_event=0.9)
-    found = apps.play(3, lossy, steps=4)["violations"]
-    assert any("pods; lately" in one or "has [" in one for one in found), found
+    rows = (apps.play(seed, lossy, steps=4) for seed in range(12))
+    assert any("pods; lately" in one or "has [" in one for row in rows for one in row["violations"])

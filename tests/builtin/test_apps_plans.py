@@ -321,7 +321,18 @@ def test_of_equal_pods_that_of_the_fuller_node_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cost"), [("", 0), ("7", 7), ("-7", -7), ("+7", 0), ("07", 0), ("x", 0), (str(2**31), 0)]
+    ("text", "cost"),
+    [
+        ("", 0),
+        ("7", 7),
+        ("-7", -7),
+        ("+7", 0),
+        ("07", 0),
+        ("x", 0),
+        (str(2**31), 0),
+        ("-01", -1),
+        ("9" * 5000, 0),
+    ],
 )
 def test_only_whole_numbers_are_costs(text: str, cost: int) -> None:
     assert deletion_cost(pod("a", notes={DELETION_COST: text})) == cost

@@ -5,6 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from springtide.api.commands import Apply
+from springtide.api.core import Endpoints, Service
+from springtide.api.struct import decode, replace
+from springtide.builtin.endpoint_plan import plan
+from tests import builders
 from tests.builtin.cluster import Cluster, Json, cluster
 
 NAMESPACE = "/api/v1/namespaces/default"
@@ -137,3 +144,53 @@ async def test_a_service_without_a_selector_is_left_to_its_maker() -> None:
         await world.create(service(selector={}))
         await pod(world, "a", "127.77.1.1")
         assert await slices(world) == []
+
+
+async def test_only_the_services_that_select_a_pod_hear_of_it() -> None:
+    async with cluster() as world:
+        for name, selector in (("web", {"app": "web"}), ("both", {"app": "web", "tier": "x"})):
+            made = service(selector=selector)
+            made["metadata"]["name"] = name
+            await world.create(made)
+        await pod(world, "a", "127.77.1.1")
+        assert await addresses(world) == {"127.77.1.1": True}
+        await world.patch(f"{NAMESPACE}/services/both", {"spec": {"selector": {"tier": None}}})
+        pieces = await slices(world)
+        named = {piece["metadata"]["labels"]["kubernetes.io/service-name"]: piece for piece in pieces}
+        assert [len(named[name]["endpoints"]) for name in ("both", "web")] == [1, 1]
+
+
+@pytest.mark.parametrize(("ready", "waiting"), [(1000, 0), (1001, 0), (900, 200)])
+def test_the_older_kind_has_no_more_addresses_than_it_can_bear(ready: int, waiting: int) -> None:
+    pods = [
+        builders.pod(f"p{number}", phase="Running", ready=number < ready, labelled={"app": "web"})
+        for number in range(ready + waiting)
+    ]
+    pods = [replace(one, status=replace(one.status, pod_ip=f"10.0.0.{n}")) for n, one in enumerate(pods)]
+    decided = plan(decode(Service, service(clusterIP="10.1.0.1")), pods, [], None)
+    (older,) = [one for one in decided.commands if isinstance(one, Apply) and one.kind is Endpoints]
+    (subset,) = older.fields["subsets"]
+    assert len(subset["addresses"]) == min(ready, 1000)
+    assert len(subset.get("notReadyAddresses", ())) == min(waiting, 1000 - min(ready, 1000))
+    told = older.fields["metadata"].get("annotations", {})
+    over = {"endpoints.kubernetes.io/over-capacity": "truncated"}
+    assert told == (over if ready + waiting > 1000 else {})
+
+
+async def test_services_find_their_pods_by_whatever_label_each_selects() -> None:
+    async with cluster() as world:
+        names = [f"team-{number}" for number in range(12)]
+        for number, name in enumerate(names):
+            made = service(selector={name: "yes", "zone": "w"} if number % 2 else {name: "yes"})
+            await world.create({**made, "metadata": {"name": name, "namespace": "default"}})
+            await pod(world, name, f"127.77.1.{number + 1}")
+            await world.patch(
+                f"{NAMESPACE}/pods/{name}", {"metadata": {"labels": {name: "yes", "zone": "w"}}}
+            )
+        found = {
+            piece["metadata"]["labels"]["kubernetes.io/service-name"]: [
+                one["addresses"][0] for one in piece["endpoints"]
+            ]
+            for piece in await slices(world)
+        }
+    assert found == {name: [f"127.77.1.{number + 1}"] for number, name in enumerate(names)}

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from springtide.api.core import Pod
+from springtide.api.meta import ObjectMeta
+from springtide.builtin import job_pods
 from tests.builtin.batch_scene import (
     JOBS,
     PODS,
@@ -539,3 +542,9 @@ async def test_the_second_run_writes_nothing() -> None:
 
 async def _revision(scene: BatchScene) -> str:
     return str((await scene.ask("GET", PODS))["metadata"]["resourceVersion"])
+
+
+def test_an_index_that_is_no_number_of_32_bits_is_none() -> None:
+    for text, index in (("7", 7), ("", None), ("-1", None), ("2147483648", None), ("9" * 5000, None)):
+        metadata = ObjectMeta(name="p", annotations={"batch.kubernetes.io/job-completion-index": text})
+        assert job_pods.index_of(Pod(metadata=metadata)) == index

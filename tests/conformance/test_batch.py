@@ -12,6 +12,7 @@ from tests.conformance.case import (
     Has,
     Like,
     Step,
+    apply,
     delete,
     each,
     get,
@@ -82,7 +83,22 @@ _MADE_INDEXED = post(JOBS, job(**_INDEXED))
 _MADE_RUNNING = post(JOBS, job(suspend=False, managedBy="example.com/nobody"))
 _IMMUTABLE = "field is immutable"
 
+
+def _said(type_: str) -> Json:
+    """A condition, as an applier of the status writes it."""
+    known = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}}
+    return {**known, "status": {"conditions": [_condition(type_)]}}
+
+
 _DEFAULTS = [
+    Case(
+        "the conditions of a job have one applier",
+        [
+            _MADE,
+            apply(f"{JOBS}/a/status", _said("Suspended"), manager="one"),
+            apply(f"{JOBS}/a/status", _said("Stale"), manager="two", status=409),
+        ],
+    ),
     Case(
         "defaults of a job",
         [

@@ -86,6 +86,10 @@ TABLE = table(
     "group_kinds",
     [
         Case(
+            "a priority class says 0 if it says nothing",
+            [post(PRIORITIES, made("scheduling.k8s.io/v1", "PriorityClass", "z-{id}"), fields={"value": 0})],
+        ),
+        Case(
             "an ingress is kept", [post(INGRESSES, ingress(path()), fields={"status": {"loadBalancer": {}}})]
         ),
         refused(

@@ -24,6 +24,21 @@ TABLE = table(
             ],
         ),
         Case(
+            "who is let in is counted by priority level",
+            [
+                get(_METRICS, text="# TYPE apiserver_flowcontrol_dispatched_requests_total counter"),
+                get(
+                    _METRICS,
+                    text="apiserver_flowcontrol_dispatched_requests_total"
+                    '{flow_schema="exempt",priority_level="exempt"}',
+                ),
+                get(
+                    _METRICS,
+                    text='apiserver_flowcontrol_nominal_limit_seats{priority_level="global-default"}',
+                ),
+            ],
+        ),
+        Case(
             "a create is counted with its code",
             [
                 post(CONFIGMAPS, configmap("a")),

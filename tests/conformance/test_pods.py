@@ -48,6 +48,24 @@ def filled_in(name: str, body: Json, fields: Json, absent: Sequence[str] = ()) -
     return Case(name, [post(PODS, body, fields=fields, absent=absent)])
 
 
+COST = "controller.kubernetes.io/pod-deletion-cost"
+
+
+def costs(name: str, text: str, status: int) -> Case:
+    """A pod that says what its deletion costs, from the start and later."""
+    body, later = pod(), {"metadata": {"annotations": {COST: text}}}
+    wrong: dict[str, Any] = {"causes": [f"metadata.annotations[{COST}]"]} if status == 422 else {}
+    body["metadata"] |= later["metadata"]
+    return Case(
+        name,
+        [
+            post(PODS, body, status=201 if status == 200 else status, **wrong),
+            post(PODS, pod(name="later")),
+            patch(f"{PODS}/later", later, status=status, **wrong),
+        ],
+    )
+
+
 def mirror(name: str, status: int, **spec: Any) -> Case:
     """A pod that says it stands for one that a node runs by itself."""
     body = pod(**spec)
@@ -513,6 +531,12 @@ CHANGES = [
             ),
         ],
     ),
+    costs("a pod's deletion may cost less than nothing", "-7", 200),
+    costs("a pod's deletion costs a whole number", "1.5", 422),
+    costs("a pod's deletion costs no number with a plus", "+7", 422),
+    costs("a pod's deletion costs no number with zeros in front", "07", 422),
+    costs("a pod's deletion costs a number of 32 bits", "2147483648", 422),
+    costs("a pod's deletion does not cost nothing at all", "", 422),
     mirror("a mirror pod is not given a service account", 201, nodeName="n"),
     mirror("a mirror pod without a node is none", 422),
     mirror("a mirror pod names no service account", 403, nodeName="n", serviceAccountName="default"),

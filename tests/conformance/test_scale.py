@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.case import JSON_PATCH, Case, Json, Like, apply, each, get, patch, put, table
+from tests.conformance.case import (
+    JSON_PATCH,
+    STRATEGIC,
+    Case,
+    Json,
+    Like,
+    apply,
+    each,
+    get,
+    patch,
+    put,
+    table,
+)
 from tests.conformance.play import Player
 from tests.conformance.widgets import WIDGET_CRD, WIDGETS, widget
 
@@ -39,6 +51,24 @@ def _scale(name: str, replicas: Any, **metadata: Any) -> Json:
 TABLE = table(
     "scale",
     [
+        Case(
+            "a scale is patched in the form that the content type names",
+            [
+                patch(f"{_D}/scale", {"spec": {"replicas": 4}}, STRATEGIC, fields={"spec.replicas": 4}),
+                patch(f"{_D}/scale", {"spec": {"replicas": 5}}, JSON_PATCH, status=400),
+                patch(f"{_D}/scale", {"spec": {"replicas": 5}}, "application/x-patch", status=415),
+                get(f"{_D}/scale", fields={"spec.replicas": 4}),
+            ],
+            given=[_DEPLOYMENT],
+        ),
+        Case(
+            "a custom object's scale takes no strategic patch",
+            [
+                patch(f"{_W}/scale", {"spec": {"replicas": 4}}, STRATEGIC, status=415),
+                patch(f"{_W}/scale", {"spec": {"replicas": 4}}, fields={"spec.replicas": 4}),
+            ],
+            given=[WIDGET_CRD, widget("a", replicas=3)],
+        ),
         Case(
             "a custom object's scale is read where its definition says",
             [

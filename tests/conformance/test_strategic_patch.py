@@ -12,6 +12,7 @@ from tests.conformance.case import (
     STRATEGIC,
     Case,
     Json,
+    Length,
     Step,
     configmap,
     each,
@@ -32,6 +33,13 @@ _POD = pod(
     volumes=[{"name": "v", "emptyDir": {}}],
     tolerations=[{"key": "k", "operator": "Exists"}],
 )
+_BUDGETS = "/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets"
+_BUDGET: Json = {
+    "apiVersion": "policy/v1",
+    "kind": "PodDisruptionBudget",
+    "metadata": {"name": "b"},
+    "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"x": "1"}}},
+}
 _SERVICE: Json = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -492,6 +500,31 @@ TABLE = table(
                     "metadata": {"name": "sa"},
                     "imagePullSecrets": [{"name": "x"}],
                 }
+            ],
+        ),
+        Case(
+            "the selector of a disruption budget is replaced, not merged",
+            [
+                post(_BUDGETS, _BUDGET),
+                patch(
+                    f"{_BUDGETS}/b",
+                    {"spec": {"selector": {"matchLabels": {"y": "2"}}}},
+                    STRATEGIC,
+                    fields={"spec.selector": {"matchLabels": {"y": "2"}}},
+                ),
+            ],
+        ),
+        Case(
+            "addresses of a pod's node are merged by address",
+            [
+                post(PODS, pod("p")),
+                *(
+                    patch(f"{PODS}/p/status", {"status": {"hostIP": "10.0.0.1", **status}}, STRATEGIC, **then)
+                    for status, then in (
+                        ({"hostIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}, {}),
+                        ({"hostIPs": [{"ip": "10.0.0.1"}]}, {"fields": {"status.hostIPs": Length(2)}}),
+                    )
+                ),
             ],
         ),
         Case(

@@ -11,8 +11,10 @@ from collections import deque
 from typing import Any
 from urllib.parse import quote
 
+from tests.endurance import fuzz_protobuf
+from tests.endurance.fuzz_rules import Rules
 from tests.endurance.fuzz_seeds import SEEDS, THING
-from tests.endurance.fuzz_shapes import ODD, TEXTS, Kind, Shapes, damaged, garbled
+from tests.endurance.fuzz_shapes import ODD, TEXTS, Kind, Shapes, damaged, garbled, is_deep
 from tests.endurance.fuzz_wire import Answer, Sent
 
 Json = dict[str, Any]
@@ -24,7 +26,6 @@ PATCHES = (
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 )
-_PROTOBUF = "application/vnd.kubernetes.protobuf"
 _MEDIA = [
     *PATCHES,
     JSON,
@@ -32,7 +33,7 @@ _MEDIA = [
     "text/plain",
     "",
     "application/json; charset=utf-16",
-    _PROTOBUF,
+    fuzz_protobuf.MEDIA_TYPE,
     "*/*",
 ]
 _ACCEPTS = [
@@ -85,6 +86,7 @@ class Author:
         self._shapes, self._chances, self._number = shapes, random.Random(f"{seed}/{number}"), number
         self._count = 0
         self.namespace = ""
+        self._rules: Rules | None = None
         self._live: deque[tuple[Kind, str, Json]] = deque(maxlen=60)
         self._crd = next(kind for kind in shapes.kinds if kind.plural == "customresourcedefinitions")
         self._thing = Kind(
@@ -124,7 +126,9 @@ class Author:
         try:
             obj = json.loads(answer.body)
             name = obj["metadata"]["name"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return
+        if is_deep(obj):
             return
         for kind in [self._thing, *self._shapes.kinds]:
             if kind.kind == obj.get("kind") and kind.group_version == obj.get("apiVersion"):
@@ -141,8 +145,10 @@ class Author:
                 self._any_delete,
                 self._nonsense,
                 self._change_definition,
+                self._any_protobuf,
+                self._with_rules,
             ],
-            weights=(30, 35, 18, 5, 8, 4),
+            weights=(28, 30, 16, 5, 7, 3, 6, 5),
         )[0]()
         return self._with_odd_headers(request) if chances.random() < 0.1 else request
 
@@ -222,6 +228,52 @@ class Author:
             return self._send("POST", path, self._definition(chances.randrange(3)))
         version = self._definition(chances.randrange(4))["spec"]
         return self._send("PATCH", f"{path}/{name}", {"spec": version}, PATCHES[1])
+
+    def _any_protobuf(self) -> Sent:
+        """A built-in object as Go clients send it, or options of a delete; most are damaged."""
+        chances = self._chances
+        method, query = "POST", self._query(0.2)
+        if chances.random() < 0.12:
+            kind = chances.choice(self._shapes.kinds)
+            obj: Any = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+            obj |= {"preconditions": {"uid": "x"}, "propagationPolicy": "Foreground"}
+            method, path = "DELETE", f"{kind.collection(self.namespace)}/a"
+        elif self._live and chances.random() < 0.4:
+            kind, name, obj = chances.choice(self._live)
+            method, path = "PUT", f"{kind.collection(self.namespace)}/{name}"
+            obj = damaged(chances, obj, chances.randrange(3))
+        else:
+            kind = chances.choice(self._shapes.kinds)
+            path = kind.collection(self.namespace)
+            name = chances.choice("abcd") if kind.namespaced else f"fuzz-{self._number}-a"
+            obj = damaged(chances, self._good(kind, name), chances.choice([0, 0, 1, 2]))
+        body = fuzz_protobuf.encoded(obj) if isinstance(obj, dict) else b"k8s\x00"
+        if chances.random() < 0.6:
+            body = fuzz_protobuf.broken(chances, body or b"k8s\x00")
+        target = path + (
+            "?" + "&".join(f"{key}={quote(value)}" for key, value in query.items()) if query else ""
+        )
+        return Sent(method.encode(), target.encode(), body, self._type(fuzz_protobuf.MEDIA_TYPE))
+
+    def _with_rules(self) -> Sent:
+        """The own CRD is given a schema with rules that compile, or an object is made for these."""
+        chances = self._chances
+        if self._rules is None or chances.random() < 0.2:
+            self._rules = Rules(chances)
+            spec = json.loads(json.dumps(self._definition()["spec"]))
+            spec["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = self._rules.schema()
+            for extra in ("selectableFields", "additionalPrinterColumns"):
+                spec["versions"][0].pop(extra)
+            path = f"{self._crd.collection('')}/things.fuzz{self._number}.dev"
+            return self._send("PATCH", path, {"spec": spec}, PATCHES[1])
+        name = chances.choice(["a", "b", "c"])
+        body = {"apiVersion": self._thing.group_version, "kind": self._thing.kind, "metadata": {"name": name}}
+        body["spec"] = self._rules.spec()
+        path = self._thing.collection(self.namespace)
+        if chances.random() < 0.4:
+            return self._send("POST", path, body)
+        query = {"fieldManager": "rules", "force": "true"}
+        return self._send("PATCH", f"{path}/{name}", body, PATCHES[3], query)
 
     def _nonsense(self) -> Sent:
         chances = self._chances

@@ -46,6 +46,7 @@ TEXTS += [
     "a" * 64,
     "a" * 300,
 ]
+_DEEPEST = 100
 ODD: list[Any] = [
     None,
     0,
@@ -248,7 +249,7 @@ def damaged(chances: random.Random, body: Any, times: int) -> Any:
     for _ in range(times):
         places = list(_places(body))
         if not places:
-            return chances.choice(ODD)
+            return copy.deepcopy(chances.choice(ODD))
         parent, key = chances.choice(places)
         match chances.randrange(6):
             case 0:
@@ -262,10 +263,23 @@ def damaged(chances: random.Random, body: Any, times: int) -> Any:
                 except (KeyError, IndexError):
                     continue
             case 3 if isinstance(parent, dict):
-                parent[chances.choice(TEXTS)] = chances.choice(ODD)
+                parent[chances.choice(TEXTS)] = copy.deepcopy(chances.choice(ODD))
             case _:
                 parent[key] = copy.deepcopy(chances.choice(ODD))
     return body
+
+
+def is_deep(value: Any) -> bool:
+    """Whether it is nested so deep that the fuzzer itself would stumble over it."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        if not level:
+            return False
+        inner = [
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        ]
+        level = [member for members in inner for member in members]
+    return True
 
 
 def _places(value: Any) -> Any:

@@ -29,7 +29,8 @@ LANES = 4
 """Requests of one attack under way at once."""
 LONGEST_WAIT_SECONDS = 5.0
 """How long the calm client may wait: one expensive request at a time stands in its way."""
-MOST_MEMORY_MIB = 500.0
+MOST_MEMORY_MIB = 600.0
+"""What one user may have under way, the buffers of some hundred connections, and what the attacks stored."""
 
 BOMBS = {**BODIES, "CRD and CEL bombs": definitions}
 

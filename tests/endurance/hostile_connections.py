@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import socket
@@ -89,6 +90,51 @@ async def slow_readers(victim: Victim) -> Found:
     await asyncio.sleep(_HOLD_SECONDS)
     _abort(opened)
     return [], {"connections": len(opened)}
+
+
+async def unread_lists(victim: Victim) -> Found:
+    """Each of many connections asks for tens of megabytes, and reads none."""
+    wire, statuses = victim.wire(), Counter[str]()
+    path = b"/api/v1/namespaces/hostile/secrets"
+    for number in range(40):
+        body = json.dumps(
+            {"metadata": {"name": f"large{number}"}, "stringData": {"a": "x" * 700_000}}
+        ).encode()
+        answer = await wire.ask(Sent(b"POST", path, body, ((b"content-type", b"application/json"),)))
+        statuses[str(answer.status)] += 1
+    opened = await _open(victim, 100)
+    for _, writer in opened:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(Sent(b"GET", path).encode(wire.token))
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(_HOLD_SECONDS)
+    _abort(opened)
+    statuses[str((await wire.ask(Sent(b"DELETE", path))).status)] += 1
+    return [], {"connections": len(opened), "answers": dict(statuses)}
+
+
+async def unsent_bodies(victim: Victim) -> Found:
+    """Each of many connections sends nearly all of a large body, and no more."""
+    opened = await _open(victim, 300)
+    token = victim.wire().token
+    head = Sent(b"POST", _PODS, b"", ((b"content-length", b"3000000"),)).encode(token)
+    statuses: Counter[str] = Counter()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            writer.write(head)
+            for _ in range(29):
+                writer.write(b" " * 100_000)
+                await writer.drain()
+            try:
+                async with asyncio.timeout(3 * _HOLD_SECONDS):
+                    statuses[str((await read_answer(reader, b"POST")).status)] += 1
+            except TimeoutError:
+                statuses["waits for more"] += 1
+
+    await asyncio.gather(*(one(*streams) for streams in opened))
+    _abort(opened)
+    return [], {"connections": len(opened), "answers": dict(statuses)}
 
 
 async def pipelines(victim: Victim) -> Found:
@@ -289,6 +335,8 @@ CONNECTIONS: dict[str, Callable[[Victim], Awaitable[Found]]] = {
     "slow heads": slow_heads,
     "slow bodies": slow_bodies,
     "slow readers": slow_readers,
+    "unread lists": unread_lists,
+    "unsent bodies": unsent_bodies,
     "pipelines": pipelines,
     "garbage": garbage,
     "an endless body": endless_body,

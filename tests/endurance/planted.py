@@ -259,9 +259,10 @@ def revisions_go_back() -> Iterator[None]:
 def left_selection_untold() -> Iterator[None]:
     line = watch._event_line
 
-    def planted(this: Any, event: Event) -> bytes:
-        text = line(this, event)
-        return b"" if text.startswith(b'{"type":"DELETED"') and not event.record.deleted else text
+    def planted(this: Any, event: Event) -> Any:
+        parts = line(this, event)
+        left = parts is not None and b"DELETED" in parts[0] and not event.record.deleted
+        return None if left else parts
 
     with patch.object(watch, "_event_line", planted):
         yield

@@ -90,6 +90,17 @@ def test_a_patch_gives_what_the_rfc_says(doc: Any, patch: list[dict[str, Any]], 
     assert doc == before, "the document handed in is never changed"
 
 
+def test_what_is_moved_is_not_shared_with_the_document() -> None:
+    """Whoever looks at the result may prune it in place, by the rules of where a value came to."""
+    doc = {"a": {"b": {"c": {"d": 1}}, "x": 1}}
+    edit = {"op": "replace", "path": "/a/x", "value": 2}
+    moves = [edit, {"op": "move", "from": "/a", "path": "/e"}, {"op": "move", "from": "/e/b", "path": "/f"}]
+    made = apply_json_patch(doc, moves)
+    made["f"]["c"].clear()
+    made["e"].clear()
+    assert doc == {"a": {"b": {"c": {"d": 1}}, "x": 1}}
+
+
 REFUSED: dict[str, tuple[Any, Any, str, bool]] = {
     "A9 a test that fails": (
         {"a": "x"},

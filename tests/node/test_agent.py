@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -284,6 +286,15 @@ async def test_the_programs_user_may_write_where_it_should(tmp_path: Path) -> No
         await scene.create("pod", shell(script, securityContext={"runAsUser": user}))
         await scene.finished("pod")
         assert await scene.logs("pod") == f"{user}\nwritten\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_does_not_keep_the_groups_of_the_platform() -> None:
+    become = "os.setgroups([4, 5]); shim.set_user(65534, 65534, {groups}); print(os.getgroups())"
+    for groups in ([], [7]):
+        code = f"import os; from springtide.node import shim; {become.format(groups=groups)}"
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        assert done.stdout == f"{groups}\n"
 
 
 async def test_a_user_this_platform_cannot_become_is_refused(

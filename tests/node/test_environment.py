@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from springtide.api.core import ConfigMap, Pod, Secret
-from springtide.api.struct import decode
+from springtide.api.struct import decode, replace
 from springtide.node.environment import (
     Sources,
     Unresolvable,
@@ -191,3 +191,11 @@ def test_the_base_environment_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None
     assert found["LC_TIME"] == "C"
     assert "AWS_SECRET_ACCESS_KEY" not in found
     assert found["PYTHONUNBUFFERED"] == "1"
+
+
+@pytest.mark.parametrize(("links", "seen"), [(True, "10.0.0.7:80"), (False, "$(WEB_SERVICE_HOST):80")])
+def test_variables_see_the_services_that_the_pod_sees(links: bool, seen: str) -> None:
+    made = pod({"env": [{"name": "URL", "value": "$(WEB_SERVICE_HOST):80"}]})
+    made = replace(made, spec=replace(made.spec, enable_service_links=links))
+    sources = Sources(services={"WEB_SERVICE_HOST": "10.0.0.7"})
+    assert container_environment(made, made.spec.containers[0], sources)["URL"] == seen

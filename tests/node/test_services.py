@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +17,9 @@ import msgspec
 import pytest
 
 from springtide.api.core import Event
+from springtide.node.proxy import TcpDoor, Turns
+from springtide.node.service_book import Route
+from springtide.runtime import SystemClock
 from tests.node.scene import Scene, node_alone
 
 pytestmark = pytest.mark.realtime
@@ -217,3 +222,27 @@ async def test_a_later_pod_has_variables_that_say_where_it_is(tmp_path: Path) ->
         await world.create("asker", {"name": "main", "command": [sys.executable, "-c", program]})
         await world.finished("asker")
         assert (await world.logs("asker")).split() == [spec["clusterIP"], "80"]
+
+
+class Exhausted(socket.socket):
+    """A door at which somebody waits while this process can open no more files."""
+
+    tries = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.tries += 1
+        raise OSError(errno.EMFILE, "too many open files")
+
+
+async def test_a_door_that_cannot_let_in_waits_instead_of_trying_for_ever() -> None:
+    route = Route((("127.0.0.1", 1),))
+    door = TcpDoor(Turns(SystemClock(), route), shared=False)
+    with Exhausted() as listener, socket.socket() as client:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        door._listener = listener
+        asyncio.get_running_loop().add_reader(listener, door._accept, listener)
+        client.connect(listener.getsockname())
+        await asyncio.sleep(0.3)
+        await door.close()
+        assert listener.tries == 1

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from springtide.node import spdy
+from springtide.node import portforward, spdy
 from springtide.node.spdy import Connection, ProtocolError, Stream
 from springtide.runtime.exchange import Disconnected
 
@@ -156,6 +156,18 @@ async def test_unwanted_streams_are_refused_and_pings_answered() -> None:
     assert client.answers() == [
         (spdy.RST_STREAM, 1, struct.pack("!I", spdy.REFUSED_STREAM)), (spdy.PING, 7, b"")
     ]  # fmt: skip
+    await served.end()
+
+
+@pytest.mark.parametrize("port", ["", "0", "65536", "-1", "\xb2", "9" * 5000])
+async def test_a_port_that_is_none_is_refused(port: str) -> None:
+    async def dial(_port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        raise AssertionError("nothing to connect to")
+
+    served = Served()
+    tunnel = portforward.Tunnel(Pipe(), dial, "p")
+    stream = Stream(served.connection, 1, {"port": port, "streamtype": "data"}, ended=False)
+    assert not tunnel._accept(stream)
     await served.end()
 
 

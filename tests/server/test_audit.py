@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from springtide.server import Request, User
+from springtide.server import Request, User, audit
 from springtide.server.audit import AuditLog, AuditSettings
 from springtide.server.audit_policy import Policy, PolicyError, load_policy
 from tests.server.access import allow_everywhere, person, rule
@@ -116,6 +116,45 @@ async def test_the_first_rule_of_a_policy_that_fits_decides(tmp_path: Path) -> N
     assert kept[0]["requestObject"]["data"] == {"x": "y"}
 
 
+WHOLE = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitManagedFields: true
+rules:
+- level: Request
+  verbs: [delete]
+  omitStages: [ResponseComplete]
+- level: RequestResponse
+  resources: [{group: "", resources: [configmaps]}]
+- level: RequestResponse
+  omitManagedFields: false
+"""
+
+
+async def test_managed_fields_and_stages_are_left_out_as_the_policy_and_its_rules_say(tmp_path: Path) -> None:
+    async with audited(tmp_path, WHOLE) as api:
+        admin = person("admin", "system:masters")
+        await ask(api, "POST", CONFIGMAPS, configmap("a"), user=admin)
+        await ask(api, "GET", CONFIGMAPS, user=admin)
+        await ask(api, "DELETE", f"{CONFIGMAPS}/a", user=admin)
+        await ask(api, "POST", "/api/v1/namespaces", {"metadata": {"name": "n"}}, user=admin)
+    made, listed, namespace = (one["responseObject"] for one in events(tmp_path))
+    assert "managedFields" not in made["metadata"]
+    assert ["managedFields" in one["metadata"] for one in listed["items"]] == [False]
+    assert "managedFields" in namespace["metadata"]
+
+
+async def test_events_wait_within_bounds_for_a_slow_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_WAITING_BYTES", 4096)
+    async with audited(tmp_path, WHOLE) as api:
+        for number in range(20):
+            body = configmap(f"c{number}", x="y" * 1000)
+            await ask(api, "POST", CONFIGMAPS, body, user=person("admin", "system:masters"))
+    assert len(events(tmp_path)) == 2
+
+
 async def test_secrets_and_tokens_are_never_written(tmp_path: Path) -> None:
     async with audited(tmp_path, POLICY.replace("level: Request", "level: RequestResponse")) as api:
         admin = person("admin", "system:masters")
@@ -157,6 +196,10 @@ async def test_files_turn_over_and_only_so_many_stay(tmp_path: Path) -> None:
         ("{", "does not fit"),
         ("apiVersion: v1\nkind: Policy\nrules: []", "apiVersion and kind must be"),
         ("apiVersion: audit.k8s.io/v1\nkind: Policy", "rules"),
+        (
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, user: [a]}]",
+            "unknown field `user`",
+        ),
         (
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Everything}]",
             "'Everything' is not one of",

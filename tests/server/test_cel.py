@@ -221,3 +221,25 @@ def test_expressions_give_a_value_or_a_cel_error(text: str, obj: Json) -> None:
 def test_any_text_compiles_or_is_refused(text: str) -> None:
     with contextlib.suppress(CompileError):
         assert _compiled(text).cost >= 0
+
+
+def test_a_comparison_looks_at_each_side_once() -> None:
+    """Nested comparisons of values of several types once took twice the time, and cost, for each level."""
+    rule = "dyn(1) == 1.0"
+    for _ in range(10):
+        rule = f"dyn({rule}) == dyn(1.5)"
+    program = _compiled(rule).program
+    result, cost = program.run(({}, {}), CALL_LIMIT)
+    assert (result, cost < 100) == (False, True), cost
+
+
+def test_a_search_counts_what_it_may_take() -> None:
+    """A short pattern of many steps was once cheap by its length."""
+    text = "".join("ab"[number * number % 7 % 2] for number in range(40_000))
+    began = time.process_time()
+    with pytest.raises(CostExceeded):
+        _run(
+            "self.texts.exists(a, self.text.matches('[ab]*a[ab]{900}c'))",
+            {"text": text, "texts": ["a"] * 500},
+        )
+    assert time.process_time() - began < 6

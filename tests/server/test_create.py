@@ -200,3 +200,17 @@ async def test_a_copy_of_a_known_template_is_checked_where_it_differs() -> None:
         assert (await api.post(PODS, pod("B", hostname="h"))).wrong_fields == ["metadata.name"]
         answer = await api.post(PODS, {**pod("b"), "spce": {}})
         assert answer.warnings == ('unknown field "spce"',)
+
+
+@pytest.mark.parametrize(("taken", "status"), [(7, 201), (8, 409)])
+async def test_a_generated_name_that_is_taken_is_generated_again(
+    taken: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving() as api:
+        for number in range(taken):
+            await api.post(CONFIGMAPS, configmap(f"run-{number}"))
+        suffixes = iter(map(str, range(100)))
+        monkeypatch.setattr(api.server.context, "name_suffix", lambda: next(suffixes))
+        made = await api.post(CONFIGMAPS, {"metadata": {"generateName": "run-"}})
+        assert made.status == status
+        assert made.json["metadata"].get("name") == ("run-7" if status == 201 else None)

@@ -116,3 +116,13 @@ async def test_deleting_a_collection_takes_what_the_selector_chooses() -> None:
         ("b", True),
         ("c", False),
     ]
+
+
+async def test_a_collection_is_deleted_within_the_limits_that_a_list_has() -> None:
+    async with serving() as api:
+        for name in ("a", "b", "c"):
+            await api.post(CONFIGMAPS, configmap(name))
+        refused = await api.delete(CONFIGMAPS, resourceVersionMatch="Exact")
+        assert refused.refusal == (422, "Invalid")
+        assert (await api.delete(CONFIGMAPS, limit="2")).names == ["a", "b"]
+        assert (await api.get(CONFIGMAPS)).names == ["c"]

@@ -10,6 +10,7 @@ import pytest
 
 from springtide.server import ADMIN, Request, Stream, User
 from springtide.server.flow import Flow, Limits, is_exempt
+from springtide.server.flow_metrics import flow_registry
 from springtide.server.status import TooManyRequests
 from tests.server.serving import CONFIGMAPS, configmap, serving
 
@@ -82,7 +83,7 @@ async def test_a_full_queue_is_refused_with_a_time_to_try_again() -> None:
     with pytest.raises(TooManyRequests) as refused:
         tasks[3].result()
     assert refused.value.details["retryAfterSeconds"] == 1
-    assert flow.refused == 1
+    assert flow.refused == {"queue-full": 1}
     await _work(flow, BOB, order)
     await asyncio.gather(*tasks[:3])
     assert order.count("flood") == 3
@@ -98,6 +99,37 @@ async def test_a_wait_that_is_too_long_is_refused() -> None:
     assert flow.waiting == 0
     await first
     assert flow.taken == 0
+    assert flow.refused == {"time-out": 1}
+    assert flow.vain_waits.count == 1
+    assert flow.vain_waits.total_seconds == pytest.approx(5)
+
+
+async def test_what_flows_is_shown_under_the_names_of_kubernetes() -> None:
+    flow = Flow(Limits(seats=1, queued_per_user=1, wait_seconds=1000))
+    holder = asyncio.create_task(_held(flow, FLOOD, 3))
+    await asyncio.sleep(1)
+    waiter = asyncio.create_task(_held(flow, BOB, 1))
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyRequests):
+        await _held(flow, BOB, 1)
+    registry = flow_registry(flow)
+
+    def value(name: str, **labels: str) -> float | None:
+        both = {"priority_level": "global-default", "flow_schema": "global-default"}
+        return registry.get_sample_value(f"apiserver_flowcontrol_{name}", {**both, **labels})
+
+    assert value("current_executing_requests") == 1
+    assert value("current_inqueue_requests") == 1
+    assert value("rejected_requests_total", reason="queue-full") == 1
+    await asyncio.gather(holder, waiter)
+    assert value("dispatched_requests_total") == 2
+    assert value("request_wait_duration_seconds_count", execute="true") == 2
+    assert value("request_wait_duration_seconds_sum", execute="true") == pytest.approx(2)
+    assert value("request_wait_duration_seconds_bucket", execute="true", le="0.0") == 1
+    assert value("current_inqueue_requests") == 0
+    assert registry.get_sample_value(
+        "apiserver_flowcontrol_nominal_limit_seats", {"priority_level": "global-default"}
+    )
 
 
 async def _held(flow: Flow, user: User, seconds: float) -> None:

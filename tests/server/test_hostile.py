@@ -17,9 +17,11 @@ from tests.server.serving import (
     CONFIGMAPS,
     CRDS,
     GADGETS,
+    JSON_PATCH,
     MERGE,
     PODS,
     STRATEGIC,
+    Json,
     configmap,
     gadget,
     gadget_crd,
@@ -103,13 +105,13 @@ def test_a_strategic_patch_of_long_lists_costs_as_much_as_they_are_long() -> Non
 
 def test_a_json_patch_of_a_long_list_costs_as_much_as_it_has_operations() -> None:
     """It once copied the list for each operation: ten thousand took a second, and half the memory."""
-    doc = {"env": [{"name": f"A{number}"} for number in range(50_000)]}
+    doc = {"env": [{"name": f"A{number}"} for number in range(20_000)]}
     inserts = [{"op": "add", "path": "/env/0", "value": {"name": f"B{number}"}} for number in range(9_999)]
     began = time.process_time()
     made = apply_json_patch(doc, inserts)
     assert time.process_time() - began < 1
     assert [one["name"] for one in made["env"][9_998:10_000]] == ["B0", "A0"]
-    assert len(doc["env"]) == 50_000
+    assert len(doc["env"]) == 20_000
 
 
 def test_a_selector_of_many_parts_is_read_in_one_go() -> None:
@@ -217,6 +219,44 @@ async def test_a_scale_that_is_none_is_refused(patch: object) -> None:
         assert (await api.patch(f"{GADGETS}/g/scale", patch)).refusal == (400, "BadRequest")
 
 
+async def test_a_number_of_replicas_has_its_place_even_if_what_is_above_it_is_null() -> None:
+    definition = gadget_crd()
+    version = definition["spec"]["versions"][0]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    size = {"type": "integer"}
+    spec["properties"]["deep"] = {"type": "object", "nullable": True, "properties": {"size": size}}
+    version["subresources"]["scale"]["specReplicasPath"] = ".spec.deep.size"
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status == 201
+        assert (await api.post(GADGETS, gadget("g", deep=None))).status == 201
+        scaled = await api.patch(f"{GADGETS}/g/scale", {"spec": {"replicas": 3}})
+        assert (scaled.status, scaled.json["spec"]) == (200, {"replicas": 3})
+
+
+async def test_a_number_of_thousands_of_digits_is_too_large_and_no_fault() -> None:
+    many = "9" * 5000
+    async with serving() as api:
+        await api.post(CONFIGMAPS, {"metadata": {"name": "a", "finalizers": ["x.dev/y"]}})
+        for operation in ("remove", "replace", "add"):
+            patch = [{"op": operation, "path": f"/metadata/finalizers/{many}", "value": "x.dev/z"}]
+            answer = await api.patch(f"{CONFIGMAPS}/a", patch, "application/json-patch+json")
+            assert answer.refusal == (422, "Invalid")
+        job = {
+            "metadata": {"name": "j"},
+            "spec": {
+                "completions": 2,
+                "completionMode": "Indexed",
+                "template": {
+                    "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}
+                },
+            },
+        }
+        jobs = "/apis/batch/v1/namespaces/default/jobs"
+        assert (await api.post(jobs, job)).status == 201
+        status = {"status": {"completedIndexes": many}}
+        assert (await api.patch(f"{jobs}/j/status", status)).refusal == (422, "Invalid")
+
+
 async def test_a_limit_range_that_says_nothing_limits_nothing() -> None:
     async with serving() as api:
         empty = await api.post("/api/v1/namespaces/default/limitranges", {"metadata": {"name": "l"}})
@@ -240,11 +280,167 @@ async def test_a_list_full_of_twins_is_refused_at_once() -> None:
 async def test_a_service_selects_by_labels_only() -> None:
     """Stored, a selector that is none once made a proxied request fail."""
     services = "/api/v1/namespaces/default/services"
-    odd = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"$x/y z": "="}}}
+    spec: Json = {"ports": [{"port": 80}], "selector": {"$x/y z": "="}}
+    odd = {"metadata": {"name": "s"}, "spec": spec}
     async with serving() as api:
         answer = await api.post(services, odd)
         assert answer.refusal == (422, "Invalid")
         assert set(answer.wrong_fields) == {"spec.selector"}
-        odd["spec"]["selector"] = {"a": ""}
+        spec["selector"] = {"a": ""}
         assert (await api.post(services, odd)).status == 201
         assert (await api.get(f"{services}/s/proxy")).refusal == (503, "ServiceUnavailable")
+
+
+def gadgets_with(fields: Json) -> Json:
+    """A definition of gadgets whose spec has these fields, and nothing else."""
+    definition = gadget_crd()
+    spec = {"type": "object", "properties": fields}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    first = definition["spec"]["versions"][0]["name"]
+    version = {"name": first, "served": True, "storage": True, "schema": schema}
+    definition["spec"]["versions"] = [version]
+    return definition
+
+
+_CHARACTERS = "".join("ab"[number * number % 7 % 2] for number in range(100_000))
+DEAR_SCHEMAS: dict[str, tuple[Json, Json]] = {
+    "a pattern as long as its text": (
+        {"type": "string", "pattern": "a" * 5_000 + "b"},
+        {"a": "ab" * 500_000},
+    ),
+    "a pattern that remembers a thousand letters": (
+        {"type": "array", "items": {"type": "string", "pattern": "[ab]*a[ab]{900}c"}},
+        {"a": [_CHARACTERS] * 20},
+    ),
+    "alternatives of alternatives": (
+        {
+            "type": "array",
+            "items": {"type": "string", "anyOf": [{"pattern": f"^{n}$"} for n in range(3_000)]},
+        },
+        {"a": ["x" * 40] * 20_000},
+    ),
+    "all that is allowed": (
+        {"type": "array", "items": {"type": "string", "enum": [f"value-{n}" for n in range(20_000)]}},
+        {"a": ["x"] * 50_000},
+    ),
+    "all that is required": (
+        {"type": "array", "items": {"type": "object", "required": [f"field{n}" for n in range(20_000)]}},
+        {"a": [{}] * 20_000},
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "spec"), DEAR_SCHEMAS.values(), ids=DEAR_SCHEMAS)
+async def test_a_schema_takes_its_time_and_no_more(schema: Json, spec: Json) -> None:
+    """Schemas and objects multiply: each of these once took a minute, or all memory."""
+    definition = gadgets_with({"a": schema})
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status == 201
+        began = time.process_time()
+        answer = await api.post(GADGETS, {**gadget("g"), "spec": spec})
+        assert time.process_time() - began < 10
+        assert answer.refusal == (422, "Invalid")
+        assert len(answer.body) < 4_000_000
+
+
+async def test_defaults_do_not_make_an_object_larger_than_a_body_may_be() -> None:
+    item = {"type": "object", "properties": {"text": {"type": "string", "default": "x" * 10_000}}}
+    definition = gadgets_with({"a": {"type": "array", "items": item}})
+    async with serving() as api:
+        assert (await api.post(CRDS, definition)).status == 201
+        assert (await api.post(GADGETS, {**gadget("g"), "spec": {"a": [{}] * 9}})).status == 201
+        answer = await api.post(GADGETS, {**gadget("h"), "spec": {"a": [{}] * 50_000}})
+        assert answer.refusal == (413, "RequestEntityTooLarge")
+
+
+async def test_a_schema_that_became_stricter_is_soon_checked() -> None:
+    """Each old fault was once looked for in the whole of what there was."""
+    loose = {"type": "array", "items": {"type": "string"}}
+    strict = {"type": "array", "items": {"type": "string", "maxLength": 1}}
+    before, after = (gadgets_with({"a": one, "b": {"type": "string"}}) for one in (loose, strict))
+    async with serving() as api:
+        name = (await api.post(CRDS, before)).json["metadata"]["name"]
+        spec = {"a": [f"text {number}" for number in range(30_000)]}
+        await api.post(GADGETS, {**gadget("g"), "spec": spec})
+        assert (await api.patch(f"{CRDS}/{name}", {"spec": after["spec"]})).status == 200
+        began = time.process_time()
+        assert (await api.patch(f"{GADGETS}/g", {"spec": {"b": "x"}})).status == 200
+        assert time.process_time() - began < 3
+        assert (await api.patch(f"{GADGETS}/g", {"spec": {"a": ["text"]}})).status == 422
+
+
+@pytest.mark.parametrize("target", ["/spec", "/status", "/spec/any"])
+async def test_what_a_patch_moves_is_pruned_where_it_comes_to_and_not_where_it_was(target: str) -> None:
+    """The old object was once pruned too: it lost its metadata, and the request failed."""
+    meta = {"name": "g", "labels": {"a": "b"}}
+    definition = gadgets_with({"any": {"type": "object", "properties": {"x": {"type": "string"}}}})
+    async with serving() as api:
+        await api.post(CRDS, definition)
+        await api.post(GADGETS, {**gadget("g"), "metadata": meta, "spec": {}})
+        for moves in (
+            [{"op": "move", "from": "/metadata", "path": target}],
+            [{"op": "copy", "from": "/metadata", "path": target}],
+            [
+                {"op": "move", "from": "/metadata", "path": target},
+                {"op": "add", "path": "/metadata", "value": meta},
+            ],
+        ):
+            answer = await api.patch(f"{GADGETS}/g", moves, JSON_PATCH)
+            assert answer.status in (200, 400, 404, 422), answer.body
+            assert (await api.get(f"{GADGETS}/g")).json["metadata"]["name"] == "g"
+
+
+@pytest.mark.parametrize("subresource", ["resize", "ephemeralcontainers"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("x", 7, {"containers": "x"}, {"containers": ["x"]}, {"containers": [{"name": {"a": "b"}}]}),
+        *({"containers": [{"name": "main", "resources": 7}]}, {"ephemeralContainers": [{"name": []}, 7]}),
+    ],
+    ids=repr,
+)
+async def test_a_pod_of_wrong_types_is_no_part_of_a_pod(subresource: str, spec: object) -> None:
+    async with serving() as api:
+        await api.post(PODS, pod("a"))
+        whole = {**(await api.get(f"{PODS}/a")).json, "spec": spec}
+        assert (await api.put(f"{PODS}/a/{subresource}", whole)).refusal == (400, "BadRequest")
+        for media_type in (MERGE, STRATEGIC):
+            answer = await api.patch(f"{PODS}/a/{subresource}", {"spec": spec}, media_type)
+            assert answer.status in (200, 400, 422), answer.body
+
+
+async def test_a_name_cannot_be_owned() -> None:
+    """An apply that left out a namespace it owned once wrote to an object of no namespace."""
+    owned: Json = {"f:metadata": {".": {}, "f:name": {}, "f:namespace": {}}}
+    entry = {"manager": "me", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    async with serving() as api:
+        whole = (await api.post(CONFIGMAPS, configmap("y"))).json
+        whole["metadata"]["managedFields"] = [{**entry, "fieldsV1": owned}]
+        assert (await api.put(f"{CONFIGMAPS}/y", whole)).status == 200
+        nameless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "data": {"c": "d"}}
+        answer = await api.patch(f"{CONFIGMAPS}/y", nameless, APPLY, fieldManager="me", force="true")
+        assert answer.status == 200
+        metadata = answer.json["metadata"]
+        assert (metadata["name"], metadata["namespace"]) == ("y", "default")
+
+
+async def test_a_rule_meets_an_old_value_of_another_type() -> None:
+    """The schema was another when it was written; reading it as today's once made the request fail."""
+    text = {"type": "string", "maxLength": 9}
+    as_map = {"type": "object", "maxProperties": 9, "additionalProperties": text}
+    as_list = {"type": "array", "maxItems": 9, "items": text}
+    rules = [
+        {"rule": "self.a == oldSelf.a"},
+        {"rule": "self.a.size() < 9"},
+        {"rule": "oldSelf.orValue(self).a.all(x, x == x)", "optionalOldSelf": True},
+    ]
+    async with serving() as api:
+        name = (await api.post(CRDS, gadgets_with({"a": as_map}))).json["metadata"]["name"]
+        await api.post(GADGETS, {**gadget("g"), "spec": {"a": {"b": "c"}}})
+        after = gadgets_with({"a": {**as_list, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}})
+        schema = after["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        schema["x-kubernetes-validations"] = rules
+        assert (await api.patch(f"{CRDS}/{name}", {"spec": after["spec"]})).status == 200
+        answer = await api.patch(f"{GADGETS}/g", {"spec": {"a": ["x"]}})
+        assert answer.refusal == (422, "Invalid")
+        assert "expected an array" in answer.json["message"]

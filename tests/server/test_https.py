@@ -79,6 +79,37 @@ async def test_warnings_travel_as_headers(tmp_path: Path) -> None:
     assert headers["warning"] == '299 - "unknown field \\"odd\\"field\\""'
 
 
+async def test_answers_on_one_connection_come_in_order_whatever_form_each_takes(tmp_path: Path) -> None:
+    async with serving_https(tmp_path) as served:
+        body = json.dumps(configmap("a", x="y")).encode()
+        asked = (  # created, read, only its head, not JSON, missing
+            ("POST", CONFIGMAPS, body),
+            ("GET", f"{CONFIGMAPS}/a", b""),
+            ("HEAD", f"{CONFIGMAPS}/a", b""),
+            ("GET", "/healthz", b""),
+            ("GET", f"{CONFIGMAPS}/none", b""),
+        )
+        host, port = served.url.removeprefix("https://").split(":")
+        trust = ssl.create_default_context(cadata=served.credentials.ca_data.decode())
+        reader, writer = await asyncio.open_connection(host, int(port), ssl=trust)
+        for method, path, sent in asked:  # all at once: none waits for the answer before it
+            token = served.credentials.admin_token
+            head = f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}"
+            writer.write(f"{head}\r\ncontent-length: {len(sent)}\r\n\r\n".encode() + sent)
+        seen = []
+        for method, *_ in asked:
+            status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            assert headers["cache-control"] == "no-cache, private"
+            if method != "HEAD":
+                content = await reader.readexactly(int(headers["content-length"]))
+                assert (headers["content-type"] == "application/json") == content.startswith(b"{")
+            seen.append(int(status.split()[1]))
+        writer.close()
+        await writer.wait_closed()
+    assert seen == [201, 200, 200, 200, 404]
+
+
 async def test_a_watch_streams_and_ends_with_its_client(tmp_path: Path) -> None:
     async with serving_https(tmp_path) as served:
         api = client.connect(served.connection)

@@ -306,6 +306,14 @@ async def test_crds_and_their_objects_survive_a_restart() -> None:
         assert (await again.get(GADGETS, fieldSelector="spec.color=blue")).names == []
 
 
+async def test_objects_of_a_kind_that_another_version_knew_are_kept() -> None:
+    later = "later.example.dev/things"
+    async with serving() as api:
+        await api.store.write(later, "default/a", b'{"metadata":{"name":"a"}}', expected=0)
+    async with serving(api.log) as again:
+        assert again.store.count(later) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [

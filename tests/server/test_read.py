@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from springtide.store import History
-from tests.server.serving import CONFIGMAPS, METADATA, PODS, TABLE, Api, configmap, pod, serving
+from tests.server.serving import (
+    CONFIGMAPS,
+    CRDS,
+    GADGETS,
+    METADATA,
+    PODS,
+    TABLE,
+    Api,
+    configmap,
+    gadget,
+    gadget_crd,
+    pod,
+    serving,
+)
 
 
 async def fill(api: Api, count: int) -> None:
@@ -150,3 +163,27 @@ async def test_history_limits_hold_in_the_server_too() -> None:
         await fill(api, 40)
         assert api.store.compacted > 20
         assert len((await api.get(CONFIGMAPS)).names) == 40
+
+
+async def test_fields_that_become_selectable_later_are_found_in_objects_that_were_selected_before() -> None:
+    async with serving() as api:
+        definition = gadget_crd()
+        version = definition["spec"]["versions"][0]
+        fields = version.pop("selectableFields")
+        assert (await api.post(CRDS, definition)).status == 201
+        assert (await api.post(GADGETS, gadget("a", color="red"))).status == 201
+        assert (await api.get(GADGETS, fieldSelector="metadata.name=a")).names == ["a"]
+        change = {"spec": {"versions": [{**version, "selectableFields": fields}]}}
+        assert (await api.patch(f"{CRDS}/gadgets.example.dev", change)).status == 200
+        assert (await api.get(GADGETS, fieldSelector="spec.color=red")).names == ["a"]
+
+
+async def test_both_forms_of_events_are_selected_by_their_own_fields() -> None:
+    async with serving() as api:
+        about = {"kind": "Pod", "name": "p", "namespace": "default"}
+        event = {"metadata": {"name": "e"}, "involvedObject": about, "source": {"component": "me"}}
+        events = "namespaces/default/events"
+        assert (await api.post(f"/api/v1/{events}", event)).status == 201
+        later = await api.get(f"/apis/events.k8s.io/v1/{events}", fieldSelector="regarding.name=p")
+        assert later.names == ["e"]
+        assert (await api.get(f"/api/v1/{events}", fieldSelector="source=me")).names == ["e"]

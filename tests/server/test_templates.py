@@ -26,12 +26,18 @@ _VARIABLES = st.lists(
     max_size=4,
 )
 _CONTAINERS = st.lists(
-    st.one_of(st.builds(lambda env: {"env": env}, _VARIABLES), st.just({}), st.just(3)), max_size=3
+    st.one_of(
+        st.builds(lambda env: {"env": env}, _VARIABLES),
+        st.builds(lambda args: {"args": args}, st.lists(st.text(max_size=3) | st.just(3), max_size=3)),
+        st.just({}),
+        st.just(3),
+    ),
+    max_size=3,
 )
 
 
 def pod(name: str, env: list[Json], **more: Any) -> Json:
-    container = {"name": "main", "image": "x", "env": env}
+    container = {"name": "main", "image": "x", "env": env, "args": ["--as", name, ""]}
     spec = {"containers": [container], "initContainers": [{**container, "name": "first"}], **more}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
@@ -57,6 +63,7 @@ async def test_each_copy_keeps_its_own_values() -> None:
                 (container,) = made.json["spec"][listed]
                 values = {one["name"]: one.get("value", "") for one in container["env"]}
                 assert values == {"RANK": str(number), "NONE": "", "B": "b"}
+                assert container["args"] == ["--as", f"p{number}", ""]
             assert made.json["spec"]["hostname"] == f"h{number}"
             stored = (await served.get(f"{PODS}/p{number}")).json
             assert stored["spec"] == made.json["spec"]

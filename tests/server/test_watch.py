@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from springtide.server import Request, Stream
 from springtide.store import History
@@ -102,8 +103,9 @@ async def test_a_version_that_is_gone_is_an_error_event_with_410() -> None:
         )
 
 
-async def test_a_watcher_that_is_too_slow_is_cut_off_and_can_resume() -> None:
-    async with serving(history=History(watcher_events=3)) as api:
+@pytest.mark.parametrize("history", [History(watcher_events=3), History(watcher_bytes=500)], ids=repr)
+async def test_a_watcher_that_is_too_slow_is_cut_off_and_can_resume(history: History) -> None:
+    async with serving(history=history) as api:
         start = str(api.store.revision)
         query = {"watch": "true", "resourceVersion": start}
         stream = await api.server.handle(Request("GET", CONFIGMAPS, query))

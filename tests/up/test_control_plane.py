@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -48,9 +49,26 @@ async def test_two_platforms_have_different_addresses_and_keep_them(tmp_path: Pa
         assert {"a": await address(a, "web"), "b": await address(b, "web")} == first
 
 
-async def test_a_copy_that_runs_beside_the_original_moves_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+class Heard(logging.Handler):
+    """What the control plane logs, however logging is set up."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    handler, log = Heard(), logging.getLogger("springtide.up.control_plane")
+    log.addHandler(handler)
+    yield handler
+    log.removeHandler(handler)
+
+
+async def test_a_copy_that_runs_beside_the_original_moves_and_says_so(tmp_path: Path, heard: Heard) -> None:
     clock = SystemClock()
     async with open_server(tmp_path / "original", clock, 0) as original:
         await web(original)
@@ -58,12 +76,12 @@ async def test_a_copy_that_runs_beside_the_original_moves_and_says_so(
     shutil.copytree(tmp_path / "original", tmp_path / "copy")
     async with AsyncExitStack() as stack:
         original = await stack.enter_async_context(open_server(tmp_path / "original", clock, 0))
-        with caplog.at_level(logging.WARNING):
-            copy = await stack.enter_async_context(open_server(tmp_path / "copy", clock, 0))
+        copy = await stack.enter_async_context(open_server(tmp_path / "copy", clock, 0))
         assert original.service_block == block
         assert not copy.service_block.overlaps(block)
         assert (await address(copy, "web")).split(".")[2:] == (await address(original, "web")).split(".")[2:]
-        assert "another platform of this machine holds" in caplog.text
+        assert len(heard.messages) == 1
+        assert "another platform of this machine holds" in heard.messages[0]
         moved = copy.service_block
     async with open_server(tmp_path / "copy", clock, 0) as copy:
         assert copy.service_block == moved, "a block once chosen is kept"

@@ -76,7 +76,7 @@ class DeploymentSpec(Struct):
     """Its pods, by label; the labels of `template` must match. Cannot be changed."""
     template: Annotated[PodTemplateSpec, Required()] = PodTemplateSpec()
     """The pods to make."""
-    strategy: Annotated[DeploymentStrategy, RetainKeys()] = DeploymentStrategy()
+    strategy: Annotated[DeploymentStrategy, RetainKeys(merge=False)] = DeploymentStrategy()
     """How a change of the template is rolled out."""
     min_ready_seconds: int = 0
     """Seconds a pod must have been ready to count as available."""
@@ -200,7 +200,7 @@ class StatefulSetPersistentVolumeClaimRetentionPolicy(Struct):
 class StatefulSetOrdinals(Struct):
     """How pods are numbered."""
 
-    start: int = always(0)
+    start: int = always(0, required=False)
     """Number of the first pod."""
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
+from springtide.api.listtypes import Required
 from springtide.api.meta import Object
 from springtide.api.resources import resource
 from springtide.api.struct import Struct, always
@@ -73,7 +75,7 @@ class TokenRequest(Object):
 class TokenReviewSpec(Struct):
     """The token in question."""
 
-    token: str = ""
+    token: Annotated[str, Required()] = ""
     """The bearer token."""
     audiences: list[str] = []
     """Audiences that would accept it; the API server when empty."""
@@ -98,7 +100,7 @@ class TokenReview(Object):
 
     api_version: str = "authentication.k8s.io/v1"
     kind: str = "TokenReview"
-    spec: TokenReviewSpec = TokenReviewSpec()
+    spec: Annotated[TokenReviewSpec, Required()] = TokenReviewSpec()
     """The question."""
     status: TokenReviewStatus = TokenReviewStatus()
     """The answer."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from springtide.api.listtypes import ListMap, ListSet, Required
+from springtide.api.listtypes import ListAtomic, ListSet, Required
 from springtide.api.meta import Condition, LabelSelector, Object, ObjectMeta
 from springtide.api.pods import PodTemplateSpec
 from springtide.api.references import ObjectReference
@@ -143,7 +143,7 @@ class JobCondition(Condition):
 class JobStatus(Struct):
     """How far a job is."""
 
-    conditions: Annotated[list[JobCondition], ListMap("type")] = []
+    conditions: Annotated[list[JobCondition], ListAtomic("type")] = []
     """Whether it is complete, failed or suspended, and what it is about to be."""
     start_time: datetime | None = None
     """When it was first worked on, or resumed."""
@@ -217,7 +217,7 @@ class CronJob(Object):
 
     api_version: str = "batch/v1"
     kind: str = "CronJob"
-    spec: CronJobSpec = CronJobSpec()
+    spec: Annotated[CronJobSpec, Required()] = CronJobSpec()
     """When, and which job."""
     status: CronJobStatus = CronJobStatus()
     """What it has led to."""

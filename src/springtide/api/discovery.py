@@ -5,7 +5,7 @@ Written by `builtin`'s endpoints controller, read by the node's proxy and names,
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from springtide.api.listtypes import ListSet
 from springtide.api.meta import Object
@@ -73,6 +73,8 @@ class Endpoint(Struct):
 
 class EndpointPort(Struct):
     """A port of all endpoints of a slice."""
+
+    atomic: ClassVar[bool] = True
 
     name: str | None = None
     """Name of the service's port."""

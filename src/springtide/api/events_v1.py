@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from springtide.api.events import EventSource
+from springtide.api.listtypes import Required
 from springtide.api.meta import Object
 from springtide.api.references import ObjectReference
 from springtide.api.resources import Column, resource
@@ -33,7 +35,7 @@ class Event(Object):
 
     api_version: str = "events.k8s.io/v1"
     kind: str = "Event"
-    event_time: datetime | None = None
+    event_time: Annotated[datetime | None, Required()] = None
     """When it was first seen, to the microsecond."""
     series: EventSeries | None = None
     """Its repetitions."""

@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from springtide.api.numbers import whole_number
+
 
 class BadIndexes(ValueError):
     """A text that is no set of indexes below the limit; says where."""
@@ -95,9 +97,10 @@ def read_indexes(text: str, limit: int) -> Indexes:
     found: list[tuple[int, int]] = []
     for part in text.split(",") if text else ():
         ends = part.split("-")
-        if not all(end.isdecimal() for end in ends):
+        first, last = whole_number(ends[0]), whole_number(ends[-1])
+        if first is None or last is None or not all(end.isdecimal() for end in ends):
             continue
-        first, last = int(ends[0]), min(int(ends[-1]), limit - 1)
+        last = min(last, limit - 1)
         if first <= last:
             found.append((first, last))
     return Indexes() | Indexes(tuple(found))
@@ -119,9 +122,10 @@ def _interval(text: str, limit: int) -> tuple[int, int]:
 def _index(text: str, limit: int) -> int:
     if not text.isascii() or not text.isdecimal():
         raise BadIndexes(f'cannot convert string to integer for index: "{text}"')
-    if int(text) >= limit:
+    index = whole_number(text)
+    if index is None or index >= limit:
         raise BadIndexes(f'too large index: "{text}"')
-    return int(text)
+    return index
 
 
 def _spell(first: int, last: int) -> str:

@@ -37,12 +37,28 @@ class ListSet(Marker, frozen=True):
     merge: bool = False
 
 
+class ListAtomic(Marker, frozen=True):
+    """A list that server-side apply replaces as a whole, though strategic merge patch merges its items."""
+
+    merge_key: str
+
+
 class MapAtomic(Marker, frozen=True):
     """An object or map that server-side apply replaces as a whole."""
 
 
+class MapGranular(Marker, frozen=True):
+    """An object that server-side apply merges field by field, though its type is replaced elsewhere."""
+
+
 class RetainKeys(Marker, frozen=True):
-    """A union: strategic merge patch that sets one member clears the others."""
+    """A union: strategic merge patch that sets one member clears the others. `merge`: a list of unions."""
+
+    merge: bool = True
+
+
+class Replaced(Marker, frozen=True):
+    """An object that strategic merge patch replaces as a whole."""
 
 
 class Limits(Marker, frozen=True):

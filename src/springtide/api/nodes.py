@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import field
 
-from springtide.api.listtypes import ListMap, ListSet
+from springtide.api.listtypes import Limits, ListMap, ListSet
 from springtide.api.meta import Condition, Object
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Always, Struct, always
@@ -80,6 +80,13 @@ class NodeDaemonEndpoints(Struct):
     """Port of the kubelet."""
 
 
+class NodeSwapStatus(Struct):
+    """Swap space of a node."""
+
+    capacity: Annotated[int | None, Limits(format="int64")] = None
+    """All of it, in bytes."""
+
+
 class NodeSystemInfo(Struct):
     """What the node is made of."""
 
@@ -99,6 +106,8 @@ class NodeSystemInfo(Struct):
     """Version of the kubelet."""
     kube_proxy_version: str = always("")
     """Deprecated."""
+    swap: NodeSwapStatus | None = None
+    """Its swap space."""
     operating_system: str = always("")
     """Such as `linux`."""
     architecture: str = always("")
@@ -150,6 +159,10 @@ class NodeStatus(Struct):
     """Deprecated."""
     features: dict[str, bool] = {}
     """What its runtime can do."""
+    runtime_handlers: list[dict[str, Any]] = []
+    """Runtimes it has, and what each can do."""
+    declared_features: list[str] = []
+    """Features that depend on the node's version and set-up."""
 
 
 @resource(

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 
 from springtide.api.affinity import NodeSelector
-from springtide.api.listtypes import ListMap
+from springtide.api.listtypes import ListMap, MapGranular
 from springtide.api.meta import Condition, Object
 from springtide.api.references import ObjectReference
 from springtide.api.resources import Column, resource
@@ -87,7 +87,7 @@ class PersistentVolumeSpec(Struct):
     """How large it is."""
     access_modes: list[str] = []
     """How it may be mounted."""
-    claim_ref: ObjectReference | None = None
+    claim_ref: Annotated[ObjectReference | None, MapGranular()] = None
     """The claim it is bound to."""
     persistent_volume_reclaim_policy: str = ""
     """What happens to it when its claim goes: `Retain` (default), `Delete` or `Recycle`."""
@@ -177,7 +177,7 @@ class PersistentVolumeClaimStatus(Struct):
     """Observations, such as a resize."""
     allocated_resources: ResourceList = {}
     """What is set aside for it, during a resize."""
-    allocated_resource_statuses: dict[str, str] = {}
+    allocated_resource_statuses: Annotated[dict[str, str], MapGranular()] = {}
     """How far a resize is, by resource."""
     current_volume_attributes_class_name: str | None = None
     """Class of attributes it has."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import field
 
 from springtide.api.containers import ResourceRequirements
-from springtide.api.listtypes import ListMap
+from springtide.api.listtypes import ListAtomic, ListMap, Required, RetainKeys
 from springtide.api.meta import Condition
 from springtide.api.struct import Always, Struct, always
 from springtide.api.volumes import ResourceList
@@ -73,6 +73,8 @@ class VolumeMountStatus(Struct):
     """Whether the container may only read."""
     recursive_read_only: str | None = None
     """Whether mounts below are read-only too."""
+    volume_status: dict[str, Any] | None = None
+    """What is known of the volume itself."""
 
 
 class ResourceHealth(Struct):
@@ -151,14 +153,14 @@ class ContainerStatus(Struct):
 class PodIP(Struct):
     """An address of a pod."""
 
-    ip: str = ""
+    ip: Annotated[str, Required()] = ""
     """IPv4 or IPv6 address."""
 
 
 class HostIP(Struct):
     """An address of a node."""
 
-    ip: str = ""
+    ip: Annotated[str, Required()] = ""
     """IPv4 or IPv6 address."""
 
 
@@ -199,7 +201,7 @@ class PodStatus(Struct):
     """Node on which room is being made for it."""
     host_ip: str = field(name="hostIP", default="")
     """Address of its node."""
-    host_ips: list[HostIP] = field(name="hostIPs", default_factory=list)
+    host_ips: Annotated[list[HostIP], ListAtomic("ip")] = field(name="hostIPs", default_factory=list)
     """All addresses of its node."""
     pod_ip: str = field(name="podIP", default="")
     """Its address."""
@@ -217,7 +219,7 @@ class PodStatus(Struct):
     """`Guaranteed`, `Burstable` or `BestEffort`."""
     resize: str = ""
     """State of a resize that is under way."""
-    resource_claim_statuses: Annotated[list[PodResourceClaimStatus], ListMap("name")] = []
+    resource_claim_statuses: Annotated[list[PodResourceClaimStatus], ListMap("name"), RetainKeys()] = []
     """Claims that were made for it."""
     extended_resource_claim_status: dict[str, Any] | None = None
     """The claim that backs its extended resources."""

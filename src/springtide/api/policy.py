@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from springtide.api.containers import IntOrString
-from springtide.api.listtypes import ListMap
+from springtide.api.listtypes import ListMap, Replaced
 from springtide.api.meta import Condition, LabelSelector, Object
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
@@ -22,7 +22,7 @@ class PodDisruptionBudgetSpec(Struct):
 
     min_available: IntOrString | None = None
     """How many must stay, as a number or a percentage; excludes `maxUnavailable`."""
-    selector: LabelSelector | None = None
+    selector: Annotated[LabelSelector | None, Replaced()] = None
     """Which pods; an empty selector means all of the namespace, none means no pod."""
     max_unavailable: IntOrString | None = None
     """How many may be away, as a number or a percentage; excludes `minAvailable`."""
@@ -37,13 +37,13 @@ class PodDisruptionBudgetStatus(Struct):
     """The generation this is about; older figures allow nothing."""
     disrupted_pods: dict[str, datetime] = {}
     """Pods whose eviction was granted and that are not gone yet, with the time."""
-    disruptions_allowed: int = always(0)
+    disruptions_allowed: int = always(0, required=False)
     """How many may be evicted now."""
-    current_healthy: int = always(0)
+    current_healthy: int = always(0, required=False)
     """Pods that are ready."""
-    desired_healthy: int = always(0)
+    desired_healthy: int = always(0, required=False)
     """Pods that must stay ready."""
-    expected_pods: int = always(0)
+    expected_pods: int = always(0, required=False)
     """Pods there should be."""
     conditions: Annotated[list[Condition], ListMap("type")] = []
     """Observations; `DisruptionAllowed` sums them up."""

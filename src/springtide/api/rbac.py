@@ -49,7 +49,7 @@ class RoleRef(Struct):
 
     atomic: ClassVar[bool] = True
 
-    api_group: str = always("")
+    api_group: str = always("", required=False)
     """`rbac.authorization.k8s.io`."""
     kind: str
     """`ClusterRole` or, in a RoleBinding, `Role`."""

@@ -599,7 +599,7 @@ BATCH: Final = (
                 "More than 100 times have passed without a job; only the newest is made up for.",
                 "Look at the clocks, or set spec.startingDeadlineSeconds.",
             ),
-            Reason("UnknownTimeZone", "This machine has no data of spec.timeZone.", "Install tzdata."),
+            Reason("UnknownTimeZone", "spec.timeZone names no time zone known here.", "Correct it."),
             Reason("UnparseableSchedule", "spec.schedule cannot be read.", "Correct it."),
             Reason("InvalidSchedule", "The schedule names a day that never comes.", "Correct it."),
         ),

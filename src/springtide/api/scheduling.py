@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from springtide.api.meta import Object
 from springtide.api.resources import Column, resource
+from springtide.api.struct import always
 
 DEFINITION_PREFIX = "io.k8s.api.scheduling.v1"
 
@@ -25,7 +26,7 @@ class PriorityClass(Object):
 
     api_version: str = "scheduling.k8s.io/v1"
     kind: str = "PriorityClass"
-    value: int
+    value: int = always(0, required=False)
     """The priority of pods of this class; the higher goes first."""
     global_default: bool = False
     """Whether pods without a class get this one."""

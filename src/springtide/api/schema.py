@@ -22,7 +22,19 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from springtide.api.listtypes import Default, Limits, ListMap, ListSet, MapAtomic, Required, RetainKeys, Rule
+from springtide.api.listtypes import (
+    Default,
+    Limits,
+    ListAtomic,
+    ListMap,
+    ListSet,
+    MapAtomic,
+    MapGranular,
+    Replaced,
+    Required,
+    RetainKeys,
+    Rule,
+)
 from springtide.api.meta import Object, ObjectMeta
 from springtide.api.resources import resource_of
 from springtide.api.struct import Always, Struct
@@ -61,6 +73,7 @@ _WIDE = frozenset(
         "runAsUser",
         "seconds",
         "sizeBytes",
+        "startingDeadlineSeconds",
         "supplementalGroups",
         "terminationGracePeriodSeconds",
         "tolerationSeconds",
@@ -219,12 +232,22 @@ def _mark(schema: dict[str, Any], marker: object, context: _Context) -> None:
             schema["x-kubernetes-patch-strategy"] = "merge"
     elif isinstance(marker, MapAtomic):
         schema["x-kubernetes-map-type"] = "atomic"
-    elif isinstance(marker, RetainKeys) and not context.structural:
-        schema["x-kubernetes-patch-strategy"] = "merge,retainKeys"
+    elif isinstance(marker, MapGranular):
+        schema["x-kubernetes-map-type"] = "granular"
+    elif isinstance(marker, ListAtomic | RetainKeys | Replaced) and not context.structural:
+        schema.update(_patch_strategy(marker))
     elif isinstance(marker, Rule) and context.structural:
         schema.setdefault("x-kubernetes-validations", []).append(
             {"rule": marker.cel, "message": marker.message}
         )
+
+
+def _patch_strategy(marker: ListAtomic | RetainKeys | Replaced) -> dict[str, str]:
+    if isinstance(marker, ListAtomic):
+        return {"x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": marker.merge_key}
+    if isinstance(marker, Replaced):
+        return {"x-kubernetes-patch-strategy": "replace"}
+    return {"x-kubernetes-patch-strategy": "merge,retainKeys" if marker.merge else "retainKeys"}
 
 
 def _schema(annotation: Any, name: str, context: _Context) -> dict[str, Any]:

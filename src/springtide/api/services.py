@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import field
 
@@ -126,6 +126,8 @@ class Service(Object):
 class EndpointAddress(Struct):
     """An address behind a service."""
 
+    atomic: ClassVar[bool] = True
+
     ip: str
     """The address."""
     hostname: str = ""
@@ -138,6 +140,8 @@ class EndpointAddress(Struct):
 
 class EndpointPort(Struct):
     """A port behind a service."""
+
+    atomic: ClassVar[bool] = True
 
     port: int
     """Number of the port."""

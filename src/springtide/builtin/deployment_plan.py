@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from springtide.api.apps import Deployment, ReplicaSet
+from springtide.api.numbers import whole_number
 from springtide.builtin.deployment_sets import (
     DESIRED,
     MAXIMUM,
@@ -118,7 +119,8 @@ class _Sets:
     def sized_for_another_number(self) -> bool:
         """Whether `replicas` changed since a set in use was sized."""
         noted = [one.metadata.annotations.get(DESIRED, "") for one in self._all() if size(one) > 0]
-        return any(text.isdecimal() and int(text) != self._replicas for text in noted)
+        numbers = map(whole_number, noted)
+        return any(number is not None and number != self._replicas for number in numbers)
 
     def scale(self) -> None:
         """Give the sets in use their share of the new size."""
@@ -167,9 +169,8 @@ class _Sets:
         if self._replicas == 0:
             fraction = -size(one)
         else:
-            noted = one.metadata.annotations.get(MAXIMUM, "")
-            before = int(noted) if noted.isdecimal() else 0
-            before = before or self._deployment.status.replicas
+            noted = whole_number(one.metadata.annotations.get(MAXIMUM, ""))
+            before = noted or self._deployment.status.replicas
             if not before:
                 return 0
             after = self._replicas + max_surge(self._deployment)

@@ -14,6 +14,7 @@ import msgspec
 from springtide.api.apps import Deployment, ReplicaSet, ReplicaSetSpec
 from springtide.api.labels import LAST_APPLIED
 from springtide.api.meta import LabelSelector, ObjectMeta, owner_reference
+from springtide.api.numbers import whole_number
 from springtide.api.pods import PodTemplateSpec
 from springtide.api.struct import encode, replace
 from springtide.builtin.pod_names import safe_encode
@@ -68,8 +69,7 @@ def size(one: ReplicaSet) -> int:
 
 
 def revision(one: ReplicaSet | Deployment) -> int:
-    text = one.metadata.annotations.get(REVISION, "")
-    return int(text) if text.isdecimal() else 0
+    return whole_number(one.metadata.annotations.get(REVISION, "")) or 0
 
 
 def new_set(deployment: Deployment, olds: Sequence[ReplicaSet], replicas: int) -> ReplicaSet:
@@ -118,9 +118,10 @@ def _copied(deployment: Deployment, new: ReplicaSet, olds: Sequence[ReplicaSet])
     copied = {key: value for key, value in deployment.metadata.annotations.items() if key not in _NOT_COPIED}
     annotations = {**new.metadata.annotations, **copied}
     known, following = annotations.get(REVISION, ""), max((revision(one) for one in olds), default=0) + 1
-    if known and not known.isdecimal():
+    number = whole_number(known or "0")
+    if number is None:
         return annotations  # somebody else's numbering is left alone
-    if int(known or 0) < following:
+    if number < following:
         annotations[REVISION] = str(following)
         if known:
             annotations[REVISION_HISTORY] = _longer(annotations.get(REVISION_HISTORY, ""), known)

@@ -28,6 +28,9 @@ HEADLESS = "service.kubernetes.io/headless"
 _ENDED = ("Succeeded", "Failed")
 _PER_SLICE = 100
 """Endpoints of one slice: small pieces, so that one change moves few bytes."""
+CAPACITY = 1000
+"""Addresses of one Endpoints object at most, as in Kubernetes: it is one object, written whole."""
+_OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 
 
 def plan(
@@ -161,20 +164,25 @@ def _is_ready(pod: Pod) -> bool:
 
 
 def _endpoints(service: Service, groups: Sequence[tuple[Ports, Sequence[Pod]]]) -> Json:
-    """The same in the older kind, which has no place for ending pods."""
+    """The same in the older kind, which has no place for ending pods, nor for more than so many."""
     subsets: list[Json] = []
+    left, all_there = CAPACITY, 0
     for ports, pods in groups:
         living = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-        ready = [pod for pod in living if service.spec.publish_not_ready_addresses or _is_ready(pod)]
-        waiting = [pod for pod in living if pod not in ready]
+        all_there += len(living) if ports else 0
+        ready, waiting = _by_readiness(service, living)
+        ready, waiting = ready[:left], waiting[: max(0, left - len(ready))]
+        left -= len(ready) + len(waiting) if ports else 0
         subset: Json = {"ports": [_endpoints_port(port) for port in ports]}
         for name, members in (("addresses", ready), ("notReadyAddresses", waiting)):
             if members:
                 subset[name] = [_address(service, pod) for pod in members]
-        if living and ports:
+        if (ready or waiting) and ports:
             subsets.append(subset)
+    notes = {_OVER_CAPACITY: "truncated"} if all_there > CAPACITY else {}
     return {
         "metadata": {
+            **({"annotations": notes} if notes else {}),
             "labels": {
                 **service.metadata.labels,
                 "endpoints.kubernetes.io/managed-by": "endpoint-controller",
@@ -183,6 +191,15 @@ def _endpoints(service: Service, groups: Sequence[tuple[Ports, Sequence[Pod]]]) 
         },
         "subsets": subsets,
     }
+
+
+def _by_readiness(service: Service, pods: Sequence[Pod]) -> tuple[list[Pod], list[Pod]]:
+    """Those that are served, and those that are not yet."""
+    ready: list[Pod] = []
+    waiting: list[Pod] = []
+    for pod in pods:
+        (ready if service.spec.publish_not_ready_addresses or _is_ready(pod) else waiting).append(pod)
+    return ready, waiting
 
 
 def _endpoints_port(port: tuple[str, str, int, str]) -> Json:

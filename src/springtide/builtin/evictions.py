@@ -5,7 +5,7 @@ A controller whose keys are pods. It shares the informers of the node controller
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from springtide.api.commands import Apply, Delete, Emit
@@ -37,6 +37,8 @@ class TaintEvictions:
         """By failing node: from when on its pods count down."""
         self._next: dict[str, datetime] = {}
         """By zone: when the next node may have its turn."""
+        self._paces: Mapping[str, float | None] | None = None
+        """By zone: how fast nodes are emptied, as long as no node has changed; told from all of them."""
         self._seen: dict[str, dict[str, datetime]] = {}
         """By node, by key of a taint: since when it is known here."""
 
@@ -48,6 +50,7 @@ class TaintEvictions:
     def keys_of_node(self, node: Node) -> Iterable[str]:
         """The pods of a node that ends pods."""
         name = node.metadata.name
+        self._paces = None
         current = self._nodes.cache.get(name)
         if current is None or not is_failing(current):
             self._turns.pop(name, None)
@@ -83,7 +86,9 @@ class TaintEvictions:
         """From when on the pods of a failing node count down; None: not while so many nodes fail."""
         name = node.metadata.name
         zone = zone_of(node)
-        wait = pace(self._nodes.cache.list()).get(zone)
+        if self._paces is None:
+            self._paces = pace(self._nodes.cache.list())
+        wait = self._paces.get(zone)
         if wait is None:
             self._turns.pop(name, None)
             return None

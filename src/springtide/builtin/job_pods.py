@@ -13,6 +13,7 @@ from springtide.api.batch import Job
 from springtide.api.containers import Container, EnvVar, EnvVarSource
 from springtide.api.core import Pod
 from springtide.api.meta import ObjectMeta, find_condition, owner_reference
+from springtide.api.numbers import whole_number
 from springtide.api.podstatus import ContainerStatus
 from springtide.api.struct import replace
 from springtide.api.volumes import ObjectFieldSelector
@@ -60,8 +61,7 @@ def is_failed(pod: Pod, job: Job) -> bool:
 
 def index_of(pod: Pod) -> int | None:
     """The pod's completion index, if it has one."""
-    text = pod.metadata.annotations.get(labels.JOB_COMPLETION_INDEX, "")
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return _number(pod, labels.JOB_COMPLETION_INDEX)
 
 
 def valid_index(pod: Pod, job: Job) -> int | None:
@@ -81,8 +81,13 @@ def all_index_failures(pod: Pod) -> int:
 
 
 def _count(pod: Pod, annotation: str) -> int:
-    text = pod.metadata.annotations.get(annotation, "")
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= _MOST else 0
+    return _number(pod, annotation) or 0
+
+
+def _number(pod: Pod, annotation: str) -> int | None:
+    """What an annotation counts; None for what is no number of 32 bits, however long it is."""
+    number = whole_number(pod.metadata.annotations.get(annotation, ""))
+    return number if number is not None and number <= _MOST else None
 
 
 def finished_at(pod: Pod) -> datetime:

@@ -6,6 +6,7 @@ Called by `replicasets`. Source of the rules: kube-controller-manager's replicas
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 FAILED_CREATE = "FailedCreate"
 FAILED_DELETE = "FailedDelete"
 _PHASE_ORDER = {"Pending": 0, "Unknown": 1}
+_WHOLE = re.compile("-[0-9]{1,20}|0|[1-9][0-9]{0,19}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -84,10 +86,7 @@ def by_deletion(pods: Sequence[Pod], siblings: Sequence[Pod], now: datetime) -> 
 def deletion_cost(pod: Pod) -> int:
     """What the pod says its deletion costs; 0 where it says nothing or no whole number of 32 bits."""
     text = pod.metadata.annotations.get(DELETION_COST, "")
-    digits = text.removeprefix("-")
-    if not digits.isdecimal() or (len(digits) > 1 and digits.startswith("0")):
-        return 0
-    cost = int(text)
+    cost = int(text) if _WHOLE.fullmatch(text) else 0
     return cost if -(2**31) <= cost < 2**31 else 0
 
 

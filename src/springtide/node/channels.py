@@ -12,7 +12,6 @@ Kubernetes describes the framing; KEP-4006 describes version 5. Called by `remot
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 from springtide.runtime.exchange import WebSocket
@@ -52,10 +51,10 @@ class Channels:
             message = await self._socket.receive()
             if self._base64:
                 text = message if isinstance(message, str) else message.decode("ascii", "replace")
-                if text[:1].isdigit():
+                if text[:1].isascii() and text[:1].isdigit():
                     try:
                         return int(text[0]), base64.b64decode(text[1:])
-                    except binascii.Error:
+                    except ValueError:  # no base64, or not even ASCII
                         continue
             else:
                 data = message.encode() if isinstance(message, str) else message

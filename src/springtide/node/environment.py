@@ -3,7 +3,7 @@
 Pure except for `base_environment`. Called by `pod.py` before every start. Raises `Unresolvable` when a
 ConfigMap, Secret or field that is not optional does not exist; the container then waits and is tried again.
 Source of the rules: the Kubernetes documentation of container environment variables, and the kubelet's order:
-`envFrom` first, `env` over it; `$(NAME)` sees the `env` entries before it, commands see everything.
+`envFrom` first, `env` over it; `$(NAME)` sees Services and the `env` entries before it, commands see all.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def expand(text: str, values: Mapping[str, str]) -> str:
 
 def container_environment(pod: Pod, container: Container, sources: Sources) -> dict[str, str]:
     """What the pod's author asked for, without the base environment."""
-    result = dict(sources.services) if pod.spec.enable_service_links is not False else {}
+    services = dict(sources.services) if pod.spec.enable_service_links is not False else {}
+    result = dict(services)
     for source in container.env_from:
         if source.config_map_ref is not None:
             ref = source.config_map_ref
@@ -76,7 +77,7 @@ def container_environment(pod: Pod, container: Container, sources: Sources) -> d
     declared: dict[str, str] = {}
     for variable in container.env:
         if variable.value_from is None:
-            declared[variable.name] = expand(variable.value, declared)
+            declared[variable.name] = expand(variable.value, services | declared)
             continue
         value = _value_from(pod, container, variable.value_from, sources)
         if value is not None:

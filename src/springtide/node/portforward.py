@@ -25,6 +25,7 @@ READ_BYTES = 64 * 1024
 PAIR_SECONDS = 30.0
 """How long the second stream of a pair may take to come."""
 MAX_PORTS = 64
+_MOST_DIGITS = 5
 
 log = logger("node.portforward")
 
@@ -42,11 +43,15 @@ def ports_of(raw_query: str) -> list[int]:
     if not given:
         raise BadPorts('query parameter "ports" is required')
     for text in given:
-        if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        if not _is_port(text):
             raise BadPorts(f"unable to parse {text!r} as a port: use a number from 1 to 65535")
     if len(given) > MAX_PORTS:
         raise BadPorts(f"{len(given)} ports are too many for one connection: use {MAX_PORTS} at most")
     return [int(text) for text in given]
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 0 < int(text) < 65536
 
 
 class Peer(Protocol):
@@ -112,7 +117,7 @@ class Tunnel:
     def _accept(self, stream: Stream) -> bool:
         """Pair up error and data streams of one request; complete pairs are forwarded."""
         port, kind = stream.headers.get("port", ""), stream.headers.get("streamtype", "")
-        if not (port.isdigit() and 0 < int(port) < 65536) or kind not in ("data", "error"):
+        if not _is_port(port) or kind not in ("data", "error"):
             return False
         request = stream.headers.get("requestid") or str(stream.number - 2 * (kind == "data"))
         other = self._waiting.pop(request, None)

@@ -8,6 +8,7 @@ connections, as in a cluster. Several nodes of one machine share the doors; the 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from dataclasses import dataclass, field
 
@@ -23,6 +24,9 @@ _WAITING = 1024
 """Connections that wait to be let in; more are refused by the system."""
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 5.0
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_BREATH_SECONDS = 1.0
+"""How long nobody is let in after files or memory ran out."""
 
 Backend = tuple[str, int]
 
@@ -104,10 +108,22 @@ class TcpDoor:
             connection, _ = listener.accept()
         except OSError as error:  # a client that left while it waited, or too many open files
             log.debug("connection not accepted", error=str(error))
+            if error.errno in _EXHAUSTED:
+                self._pause(listener)
             return
         task = asyncio.create_task(self._let_in(connection), name="proxied-connection")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    def _pause(self, listener: socket.socket) -> None:
+        """The client goes on waiting at the door: looking at once again would find the same, for ever."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(_BREATH_SECONDS, self._look_again, listener)
+
+    def _look_again(self, listener: socket.socket) -> None:
+        if self._listener is listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def _let_in(self, connection: socket.socket) -> None:
         connection.setblocking(False)

@@ -115,8 +115,12 @@ def own_terminal(user: int) -> None:
 
 
 def set_user(user: int, group: int, groups: list[int]) -> None:
-    if groups:
-        os.setgroups(groups)
+    if groups or (user > 0 and os.geteuid() == 0):  # another user does not keep the groups of ours
+        try:
+            os.setgroups(groups)
+        except PermissionError:  # within a user namespace there are none to give up
+            if groups:
+                raise
     if group >= 0:
         os.setgid(group)
     if user >= 0:

@@ -7,8 +7,10 @@ former asks when a request is about a running pod. `server.asgi` carries either 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 JSON = "application/json"
 
@@ -28,14 +30,16 @@ ADMIN = User("system:admin", ("system:masters", "system:authenticated"))
 """The platform's own components, which share the server's process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One API request. `path` is percent-decoded, header names are lower case."""
+class Request(msgspec.Struct, frozen=True):
+    """One API request. `path` is percent-decoded, header names are lower case.
+
+    A Struct, because one is made for every request: as a frozen dataclass it would take ten times as long.
+    """
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
     body: bytes = b""
     user: User = ADMIN
     raw_query: str = ""

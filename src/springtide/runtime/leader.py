@@ -67,6 +67,7 @@ class Election:
         """
         await self._acquire()
         log.info("leading", name=self._settings.name, identity=self._settings.identity)
+        over: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew(), name="leader-renew")
@@ -74,9 +75,11 @@ class Election:
                 renewing.cancel()
         except* LeadershipLost as lost:
             self.leading = False
-            raise lost.exceptions[0] from None
+            over = lost.exceptions[0]  # raised below: Python before 3.11.4 would make a group of it
         finally:
             await self._release()
+        if over is not None:
+            raise over
 
     async def _acquire(self) -> None:
         while True:

@@ -139,6 +139,7 @@ class Runtime:
 
         Raises LeadershipLost, with everything stopped, when the lease cannot be renewed.
         """
+        over: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 background = [
@@ -153,7 +154,9 @@ class Runtime:
                 else:
                     await Election(self.client, self.clock, self._settings.leader).lead(self._run_controllers)
         except* LeadershipLost as lost:
-            raise lost.exceptions[0] from None
+            over = lost.exceptions[0]  # raised below: Python before 3.11.4 would make a group of it
+        if over is not None:
+            raise over
 
     async def _run_controllers(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -148,7 +148,10 @@ def _size(claim: Json) -> str:
 
 
 def _tolerate_short_outages(spec: Json) -> None:
-    tolerations = spec.get("tolerations") or []
+    tolerations = spec.get("tolerations")
+    if not tolerations:
+        spec["tolerations"] = [*_DEFAULT_TOLERATIONS]
+        return
     for default in _DEFAULT_TOLERATIONS:
         if not any(
             toleration.get("key", "") in ("", default["key"])
@@ -156,5 +159,5 @@ def _tolerate_short_outages(spec: Json) -> None:
             and (toleration.get("key") or toleration.get("operator") == "Exists")
             for toleration in tolerations
         ):
-            tolerations = [*tolerations, dict(default)]
+            tolerations = [*tolerations, default]
     spec["tolerations"] = tolerations

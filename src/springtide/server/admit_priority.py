@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 _CLASSES = "scheduling.k8s.io/priorityclasses"
 _WITHOUT_CLASS: Json = {"metadata": {"name": ""}, "value": 0, "preemptionPolicy": "PreemptLowerPriority"}
+_KEPT = 256
 _COMPUTED = (
     ("priority", "the integer value of priority"),
     ("preemptionPolicy", "the string value of PreemptionPolicy"),
@@ -32,8 +33,10 @@ class PriorityPlugin(Plugin):
     resources = frozenset({"pods", _CLASSES})
 
     def __init__(self) -> None:
-        self._seen: tuple[int, ...] = ()
+        self._seen = -1
         self._default: Json | None = None
+        self._classes: dict[str, tuple[int, Json]] = {}
+        """By name: the revision of a class, and the class."""
 
     def admit(self, change: Change, context: Context) -> None:
         if change.kind.resource != "pods" or change.obj is None:
@@ -76,14 +79,19 @@ class PriorityPlugin(Plugin):
         record = context.store.latest(_CLASSES, name)
         if record is None:
             raise refused(change, f"no PriorityClass with name {name} was found")
-        return _decode(record)
+        known = self._classes.get(name)
+        if known is None or known[0] != record.revision:
+            if len(self._classes) >= _KEPT:
+                self._classes.clear()
+            known = self._classes[name] = (record.revision, _decode(record))
+        return known[1]
 
     def _default_class(self, context: Context) -> Json | None:
         """The class marked as default; of several the lowest. Looked for again when any class changed."""
-        records = context.store.page(_CLASSES).records
-        seen = tuple(record.revision for record in records)
+        seen = context.store.revision_of(_CLASSES)
         if seen != self._seen:
-            marked = [one for one in map(_decode, records) if one.get("globalDefault")]
+            classes = map(_decode, context.store.page(_CLASSES).records)
+            marked = [one for one in classes if one.get("globalDefault")]
             self._default = min(marked, key=lambda one: int(one.get("value", 0)), default=None)
             self._seen = seen
         return self._default

@@ -142,8 +142,8 @@ def _mount(spec: Json, context: Context) -> None:
     for part in ("initContainers", "containers"):
         containers = []
         for container in spec.get(part) or ():
-            mounts = container.get("volumeMounts") or []
-            if all(one.get("mountPath") != TOKEN_FOLDER for one in mounts):
+            mounts = container.get("volumeMounts") or ()
+            if not mounts or all(one.get("mountPath") != TOKEN_FOLDER for one in mounts):
                 container = {**container, "volumeMounts": [*mounts, mount]}
                 needed = True
             containers.append(container)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from springtide.api.numbers import whole_number
 from springtide.server.context import Context
 from springtide.server.metadata_rules import name_faults
 from springtide.server.pod_template_rules import (
@@ -393,4 +394,4 @@ def _name_warnings(obj: Json) -> Sequence[str]:
 
 
 def _number(text: Any) -> int:
-    return int(text) if isinstance(text, str) and text.isdecimal() else 0
+    return (whole_number(text) or 0) if isinstance(text, str) else 0

@@ -12,18 +12,27 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from springtide.runtime.memory import give_back
 from springtide.server.authn import ANONYMOUS, Authenticator, subprotocol_token
 from springtide.server.ca import Credentials
 from springtide.server.documents import OPEN_PATHS
+from springtide.server.http_protocol import (
+    ABORT,
+    NO_CACHE,
+    NOT_MODIFIED,
+    PEER_CERTIFICATE,
+    WHOLE_ANSWER,
+    Protocol,
+)
 from springtide.server.inprocess import warning_header
 from springtide.server.request import Request, Response, Service, Stream, Upgrade, User
+from springtide.server.routes import parse
 from springtide.server.status import (
     BadRequest,
     InternalError,
@@ -33,6 +42,14 @@ from springtide.server.status import (
     TooManyRequests,
     Unauthorized,
 )
+from springtide.server.traffic import (
+    PATIENCE_SECONDS,
+    PIECE_BYTES,
+    Load,
+    Traffic,
+    patiently,
+    pieces,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,14 +58,12 @@ Send = Callable[[Message], Awaitable[None]]
 Refused = Callable[[Request, Response], None]
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
-_GOODBYE_SECONDS = 0.1
 _DRAINED_BYTES = 64 * 1024 * 1024
-_NOT_MODIFIED = 304
-_NO_CACHE = (b"cache-control", b"no-cache, private")
+_WEIGHT = 2
+"""Of a byte of a body: it stands in the connection's buffers too, and is copied once it is whole."""
+_LARGE_BYTES = 16 * 1024
 _GZIP_FROM_BYTES = 128 * 1024
 """Smaller answers are not worth the processor time on one machine; Kubernetes draws the line here too."""
-PEER_CERTIFICATE = "springtide.peer_certificate"
-"""ASGI extension: the verified client certificate a connection was opened with."""
 MAX_WEBSOCKETS = 500
 """Open exec, attach and port-forward connections of one server; each holds a process or sockets of a node."""
 
@@ -65,6 +80,7 @@ class Application:
         self._streams: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._websockets = 0
+        self._traffic = Traffic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -73,19 +89,38 @@ class Application:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             user = self._identify(scope, headers)
-            body = await _body(receive)
         except StatusError as error:
-            refusal = self._refusal(scope, headers, error)
-            await _respond(send, refusal, headers)
+            await _respond(send, self._refusal(scope, headers, error), headers)
             return
-        answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
+        load = self._traffic.load(user)
+        try:
+            await self._answer(scope, receive, send, headers, user, load)
+        except TimeoutError:  # its client reads nothing, and will not hear of it
+            scope["extensions"][ABORT]()
+        finally:
+            load.end()
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str], user: User, load: Load
+    ) -> None:
+        try:
+            body = await _body(receive, load)
+            if load.heavy and scope["method"] == "GET" and _is_list(scope["path"]):
+                raise load.refusal()
+            answer = await self._service.handle(_request(scope, scope["method"], headers, body, user))
+            if isinstance(answer, Response):
+                load.take(len(answer.body), may_refuse=scope["method"] == "GET")
+        except StatusError as error:
+            answer = _refused(error)
         if isinstance(answer, Response):
-            await _respond(send, answer, headers)
+            whole = scope["extensions"].pop(WHOLE_ANSWER)  # it knows the scope, which would keep it alive
+            if not whole(answer):
+                await _respond(send, answer, headers)
         elif isinstance(answer, Stream):
             await self._stream(send, receive, answer)
         else:
             fault = InternalError("the answer is a WebSocket, which this request did not ask for")
-            await _respond(send, Response(fault.code, fault.encode()), headers)
+            await _respond(send, _refused(fault), headers)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket passes the same way as any request; it is opened only when the answer is one."""
@@ -162,7 +197,7 @@ class Application:
         await send({"type": "http.response.body", "body": b""})
 
     def _refusal(self, scope: Scope, headers: dict[str, str], error: StatusError) -> Response:
-        answer = Response(error.code, error.encode())
+        answer = _refused(error)
         if self._on_refused is not None and isinstance(error, Unauthorized):
             request = _request(scope, scope.get("method", "GET"), headers, b"", ANONYMOUS)
             self._on_refused(request, answer)
@@ -195,7 +230,7 @@ class HttpsServer:
         self._application = Application(service, authenticator, on_refused)
         config = uvicorn.Config(
             self._application,
-            http=_Protocol,
+            http=Protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -216,6 +251,7 @@ class HttpsServer:
         self._uvicorn = _Uvicorn(config)
         self._socket: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
+        self._giving_back: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -233,6 +269,7 @@ class HttpsServer:
         if self._task.done():
             listening.cancel()
             self._task.result()
+        self._giving_back = asyncio.create_task(give_back(), name="memory")
 
     def reload_certificate(self, credentials: Credentials) -> None:
         """Show a certificate that was renewed on disk to new connections. Raises OSError or ssl.SSLError."""
@@ -244,10 +281,13 @@ class HttpsServer:
         """Stop listening, end streams, let requests finish."""
         self._uvicorn.should_exit = True
         self._application.end_streams()
+        if self._giving_back is not None:
+            self._giving_back.cancel()
         if self._task is not None:
             await self._task
         for connection in list(self._uvicorn.server_state.connections):
-            connection.transport.abort()
+            with suppress(AttributeError):  # TLS that is closed already, in Python before 3.11.7
+                connection.transport.abort()
         await asyncio.sleep(0)
         if self._socket is not None:
             self._socket.close()
@@ -269,35 +309,6 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-class _Protocol(HttpToolsProtocol):
-    """Tells the application which client certificate the connection was opened with."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        certificate = self.transport.get_extra_info("peercert")
-        if certificate:
-            self.scope["extensions"] = {PEER_CERTIFICATE: certificate}
-
-    def _should_upgrade_to_ws(self) -> bool:
-        return True
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """kubectl tries SPDY after a refused WebSocket; the answer says what to do."""
-
-    def handle_websocket_upgrade(self) -> None:
-        from springtide.server import websocket  # not before somebody needs it: see there
-
-        self.ws_protocol_class = websocket.Protocol
-        super().handle_websocket_upgrade()
-
-    def shutdown(self) -> None:
-        """An idle client is told that the connection ends, and not waited for if it does not answer."""
-        super().shutdown()
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sends such at once
@@ -312,6 +323,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _is_list(path: str) -> bool:
+    route = parse(path)
+    return route is not None and not route.name
+
+
 def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
     extensions = scope.get("extensions")
     return extensions.get(PEER_CERTIFICATE) if extensions else None
@@ -319,7 +335,7 @@ def _peer_certificate(scope: Scope) -> dict[str, Any] | None:
 
 def _request(scope: Scope, method: str, headers: dict[str, str], body: bytes, user: User) -> Request:
     raw_query = scope["query_string"].decode()
-    query = dict(parse_qsl(raw_query, keep_blank_values=True))
+    query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
     if scope["type"] != "websocket":
         return Request(
             method,
@@ -354,31 +370,39 @@ def _remote(scope: Scope) -> str:
 
 def _impersonation(scope: Scope) -> tuple[tuple[str, str], ...]:
     """These headers may be repeated: each value counts, also an empty one."""
-    return tuple(
-        (name.decode("latin-1"), value.decode("utf-8", "replace"))
-        for name, value in scope["headers"]
-        if name.startswith(b"impersonate-")
-    )
+    found = [pair for pair in scope["headers"] if pair[0].startswith(b"impersonate-")]
+    return tuple((name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in found)
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive, load: Load) -> bytes:
     """The whole body. One that is too large is taken in too, unkept, so that its sender hears the answer."""
     message = await receive()
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return body
-    parts, size = [body], len(body)
-    while message.get("more_body") and size < _DRAINED_BYTES:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await _rest(receive, load, body)
+    except TimeoutError:
+        raise BadRequest(f"the body did not come within {PATIENCE_SECONDS:g} s") from None
+
+
+async def _rest(receive: Receive, load: Load, body: bytes) -> bytes:
+    whole, size, more = bytearray(body), len(body), True
+    load.take(_WEIGHT * size, unread=True)
+    while more and size < _DRAINED_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise BadRequest("the connection broke off in the middle of the body")
         part = message.get("body", b"")
         size += len(part)
         if size <= MAX_BODY_BYTES:
-            parts.append(part)
+            load.take(_WEIGHT * len(part), unread=True)
+            whole += part  # one block, which goes back to the system whole
+        more = message.get("more_body", False)
     if size > MAX_BODY_BYTES:
         raise _too_large()
-    return b"".join(parts)
+    return bytes(whole)
 
 
 def _too_large() -> TooLarge:
@@ -388,28 +412,41 @@ def _too_large() -> TooLarge:
 
 
 async def _send_chunks(send: Send, answer: Stream) -> None:
+    """Raises TimeoutError if nobody reads them."""
     async for chunk in answer.chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        for piece in pieces(chunk):
+            await patiently(send({"type": "http.response.body", "body": piece, "more_body": True}))
+        if len(chunk) > _LARGE_BYTES:
+            await asyncio.sleep(0)  # a quick reader is no reason to let all others wait
 
 
 async def _respond(send: Send, answer: Response, headers: dict[str, str]) -> None:
     body = answer.body
-    if answer.status == _NOT_MODIFIED:
+    if answer.status == NOT_MODIFIED:
         await _say_not_modified(send, answer)
         return
-    listed = [(b"content-type", answer.content_type.encode()), _NO_CACHE]
+    listed = [(b"content-type", answer.content_type.encode()), NO_CACHE]
     if len(body) >= _GZIP_FROM_BYTES and "gzip" in headers.get("accept-encoding", ""):
         body = await asyncio.to_thread(gzip.compress, body, 1)
         listed += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
     listed.append((b"content-length", str(len(body)).encode()))
     _add_extra(listed, answer)
     await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+    if len(body) > PIECE_BYTES:
+        for piece in pieces(body):
+            await patiently(send({"type": "http.response.body", "body": piece, "more_body": True}))
+        body = b""
     await send({"type": "http.response.body", "body": body})
+
+
+def _refused(error: StatusError) -> Response:
+    seconds = error.details.get("retryAfterSeconds")
+    return Response(error.code, error.encode(), headers=(("Retry-After", str(seconds)),) if seconds else ())
 
 
 async def _say_not_modified(send: Send, answer: Response) -> None:
     """No type and no length: a client's cache would take them for those of the answer it keeps."""
-    listed = [_NO_CACHE]
+    listed = [NO_CACHE]
     _add_extra(listed, answer)
     await send({"type": "http.response.start", "status": answer.status, "headers": listed})
     await send({"type": "http.response.body", "body": b""})

@@ -25,7 +25,7 @@ import msgspec
 from prometheus_client import Counter
 
 from springtide.runtime.log import logger
-from springtide.server.audit_policy import Level, Policy, status_of
+from springtide.server.audit_policy import Choice, Level, Policy, status_of
 from springtide.server.authorize import attributes_of
 from springtide.server.rbac_rules import Attributes
 from springtide.server.request import Answer, Request, Response, Upgrade, User
@@ -35,12 +35,49 @@ Json = dict[str, Any]
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._:-]*")
 _FLUSH_SECONDS = 0.25
-_WAITING = 20_000
-"""Events that may wait for the disk."""
+_WAITING, _WAITING_BYTES = 20_000, 64 * 1024 * 1024
+"""Events that may wait for the disk: a policy may ask for whole bodies, and those are large."""
 _SECRET = frozenset(("secrets", "serviceaccounts/token", "tokenreviews"))
 _dropped = Counter("springtide_server_audit_dropped_total", "Audit events that were not written")
 
 log = logger("server.audit")
+
+
+class _ObjectRef(msgspec.Struct, omit_defaults=True, rename="camel"):
+    """What a request is about; parts that it does not name are left out."""
+
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    api_group: str = ""
+    api_version: str = ""
+    subresource: str = ""
+
+
+class _Event(msgspec.Struct, rename="camel", kw_only=True, tag_field="kind", tag="Event"):
+    """`audit.k8s.io/v1` Event. Every write makes one, so what repeats is JSON already."""
+
+    api_version: str = "audit.k8s.io/v1"
+    level: str
+    audit_id: str = msgspec.field(name="auditID")
+    stage: str
+    request_uri: str = msgspec.field(name="requestURI")
+    verb: str
+    user: msgspec.Raw
+    impersonated_user: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    source_ips: tuple[str, ...] = msgspec.field(name="sourceIPs")
+    user_agent: str
+    object_ref: _ObjectRef | msgspec.UnsetType = msgspec.UNSET
+    response_status: msgspec.Raw
+    request_object: Any = msgspec.UNSET
+    response_object: Any = msgspec.UNSET
+    request_received_timestamp: datetime | str
+    stage_timestamp: datetime | str
+    annotations: msgspec.Raw
+
+
+_FORBIDDEN = msgspec.Raw(b'{"authorization.k8s.io/decision":"forbid"}')
+_ALLOWED = msgspec.Raw(b'{"authorization.k8s.io/decision":"allow"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +102,7 @@ class AuditLog:
         self._policy = settings.policy
         settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lines: list[bytes] = []
+        self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
         self._lock = threading.Lock()
@@ -84,47 +122,48 @@ class AuditLog:
         if self._policy.ignores(request, code):
             return
         stage = "ResponseComplete" if isinstance(answer, Response) else "ResponseStarted"
-        wanted, sender = attributes_of(request, parse(without_watch(request.path)[0])), request.user
-        level = self._policy.level(sender, wanted, code)
-        if level is Level.NONE or not self._policy.keeps(stage):
+        sender, path = request.user, request.path
+        wanted = attributes_of(request, parse(without_watch(path)[0] if "/watch/" in path else path))
+        choice = self._policy.choose(sender, wanted, code)
+        level = choice.level
+        if level is Level.NONE or stage in choice.omitted:
             return
-        event: Json = {
-            "kind": "Event",
-            "apiVersion": "audit.k8s.io/v1",
-            "level": level.text,
-            "auditID": audit_id,
-            "stage": stage,
-            "requestURI": _uri(request),
-            "verb": wanted.verb,
-            "user": _user(sender),
-            "sourceIPs": [request.remote] if request.remote else [],
-            "userAgent": request.headers.get("user-agent", ""),
-            "responseStatus": _status(answer, code),
-            "requestReceivedTimestamp": _micro(received),
-            "stageTimestamp": _micro(now),
-            "annotations": {"authorization.k8s.io/decision": "forbid" if code in (401, 403) else "allow"},
-        }
+        event = _Event(
+            level=level.text,
+            audit_id=audit_id,
+            stage=stage,
+            request_uri=_uri(request),
+            verb=wanted.verb,
+            user=_user(sender),
+            source_ips=(request.remote,) if request.remote else (),
+            user_agent=request.headers.get("user-agent", ""),
+            response_status=_failure(answer, code) if code >= 400 else _success(code),
+            request_received_timestamp=_micro(received),
+            stage_timestamp=_micro(now),
+            annotations=_FORBIDDEN if code in (401, 403) else _ALLOWED,
+        )
         if acting is not sender:
-            event["impersonatedUser"] = _user(acting)
+            event.impersonated_user = _user(acting)
         if wanted.resource:
-            event["objectRef"] = _object(wanted)
+            event.object_ref = _object(wanted)
         if level >= Level.REQUEST and wanted.whole_resource not in _SECRET:
-            _add_bodies(event, request, answer, level)
+            _add_bodies(event, request, answer, choice)
         self._put(msgspec.json.encode(event) + b"\n")
 
     def close(self) -> None:
         """Write what waits."""
         if self._timer is not None:
             self._timer.cancel()
-        lines, self._lines = self._lines, []
+        lines = self._taken()
         if lines:
             self._write(lines)
 
     def _put(self, line: bytes) -> None:
-        if len(self._lines) >= _WAITING:
+        if len(self._lines) >= _WAITING or self._bytes >= _WAITING_BYTES:
             _dropped.inc()
             return
         self._lines.append(line)
+        self._bytes += len(line)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
 
@@ -135,8 +174,12 @@ class AuditLog:
             self._timer = loop.call_later(_FLUSH_SECONDS, self._flush)
             return
         self._timer = None
-        lines, self._lines = self._lines, []
-        self._writing = loop.run_in_executor(None, self._write, lines)
+        self._writing = loop.run_in_executor(None, self._write, self._taken())
+
+    def _taken(self) -> list[bytes]:
+        """What waits, to be written now."""
+        lines, self._lines, self._bytes = self._lines, [], 0
+        return lines
 
     def _write(self, lines: list[bytes]) -> None:
         file = self._settings.folder / "audit.log"
@@ -167,42 +210,57 @@ def _uri(request: Request) -> str:
 
 
 @lru_cache(maxsize=512)
-def _user(user: User) -> Json:
-    """UserInfo; the same users ask again and again, so do not change it."""
+def _user(user: User) -> msgspec.Raw:
+    """UserInfo; the same users ask again and again."""
     info: Json = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         info["uid"] = user.uid
     if user.extra:
         info["extra"] = {key: list(values) for key, values in user.extra}
-    return info
+    return _raw(info)
 
 
-def _object(wanted: Attributes) -> Json:
-    parts = {
-        "resource": wanted.resource,
-        "namespace": wanted.namespace,
-        "name": wanted.name,
-        "apiGroup": wanted.group,
-        "apiVersion": wanted.version,
-        "subresource": wanted.subresource,
-    }
-    return {key: value for key, value in parts.items() if value}
+def _object(wanted: Attributes) -> _ObjectRef:
+    return _ObjectRef(
+        wanted.resource, wanted.namespace, wanted.name, wanted.group, wanted.version, wanted.subresource
+    )
 
 
-def _status(answer: Answer, code: int) -> Json:
-    if isinstance(answer, Response) and code >= 400:
+@lru_cache(maxsize=16)
+def _success(code: int) -> msgspec.Raw:
+    return _raw({"metadata": {}, "code": code})
+
+
+def _failure(answer: Answer, code: int) -> msgspec.Raw:
+    if isinstance(answer, Response):
         try:
-            return {"metadata": {}, **status_of(msgspec.json.decode(answer.body, type=dict[str, Any]))}
+            status = status_of(msgspec.json.decode(answer.body, type=dict[str, Any]))
+            return _raw({"metadata": {}, **status})
         except msgspec.MsgspecError:
             pass
-    return {"metadata": {}, "code": code}
+    return _raw({"metadata": {}, "code": code})
 
 
-def _add_bodies(event: Json, request: Request, answer: Answer, level: Level) -> None:
+def _add_bodies(event: _Event, request: Request, answer: Answer, choice: Choice) -> None:
     if request.body and request.media_type.endswith("json"):
-        event["requestObject"] = _json(request.body)
-    if level is Level.REQUEST_RESPONSE and isinstance(answer, Response) and answer.body.startswith(b"{"):
-        event["responseObject"] = _json(answer.body)
+        event.request_object = _json(request.body)
+    whole = choice.level is Level.REQUEST_RESPONSE
+    if whole and isinstance(answer, Response) and answer.body.startswith(b"{"):
+        event.response_object = _json(answer.body)
+    if choice.omit_managed_fields:
+        for part in (event.request_object, event.response_object):
+            _forget_managed_fields(part)
+
+
+def _forget_managed_fields(obj: Any) -> None:
+    """Of an object, or of every item of a list, in place."""
+    if not isinstance(obj, dict):
+        return
+    items = obj.get("items")
+    for one in (obj, *(items if isinstance(items, list) else ())):
+        metadata = one.get("metadata") if isinstance(one, dict) else None
+        if isinstance(metadata, dict):
+            metadata.pop("managedFields", None)
 
 
 def _json(body: bytes) -> Any:
@@ -213,5 +271,10 @@ def _json(body: bytes) -> Any:
         return None
 
 
-def _micro(moment: datetime) -> str:
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+def _raw(value: Json) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _micro(moment: datetime) -> datetime | str:
+    """`metav1.MicroTime` of a time in UTC; a Struct writes it so by itself, unless the fraction is zero."""
+    return moment if moment.microsecond else f"{moment:%Y-%m-%dT%H:%M:%S}.000000Z"

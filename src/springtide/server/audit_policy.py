@@ -49,7 +49,7 @@ class PolicyError(ValueError):
     """An audit policy that cannot be used; names file, field and fix."""
 
 
-class _Resources(msgspec.Struct, frozen=True, rename="camel"):
+class _Resources(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     group: str = ""
     resources: tuple[str, ...] = ()
     resource_names: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class _Resources(msgspec.Struct, frozen=True, rename="camel"):
         return not self.resources or any(_resource_fits(one, wanted) for one in self.resources)
 
 
-class _Rule(msgspec.Struct, frozen=True, rename="camel"):
+class _Rule(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     level: str
     users: tuple[str, ...] = ()
     user_groups: tuple[str, ...] = ()
@@ -72,6 +72,7 @@ class _Rule(msgspec.Struct, frozen=True, rename="camel"):
     non_resource_urls: tuple[str, ...] = msgspec.field(name="nonResourceURLs", default=())
     omit_stages: tuple[str, ...] = ()
     omit_managed_fields: bool | None = None
+    """Whether bodies lose their managedFields; None: as the policy says for all rules."""
 
     def fits(self, user: User, wanted: Attributes) -> bool:
         if self.users and user.name not in self.users:
@@ -91,11 +92,23 @@ class _Rule(msgspec.Struct, frozen=True, rename="camel"):
         return bool(self.namespaces)
 
 
-class _Document(msgspec.Struct, frozen=True, rename="camel"):
+class _Document(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     rules: tuple[_Rule, ...]
     api_version: str = ""
     kind: str = ""
+    metadata: dict[str, Any] | None = None
     omit_stages: tuple[str, ...] = ()
+    omit_managed_fields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How much of one request is kept."""
+
+    level: Level
+    omitted: frozenset[str] = frozenset()
+    """Stages that are not written."""
+    omit_managed_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,7 @@ class Policy:
 
     rules: tuple[_Rule, ...] | None = None
     omitted: frozenset[str] = frozenset()
+    omit_managed_fields: bool = False
 
     def ignores(self, request: Request, code: int) -> bool:
         """A quick no: without a policy, for reads and for all that comes from within this process."""
@@ -111,18 +125,16 @@ class Policy:
             return False
         return not request.remote or (request.method in _READS and code not in _REFUSED)
 
-    def level(self, user: User, wanted: Attributes, code: int) -> Level:
+    def choose(self, user: User, wanted: Attributes, code: int) -> Choice:
         """How much to keep of a request that was answered with `code` and is not ignored."""
         if self.rules is None:
             kept = wanted.verb in _WRITES or code in _REFUSED
-            return Level.METADATA if kept else Level.NONE
-        for rule in self.rules:
-            if rule.fits(user, wanted):
-                return _LEVELS[rule.level]
-        return Level.NONE
-
-    def keeps(self, stage: str) -> bool:
-        return stage not in self.omitted
+            return Choice(Level.METADATA if kept else Level.NONE)
+        rule = next((one for one in self.rules if one.fits(user, wanted)), None)
+        if rule is None:
+            return Choice(Level.NONE)
+        omit = self.omit_managed_fields if rule.omit_managed_fields is None else rule.omit_managed_fields
+        return Choice(_LEVELS[rule.level], self.omitted.union(rule.omit_stages), omit)
 
 
 def load_policy(file: Path) -> Policy:
@@ -141,7 +153,7 @@ def load_policy(file: Path) -> Policy:
             raise PolicyError(
                 f"{file}: rules[{index}].level: {rule.level!r} is not one of {', '.join(_LEVELS)}"
             )
-    return Policy(document.rules, frozenset(document.omit_stages))
+    return Policy(document.rules, frozenset(document.omit_stages), document.omit_managed_fields)
 
 
 def _resource_fits(pattern: str, wanted: Attributes) -> bool:

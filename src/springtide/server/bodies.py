@@ -94,12 +94,15 @@ def typed(body: Json, kind: type[T]) -> T:
         raise BadRequest(f"the request body does not fit: {error}") from error
 
 
-def prune_unknown(obj: Json, kind: ServedKind, request: Request, twice: Sequence[str] = ()) -> list[str]:
+def prune_unknown(
+    obj: Json, kind: ServedKind, request: Request, twice: Sequence[str] = (), old: Json | None = None
+) -> list[str]:
     """Drop fields the kind does not have, in place; returns warnings to send. Raises Undecodable if strict.
 
-    `twice` are the fields that the body names more than once.
+    `twice` are the fields that the body names more than once; `old` is the stored object that a patch was
+    made to, which has no such fields.
     """
-    unknown = kind.validator.prune(obj)
+    unknown = kind.validator.prune(obj, old)
     if not unknown and not twice:
         return []
     mode = request.query.get("fieldValidation") or "Warn"

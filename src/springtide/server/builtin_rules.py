@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from springtide.server.context import Context
 from springtide.server.schema_rules import FieldError
 from springtide.server.status import bad_value, forbidden_field, unsupported
 from springtide.server.strategy import Strategy
@@ -24,6 +25,12 @@ class PriorityClassStrategy(Strategy):
 
     def default(self, obj: Json) -> None:
         obj["preemptionPolicy"] = obj.get("preemptionPolicy") or "PreemptLowerPriority"
+
+    def before_create(self, obj: Json, context: Context) -> None:
+        obj.setdefault("value", 0)
+
+    def before_update(self, new: Json, old: Json) -> None:
+        new.setdefault("value", 0)
 
     def validate(self, obj: Json) -> Sequence[FieldError]:
         value, name = obj.get("value") or 0, obj["metadata"].get("name", "")

@@ -130,10 +130,12 @@ _COSTS: dict[str, Cost] = {
 }
 
 
-PAID_BEFORE = frozenset(
+SEARCHES = frozenset({"matches", "find", "findAll"})
+"""Functions that take a text and a regular expression."""
+PAID_BEFORE = SEARCHES | frozenset(
     {
         *("sort", "distinct", "@sortByAssociatedKeys", "flatten", "lists.range"),
-        *("sets.contains", "sets.equivalent", "sets.intersects", "matches", "find", "findAll"),
+        *("sets.contains", "sets.equivalent", "sets.intersects"),
     }
 )
 """Functions that can take long: they are paid before they run, not after."""

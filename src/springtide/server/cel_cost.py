@@ -4,8 +4,8 @@ Called by `cel.compile_expression`; CRDs whose rules could cost too much are ref
 figures are the CEL project's (cel-go `checker/cost.go`) with Kubernetes' functions (`cel_call_estimates`),
 because the limits are Kubernetes'.
 
-It walks the tree by itself: `cel_check` must have typed the whole expression first, and all that the two share
-is which kinds of nodes there are.
+It walks the tree by itself: `cel_check` must have typed the whole expression first, and all that the two
+share is which kinds of nodes there are.
 """
 
 from __future__ import annotations

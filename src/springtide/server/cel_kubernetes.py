@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from springtide.api import names, quantity
+from springtide.api.numbers import whole_number
 from springtide.server.cel_functions import CLASSES, Function, function
 from springtide.server.cel_values import LARGEST, SMALLEST, CelError, Optional
 from springtide.server.schema_formats import FORMATS
@@ -335,8 +336,15 @@ def _semver(text: str, normalize: bool = False) -> Semver:
     parts = found[4].split(".") if found and found[4] else []
     if found is None or any(part.isdigit() and len(part) > 1 and part[0] == "0" for part in parts):
         raise CelError(f'"{text}" is no semantic version such as 1.2.3')
-    pre = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
-    return Semver((int(found[1]), int(found[2]), int(found[3])), pre)
+    pre = tuple((0, _part(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+    return Semver((_part(found[1]), _part(found[2]), _part(found[3])), pre)
+
+
+def _part(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise CelError("a part of a semantic version must be a number of 64 bits")
+    return number
 
 
 def _normalized(text: str) -> str:

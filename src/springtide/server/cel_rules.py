@@ -172,12 +172,19 @@ class _Run:
                 self.node(node.values, child, old.get(key), (path, MapKey(key)), pair)
 
     def rules(self, node: _Node, value: Any, old: Any, path: Path, pair: _Pair) -> None:
-        values = (read(value, node.declared), None if old is None else read(old, node.declared))
+        new, was, unlike = read(value, node.declared), None, ""
+        try:
+            was = None if old is None else read(old, node.declared)
+        except CelError as error:
+            unlike = str(error)
         for rule in node.rules:
+            values = (new, was)
             if self.left <= 0:
                 self.stop(node, path, _OUT)
             if rule.fault:
                 self.invalid(node, path, f"rule compile error: {rule.fault}")
+            elif unlike and rule.transition:
+                self.invalid(node, path, f"{unlike} evaluating rule: {rule.shown()}")
             elif old is not None or rule.optional_old or not rule.transition:
                 self.rule(rule, node, values, path, pair)
 

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from springtide.server.cel_call_costs import PAID_BEFORE, call_cost
+from springtide.server.cel_call_costs import PAID_BEFORE, SEARCHES, call_cost
 from springtide.server.cel_check import Checked
 from springtide.server.cel_functions import Overload, fits, functions, no_overload
+from springtide.server.cel_strings import search_steps
 from springtide.server.cel_syntax import (
     Call,
     Comprehension,
@@ -42,6 +43,8 @@ SECONDS = 2.0
 """Processor time of one evaluation, or of all rules of one object. Costs are Go's: what is cheap there can
 be dear here, and a server that answers everybody from one thread must not stand still for anybody."""
 _LOOK_EVERY = 4096
+_STEPS_A_UNIT = 16
+"""Of a regular expression: so many take as long as a unit of other work."""
 
 
 class CostExceeded(Exception):
@@ -366,7 +369,6 @@ def _scalars(run_it: Callable[..., Any], left: Step, right: Step, cost: Cost) ->
             frame.cost += 1
             frame.work += 8
             return run_it(one, other)
-        one, other = left(frame), right(frame)
         result = run_it(one, other)
         _spend(frame, cost, (one, other), result)
         return result
@@ -377,7 +379,7 @@ def _scalars(run_it: Callable[..., Any], left: Step, right: Step, cost: Cost) ->
 def _function(
     run_it: Callable[..., Any], steps: list[Step], overloads: list[Overload], cost: Cost, name: str
 ) -> Step:
-    dear = name in PAID_BEFORE
+    dear, searches = name in PAID_BEFORE, name in SEARCHES
 
     def run(frame: Frame) -> Any:
         args = tuple([step(frame) for step in steps])
@@ -385,6 +387,9 @@ def _function(
             raise no_overload(name)
         if dear:
             _spend(frame, cost, args, None)
+            if searches:
+                frame.work += search_steps(*args) // _STEPS_A_UNIT
+                frame.check()
             return run_it(*args)
         result = run_it(*args)
         _spend(frame, cost, args, result)

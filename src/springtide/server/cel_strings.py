@@ -198,16 +198,27 @@ def _compiled(pattern: str) -> regex.Pattern:
         raise CelError(f"Illegal regex: {error}") from None
 
 
+def search_steps(text: str, pattern: str, *_: Any) -> int:
+    """How much work it may be to search `text`."""
+    return _compiled(pattern).steps(text)
+
+
 def _matches(text: str, pattern: str) -> bool:
-    return _compiled(pattern).found(text)
+    try:
+        return _compiled(pattern).found(text)
+    except regex.TooCostlyError as error:
+        raise CelError(str(error)) from None
 
 
 def _find(text: str, pattern: str) -> str:
-    return next(iter(_compiled(pattern).all(text, 1)), "")
+    return next(iter(_find_all(text, pattern, 1)), "")
 
 
 def _find_all(text: str, pattern: str, count: int = -1) -> list[str]:
-    return _compiled(pattern).all(text, count)
+    try:
+        return _compiled(pattern).all(text, count)
+    except regex.TooCostlyError as error:
+        raise CelError(str(error)) from None
 
 
 FUNCTIONS: list[Function] = [

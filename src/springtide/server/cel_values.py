@@ -147,12 +147,15 @@ MAPS = (dict, MapView, ObjectView)
 
 
 def read(value: Any, declared: Declared | None) -> Any:
-    """A JSON value as its schema says it is to be understood."""
+    """A JSON value as its schema says it is to be understood. Raises CelError if it is something else."""
     if declared is None or value is None or type(value) is declared.exact:
         return value
     view = declared.view
     if view is not None:
-        return view(value, declared) if isinstance(value, dict | list) else value
+        if type(value) is not (list if view is ListView else dict):
+            wanted = "an array" if view is ListView else "a map"
+            raise CelError(f"invalid data, expected {wanted}: the schema was another when this was written")
+        return view(value, declared)
     convert = declared.convert
     return value if convert is None else convert(value)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from springtide.runtime.log import logger
 from springtide.server.context import Context
 from springtide.server.definition_schema import drop_nulls, schema_errors, unknown_formats
 from springtide.server.definition_spec import approval_errors, own_versions, place_of, spec_errors
@@ -31,6 +32,8 @@ from springtide.server.served_versions import CustomResourceStrategy, served_kin
 from springtide.server.sound_schemas import SoundSchemas, is_shipped
 from springtide.server.status import bad_value
 from springtide.server.strategy import Strategy
+
+log = logger("server.customresources")
 
 Json = dict[str, Any]
 
@@ -179,7 +182,11 @@ class CustomResourceDefinitionStrategy(Strategy):
 
 
 def serve_stored(context: Context) -> None:
-    """Serve every CRD the store holds: called once at start."""
+    """Serve every CRD the store holds: called once at start.
+
+    Objects of kinds that neither the store nor this program knows stay where they are: another version may
+    have written them.
+    """
     strategy = next(
         kind.strategy for kind in context.kinds if isinstance(kind.strategy, CustomResourceDefinitionStrategy)
     )
@@ -192,9 +199,10 @@ def serve_stored(context: Context) -> None:
         strategy.serve(definition, context)
         if "deletionTimestamp" in definition["metadata"]:
             clean_up(definition, context)
-    for resource in context.store.resources():
-        if resource not in known:
-            _purge(resource, context)
+    counts = ((resource, context.store.count(resource)) for resource in context.store.resources())
+    unknown = {resource: count for resource, count in counts if count and resource not in known}
+    if unknown:
+        log.warning("objects of kinds that nobody serves are kept", objects=unknown)
 
 
 def clean_up(definition: Json, context: Context) -> None:

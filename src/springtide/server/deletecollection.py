@@ -9,9 +9,11 @@ import asyncio
 
 import msgspec
 
+from springtide.server import list_options
 from springtide.server.context import Context
 from springtide.server.delete import DeleteOptions, delete_record, parse_options
 from springtide.server.kinds import ServedKind
+from springtide.server.list import find
 from springtide.server.request import Request, Response, User
 from springtide.server.routes import Route
 from springtide.server.selection import Selection
@@ -20,8 +22,8 @@ from springtide.store import Record
 
 async def deletecollection(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 200 with a list of what was deleted or is on its way."""
-    options, selection = parse_options(request), Selection(kind, route, request)
-    chosen = [r for r in context.store.page(kind.resource, selection.prefix).records if selection.matches(r)]
+    options = parse_options(request)
+    chosen = find(context, list_options.parse(request), Selection(kind, route, request), kind).records
     bodies = await asyncio.gather(
         *(_delete(context, kind, record, options, request.user) for record in chosen)
     )

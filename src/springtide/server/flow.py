@@ -12,7 +12,7 @@ The idea is that of Kubernetes' API priority and fairness, with one queue a user
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,9 +20,14 @@ from dataclasses import dataclass, field
 from springtide.server.closing import Closing
 from springtide.server.request import Request, Stream, User
 from springtide.server.status import TooManyRequests
+from springtide.store import Durations
 
 _MASTERS = "system:masters"
 _RETRY_SECONDS = 1
+QUEUE_FULL, TIME_OUT, CONCURRENCY_LIMIT = "queue-full", "time-out", "concurrency-limit"
+"""Why a request was refused, in Kubernetes' words."""
+_WAITS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
+"""Bounds of the histogram of waits, as kube-apiserver has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,16 @@ class Flow:
     limits: Limits = field(default_factory=Limits)
     taken: int = 0
     """Seats in use."""
-    refused: int = 0
-    """Requests that were answered 429 since the start."""
+    served: int = 0
+    """Requests that got a seat, since the start."""
+    exempt: int = 0
+    """Requests that needed none, since the start."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Requests that were answered 429 since the start, by reason."""
+    waits: Durations = field(default_factory=lambda: Durations(_WAITS))
+    """How long those with a seat had waited for it."""
+    vain_waits: Durations = field(default_factory=lambda: Durations(_WAITS))
+    """How long those had waited who got none."""
     _queues: OrderedDict[str, deque[asyncio.Future[None]]] = field(default_factory=OrderedDict)
     """Who waits, by user. The first user is the next in turn; queues are never empty."""
     _streams: dict[str, int] = field(default_factory=dict)
@@ -62,8 +75,10 @@ class Flow:
         """A seat for one request of `user`, in turn. Raises TooManyRequests."""
         if self.taken < self.limits.seats and not self._queues:
             self.taken += 1
+            self.waits.observe(0.0)
         else:
             await self._wait(user.name)
+        self.served += 1
         try:
             yield
         finally:
@@ -73,7 +88,8 @@ class Flow:
         """Raise TooManyRequests if the request would open a stream and its user has too many."""
         wants_one = request.flag("watch") or request.flag("follow")
         if wants_one and self._streams.get(request.user.name, 0) >= self.limits.streams_per_user:
-            raise self._too_many(f"{self.limits.streams_per_user} watches are open, close some")
+            why = f"{self.limits.streams_per_user} watches are open, close some"
+            raise self._too_many(CONCURRENCY_LIMIT, why)
 
     def counted(self, user: User, stream: Stream) -> Stream:
         """The stream, which counts as one of its user's until it is closed."""
@@ -84,8 +100,9 @@ class Flow:
     async def _wait(self, user: str) -> None:
         queue = self._queues.get(user)
         if (len(queue) if queue else 0) >= self.limits.queued_per_user:
-            raise self._too_many("too many requests, please try again later")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            raise self._too_many(QUEUE_FULL, "too many requests, please try again later")
+        loop = asyncio.get_running_loop()
+        turn, began = loop.create_future(), loop.time()
         if queue is None:
             queue = self._queues[user] = deque()
         queue.append(turn)
@@ -94,10 +111,12 @@ class Flow:
                 await turn
         except TimeoutError:
             self._give_up(user, turn)
-            raise self._too_many("the request waited too long for its turn") from None
+            self.vain_waits.observe(loop.time() - began)
+            raise self._too_many(TIME_OUT, "the request waited too long for its turn") from None
         except asyncio.CancelledError:
             self._give_up(user, turn)
             raise
+        self.waits.observe(loop.time() - began)
 
     def _give_up(self, user: str, turn: asyncio.Future[None]) -> None:
         """Leave the queue; a seat that was given in the same moment goes on to the next."""
@@ -129,8 +148,8 @@ class Flow:
         else:
             del self._streams[user]
 
-    def _too_many(self, why: str) -> TooManyRequests:
-        self.refused += 1
+    def _too_many(self, reason: str, why: str) -> TooManyRequests:
+        self.refused[reason] += 1
         return TooManyRequests(why, retry_after_seconds=_RETRY_SECONDS)
 
 

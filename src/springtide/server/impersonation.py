@@ -7,8 +7,9 @@ messages: Kubernetes' user impersonation.
 
 from __future__ import annotations
 
-import dataclasses
 from urllib.parse import unquote
+
+import msgspec
 
 from springtide.server.authn import ANONYMOUS
 from springtide.server.authorize import Authorizer
@@ -53,7 +54,7 @@ def impersonated(request: Request, authorizer: Authorizer) -> Request:
         authorizer.require(request.user, Attributes("impersonate", _EXTRA_GROUP, "uids", name=uid))
     own = list(groups_of(account[0])) if account is not None and not groups else groups
     user = User(names[0], _completed(names[0], own), uids[0] if uids else "", _gathered(extra))
-    return dataclasses.replace(request, user=user, impersonate=())
+    return msgspec.structs.replace(request, user=user, impersonate=())
 
 
 def _claims(groups: list[str], uids: list[str], extra: list[tuple[str, str]]) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from springtide.api.numbers import whole_number
+
 MAX_OPERATIONS = 10_000
 """The limit kube-apiserver puts on one JSON patch."""
 MAX_COPIED_BYTES = 3 * 1024 * 1024
@@ -57,6 +59,8 @@ class _Draft:
     doc: Any
     _own: set[int] = field(default_factory=set)
     """Identities of the containers that this patch has made, each in one place: they may be changed."""
+    _whole: set[int] = field(default_factory=set)
+    """Those of them in which nothing is the document's that was handed in, however deep."""
     _copied_bytes: int = 0
 
     def parent(self, path: list[str], where: str) -> Any:
@@ -82,6 +86,15 @@ class _Draft:
         if self._copied_bytes > MAX_COPIED_BYTES:
             raise PatchError(where, f"the patch copies more than {MAX_COPIED_BYTES} bytes", too_large=True)
         return msgspec.json.decode(text)
+
+    def detached(self, value: Any) -> Any:
+        """A value that comes to another place: there it is not what the document handed in holds."""
+        if not isinstance(value, dict | list) or id(value) in self._whole:
+            return value
+        made = msgspec.json.decode(msgspec.json.encode(value))
+        self._own.add(id(made))
+        self._whole.add(id(made))
+        return made
 
     def _owned(self, container: Any) -> Any:
         if id(container) in self._own:
@@ -143,7 +156,7 @@ def _move(draft: _Draft, operation: dict[str, Any], where: str) -> None:
     if source == target:
         return
     _delete(draft, source, where)
-    _insert(draft, target, value, where)
+    _insert(draft, target, draft.detached(value), where)
 
 
 def _copy(draft: _Draft, operation: dict[str, Any], where: str) -> None:
@@ -226,9 +239,10 @@ def _delete(draft: _Draft, path: list[str], where: str) -> None:
 def _index(token: str, last: int, path: list[str], where: str) -> int:
     if not (token.isascii() and token.isdigit()) or (token[0] == "0" and token != "0"):
         raise PatchError(f"{where}.path", f"{_show(path)}: {token!r} is no list index")
-    if int(token) > last:
+    index = whole_number(token)
+    if index is None or index > last:
         raise PatchError(f"{where}.path", f"{_show(path)}: index {token} is beyond the end of the list")
-    return int(token)
+    return index
 
 
 def _missing(path: list[str], where: str) -> PatchError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -87,18 +88,18 @@ class ServedKind:
     warning: str = ""
     """Sent with every answer, for deprecated versions."""
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def stored_api_version(self) -> str:
         if self.conversion is not None:
             return self.conversion.api_version
         version = self.storage_version or self.version
         return f"{self.group}/{version}" if self.group else version
 
-    @property
+    @cached_property
     def counts_generations(self) -> bool:
         """Whether objects count changes of what the user wants: custom ones, and some built-in kinds."""
         return not self.builtin or self.resource in _COUNTED
@@ -127,14 +128,14 @@ class ServedKind:
             listed.append("scale")
         return tuple(sorted(listed))
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """The collection in the store; the same for all versions."""
         if self.conversion is not None:
             return self.conversion.resource
         return f"{self.group}/{self.plural}" if self.group else self.plural
 
-    @property
+    @cached_property
     def qualified_plural(self) -> str:
         """How messages name it: `pods`, `trainjobs.trainer.kubeflow.org`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -26,7 +26,9 @@ from springtide.store import Compacted, FutureRevision, Record
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
+    """What a list is about, at one revision."""
+
     records: Sequence[Record]
     revision: int
     continue_: str
@@ -43,7 +45,7 @@ class _Token(msgspec.Struct, frozen=True):
 async def list_(context: Context, request: Request, route: Route, kind: ServedKind) -> Response:
     """Answers 200 with a list object, a Table or a PartialObjectMetadataList."""
     form = accepted(request)
-    found = _find(context, list_options.parse(request), Selection(kind, route, request), kind)
+    found = find(context, list_options.parse(request), Selection(kind, route, request), kind)
     values = [in_version(record.value, kind) for record in found.records]
     list_metadata: dict[str, object] = {"resourceVersion": str(found.revision)}
     if found.continue_:
@@ -65,7 +67,8 @@ async def list_(context: Context, request: Request, route: Route, kind: ServedKi
     return Response(200, msgspec.json.encode(head)[:-1] + b',"items":[' + b",".join(values) + b"]}")
 
 
-def _find(context: Context, options: ListOptions, selection: Selection, kind: ServedKind) -> _Found:
+def find(context: Context, options: ListOptions, selection: Selection, kind: ServedKind) -> Found:
+    """Read it. Raises Expired, BadRequest, or Timeout for a revision that has not come to be."""
     revision, after = _where_to_read(options, context.store.revision)
     limit = options.limit
     paged = limit if selection.selects_all else 0
@@ -87,7 +90,7 @@ def _find(context: Context, options: ListOptions, selection: Selection, kind: Se
             remaining = max(0, len(records) - limit)
             records = records[:limit]
     token = _encode_token(_Token(page.revision, records[-1].key)) if remaining else ""
-    return _Found(records, page.revision, token, remaining if selection.selects_all else None)
+    return Found(records, page.revision, token, remaining if selection.selects_all else None)
 
 
 def _where_to_read(options: ListOptions, newest: int) -> tuple[int | None, str]:

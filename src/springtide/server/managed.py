@@ -157,4 +157,4 @@ def _order(raw: Mapping[str, Any]) -> tuple[str, ...]:
 def _text(time: datetime | str) -> str:
     if isinstance(time, str):
         return time
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{time.astimezone(UTC).isoformat(timespec='seconds')[:19]}Z"

@@ -13,6 +13,7 @@ from springtide.server.bodies import undecodable
 from springtide.server.context import Context
 from springtide.server.kinds import ServedKind
 from springtide.server.metadata_rules import is_subdomain, validate
+from springtide.server.persist import key_of
 from springtide.server.schema_formats import FORMATS
 from springtide.server.status import BadRequest, Conflict, bad_value, invalid
 
@@ -31,6 +32,9 @@ _KEPT_ON_UPDATE = (
     "generateName",
 )
 
+_LONGEST_BASE = 58
+_NAMES_TRIED = 8
+"""As Kubernetes: how often a generated name may be one that is taken."""
 _TIMES = ("creationTimestamp", "deletionTimestamp")
 _is_time = FORMATS["date-time"]
 
@@ -43,13 +47,22 @@ def begin(obj: Json, kind: ServedKind, namespace: str, context: Context) -> None
     place(obj, kind, namespace)
     _check_times(metadata, {}, kind)
     if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = f"{str(metadata['generateName'])[:58]}{context.name_suffix()}"
+        metadata["name"] = _free_name(str(metadata["generateName"])[:_LONGEST_BASE], kind, namespace, context)
     for server_side in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
         metadata.pop(server_side, None)
     metadata["uid"] = context.new_uid()
     metadata["creationTimestamp"] = context.timestamp()
     if kind.counts_generations:
         metadata["generation"] = 1
+
+
+def _free_name(base: str, kind: ServedKind, namespace: str, context: Context) -> str:
+    """A name that begins so. After so many that are taken it is the last, for `store_new` to refuse."""
+    for _ in range(_NAMES_TRIED):
+        name = f"{base}{context.name_suffix()}"
+        if context.store.latest(kind.resource, key_of(kind, namespace, name)) is None:
+            break
+    return name
 
 
 def place(obj: Json, kind: ServedKind, namespace: str) -> None:

@@ -27,9 +27,9 @@ from springtide.server.update import revise, warned
 
 Json = dict[str, Any]
 
-_JSON_PATCH = "application/json-patch+json"
-_MERGE_PATCH = "application/merge-patch+json"
-_STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+json")
 
 
@@ -48,7 +48,8 @@ async def patch(context: Context, request: Request, route: Route, kind: ServedKi
         raise _unfit(f"apiVersion and kind must stay {kind.api_version} {kind.kind}")
     metadata.place(new, kind, route.namespace)
     try:
-        warnings = bodies.prune_unknown(new, kind, request, bodies.named_twice(request, patch_body))
+        twice = bodies.named_twice(request, patch_body)
+        warnings = bodies.prune_unknown(new, kind, request, twice, old)
         body = await revise(context, request, route, kind, record, old, new)
     except bodies.Undecodable as error:
         raise _unfit(error.message) from error
@@ -63,16 +64,21 @@ def _unfit(why: str) -> Invalid:
 def _patched(old: Json, body: Any, request: Request, kind: ServedKind) -> Any:
     media_type = request.media_type
     try:
-        if media_type == _JSON_PATCH:
+        if media_type == JSON_PATCH:
             return apply_json_patch(old, body)
-        if media_type == _MERGE_PATCH:
+        if media_type == MERGE_PATCH:
             return apply_merge_patch(old, body)
-        if media_type == _STRATEGIC_PATCH and kind.builtin:
+        if media_type == STRATEGIC_PATCH and kind.builtin:
             return apply_strategic_patch(old, body, kind.validator)
     except PatchError as error:
         raise _refused(error, old, kind) from error
-    known = [_JSON_PATCH, _MERGE_PATCH, *([_STRATEGIC_PATCH] if kind.builtin else []), APPLY_TYPES[0]]
-    raise UnsupportedMediaType(
+    raise unknown_format(kind)
+
+
+def unknown_format(kind: ServedKind) -> UnsupportedMediaType:
+    """415 that names the forms of patches a kind takes."""
+    known = [JSON_PATCH, MERGE_PATCH, *([STRATEGIC_PATCH] if kind.builtin else []), APPLY_TYPES[0]]
+    return UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
     )
 
@@ -128,6 +134,7 @@ async def _apply(context: Context, request: Request, route: Route, kind: ServedK
         prepare(new, kind, route.namespace, context, request)
         body = await store_new(new, kind, context, dry_run=bodies.is_dry_run(request))
         return Response(201, body, warnings=(*warnings, *warned(kind, route, new)))
+    _keep_name(new, old)
     body = await revise(context, request, route, kind, record, old, new, managed=True)
     return Response(200, body, warnings=(*warnings, *warned(kind, route, new)))
 
@@ -136,6 +143,13 @@ def conflict_of(error: ApplyConflict, name: str, kind: ServedKind) -> Conflict:
     """409 that names each field and who owns it."""
     causes = [FieldError(cause["reason"], cause["field"], cause["message"]) for cause in error.causes]
     return Conflict(str(error), name=name, group=kind.group, kind=kind.plural, causes=causes)
+
+
+def _keep_name(new: Json, old: Json) -> None:
+    """Whoever claims to own an object's name does not take it away by leaving it out."""
+    named = {key: old["metadata"][key] for key in ("name", "namespace") if key in old["metadata"]}
+    if not named.keys() <= (new.get("metadata") or {}).keys():
+        new["metadata"] = {**(new.get("metadata") or {}), **named}
 
 
 def _check_target(config: Json, old: Json | None, route: Route, kind: ServedKind) -> None:

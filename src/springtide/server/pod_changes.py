@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from springtide.server.pod_rules import around_of, ephemeral_container_errors
+from springtide.server.pod_rules import around_of, cost_errors, ephemeral_container_errors
 from springtide.server.schema_rules import FieldError
 from springtide.server.status import bad_value, forbidden_field
 
@@ -28,7 +28,13 @@ MIRROR = "kubernetes.io/config.mirror"
 _NO_ADDING = "pod updates may not add or remove containers"
 
 
-def mirror_errors(new: Json, old: Json | None = None) -> list[FieldError]:
+def annotation_errors(new: Json, old: Json | None = None) -> list[FieldError]:
+    """What of the annotations that Kubernetes knows is wrong, or may not change."""
+    cost = cost_errors(new["metadata"].get("annotations"), "metadata.annotations")
+    return [*_mirror_errors(new, old), *cost]
+
+
+def _mirror_errors(new: Json, old: Json | None) -> list[FieldError]:
     """A mirror pod stands for one that a node runs by itself: it is one from the start, and stays one."""
     mirrors = [(one["metadata"].get("annotations") or {}).get(MIRROR) for one in (new, old or new)]
     field = f"metadata.annotations[{MIRROR}]"

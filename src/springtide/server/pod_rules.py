@@ -7,6 +7,7 @@ core validation. Containers, volumes and placement have files of their own.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,8 @@ _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
 _LARGEST = 2**31 - 1
+_COST = "controller.kubernetes.io/pod-deletion-cost"
+_WHOLE = re.compile("-[0-9]{1,20}|0|[1-9][0-9]{0,19}")
 _SHORT_LIVED = "may not be set for init containers without restartPolicy=Always"
 _NOT_EPHEMERAL = (
     "ports",
@@ -51,6 +54,14 @@ _NOT_EPHEMERAL = (
     "startupProbe",
     "lifecycle",
 )
+
+
+def cost_errors(annotations: Json | None, field: str) -> list[FieldError]:
+    """Faults of the note that says which pods of a set are to go first."""
+    text = (annotations or {}).get(_COST)
+    if text is None or (_WHOLE.fullmatch(text) and -_LARGEST - 1 <= int(text) <= _LARGEST):
+        return []
+    return [bad_value(f"{field}[{_COST}]", text, "must be a 32bit integer")]
 
 
 def validate_pod_spec(spec: Json, field: str, *, of_pod: bool = False) -> list[FieldError]:

@@ -14,7 +14,7 @@ from springtide.api.meta import LabelSelector
 from springtide.api.names import label_value_fault, qualified_fault
 from springtide.api.selectors import Labels, from_label_selector
 from springtide.server.pod_defaults import default_pod_spec
-from springtide.server.pod_rules import validate_pod_spec
+from springtide.server.pod_rules import cost_errors, validate_pod_spec
 from springtide.server.schema_rules import FieldError
 from springtide.server.status import bad_value, forbidden_field, required, unsupported
 
@@ -118,6 +118,7 @@ def pod_template_errors(
         for key in metadata.get("annotations") or {}
         if (fault := qualified_fault(key.lower()))
     ]
+    errors += cost_errors(metadata.get("annotations"), f"{field}.annotations")
     errors += validate_pod_spec(_with_volumes(pod_spec, provided), f"{field}.spec")
     if pod_spec.get("ephemeralContainers"):
         rule = "ephemeral containers not allowed in pod template"

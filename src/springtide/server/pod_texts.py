@@ -1,8 +1,8 @@
-"""The free texts in which the pods of one template differ: values of environment variables.
+"""The free texts in which the pods of one template differ: arguments, and values of environment variables.
 
-Called by `PodStrategy` for `templates`. A gang's pods say their rank in a variable; nothing here looks at
-such a value, so a spec is the same template whatever it says. Empty values, and variables that also name a
-source, are left alone: there it matters whether there is a value.
+Called by `PodStrategy` for `templates`. A gang's pods say their rank in a variable, a sweep's tasks their
+part in an argument; nothing here looks at such a text, so a spec is the same template whatever it says. Empty
+values, and variables that also name a source, are left alone: there it matters whether there is a value.
 """
 
 from __future__ import annotations
@@ -36,23 +36,29 @@ def filled(spec: Json, texts: tuple[str, ...]) -> Json:
 
 def _mapped(spec: Json, change: Callable[[str], str]) -> Json:
     """The spec with `change` done to each value; the rest is shared, not copied."""
-    lists = {
-        name: [_container(one, change) for one in spec[name]]
-        for name in _LISTS
-        if isinstance(spec.get(name), list)
-    }
-    return {**spec, **lists}
+    mapped = {**spec}
+    for name in _LISTS:
+        containers = spec.get(name)
+        if isinstance(containers, list):
+            mapped[name] = [_container(one, change) for one in containers]
+    return mapped
 
 
 def _container(container: Any, change: Callable[[str], str]) -> Any:
-    env = container.get("env") if isinstance(container, dict) else None
-    if not isinstance(env, list):
+    if not isinstance(container, dict):
         return container
-    return {**container, "env": [_variable(one, change) for one in env]}
-
-
-def _variable(variable: Any, change: Callable[[str], str]) -> Any:
-    if not isinstance(variable, dict) or "valueFrom" in variable:
-        return variable
-    value = variable.get("value")
-    return {**variable, "value": change(value)} if isinstance(value, str) and value else variable
+    mapped = {**container}
+    args, env = container.get("args"), container.get("env")
+    if isinstance(args, list):
+        mapped["args"] = [change(one) if isinstance(one, str) else one for one in args]
+    if isinstance(env, list):
+        mapped["env"] = [
+            {**one, "value": change(value)}
+            if isinstance(one, dict)
+            and isinstance(value := one.get("value"), str)
+            and value
+            and "valueFrom" not in one
+            else one
+            for one in env
+        ]
+    return mapped

@@ -69,7 +69,7 @@ class PodStrategy(Strategy):
 
     def validate_create(self, obj: Json) -> Sequence[FieldError]:
         spec = obj["spec"]
-        errors = [*own_name_errors(spec, "spec"), *pod_changes.mirror_errors(obj)]
+        errors = [*own_name_errors(spec, "spec"), *pod_changes.annotation_errors(obj)]
         if spec.get("ephemeralContainers"):
             errors.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
         if spec.get("nodeName") and spec.get("schedulingGates"):
@@ -78,7 +78,7 @@ class PodStrategy(Strategy):
         return errors
 
     def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
-        return [*pod_changes.mirror_errors(new, old), *pod_changes.spec_errors(new["spec"], old["spec"])]
+        return [*pod_changes.annotation_errors(new, old), *pod_changes.spec_errors(new["spec"], old["spec"])]
 
     def within_subresource(self, subresource: str, new: Json, old: Json) -> Json:
         return _SUBRESOURCES[subresource][0](new, old)

@@ -17,7 +17,14 @@ from springtide.server.context import Context
 from springtide.server.json_patch import PatchError, apply_json_patch
 from springtide.server.kinds import ServedKind
 from springtide.server.merge_patch import apply_merge_patch
-from springtide.server.patch import APPLY_TYPES, conflict_of
+from springtide.server.patch import (
+    APPLY_TYPES,
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_PATCH,
+    conflict_of,
+    unknown_format,
+)
 from springtide.server.persist import decode, latest
 from springtide.server.request import Answer, Request, Response
 from springtide.server.routes import Route
@@ -42,7 +49,7 @@ async def write(context: Context, request: Request, route: Route, kind: ServedKi
     options.check(request, "PatchOptions" if request.method == "PATCH" else "UpdateOptions", apply=applied)
     record = latest(context, kind, route.namespace, route.name)
     old = decode(record, kind)
-    wanted = bodies.parse_object(request) if applied else _wanted(request, _scale_of(old, kind))
+    wanted = bodies.parse_object(request) if applied else _wanted(request, _scale_of(old, kind), kind)
     if not all(isinstance(wanted.get(part) or {}, dict) for part in ("metadata", "spec")):
         raise BadRequest(f"metadata and spec of a {_KIND} must be objects")
     if (wanted.get("apiVersion"), wanted.get("kind")) != (_API_VERSION, _KIND):
@@ -100,14 +107,17 @@ VERBS: dict[str, Callable[[Context, Request, Route, ServedKind], Awaitable[Answe
 }
 
 
-def _wanted(request: Request, current: Json) -> Json:
+def _wanted(request: Request, current: Json, kind: ServedKind) -> Json:
     if request.method == "PUT":
         return bodies.parse_object(request)
     body = bodies.parse(request)
     try:
-        patched = (
-            apply_json_patch(current, body) if isinstance(body, list) else apply_merge_patch(current, body)
-        )
+        if request.media_type == JSON_PATCH:
+            patched = apply_json_patch(current, body)
+        elif request.media_type == MERGE_PATCH or (request.media_type == STRATEGIC_PATCH and kind.builtin):
+            patched = apply_merge_patch(current, body)  # a Scale has no lists, of which alone these differ
+        else:
+            raise unknown_format(kind)
     except PatchError as error:
         raise BadRequest(f"the patch does not fit the Scale: {error}") from error
     if not isinstance(patched, dict):
@@ -140,5 +150,7 @@ def _at(obj: Any, path: str) -> Any:
 def _put(obj: Json, path: str, value: int) -> None:
     *parents, last = path.strip(".").split(".")
     for step in parents:
-        obj = obj.setdefault(step, {})
+        inner = obj.get(step)
+        obj[step] = inner = inner if isinstance(inner, dict) else {}
+        obj = inner
     obj[last] = value

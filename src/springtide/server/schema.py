@@ -8,8 +8,9 @@ verbs, by server-side apply and by strategic merge patch. The source is a struct
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -20,12 +21,16 @@ from springtide.server.schema_rules import (
     INVALID,
     QUANTITY,
     REQUIRED,
+    SECONDS,
     Check,
+    Enough,
+    Faults,
     FieldError,
     Path,
     compile_rules,
     has_rules,
 )
+from springtide.server.status import TooLarge
 
 if TYPE_CHECKING:
     from springtide.server.cel_rules import RuleTree
@@ -35,20 +40,20 @@ __all__ = ["FieldError", "Schema"]
 ListType = Literal["atomic", "set", "map"]
 _MISSING = object()
 _CONTAINERS = (dict, list)
+_NOTHING: Mapping[str, Any] = {}
 _NOT_CHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
 )
+
+_MOST_DEFAULTED_BYTES = 3 * 1024 * 1024
+"""As much as a body may have: a long default in each item of a long list makes a thousand times that."""
 
 _LOOSE_SCALARS: dict[str, dict[str, Any]] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": QUANTITY},
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"x-kubernetes-int-or-string": True},
 }
 """Types that OpenAPI documents call strings although their JSON may be a number."""
-
-
-_MOST_TOLD = 100
-"""Faults of one change that are told; a list of thousands of twins has as many."""
 
 
 class Schema:
@@ -139,7 +144,7 @@ class Schema:
     def _read(self, source: Mapping[str, Any], types: _Types) -> None:
         self.properties = {key: types.node(child) for key, child in source.get("properties", {}).items()}
         self._defaults = [
-            (key, _copier(child.source["default"]))
+            (key, _copier(child.source["default"], types))
             for key, child in self.properties.items()
             if "default" in child.source
         ]
@@ -169,12 +174,16 @@ class Schema:
         """The schema of a key: declared, or that of the map's values; None where nothing is known."""
         return self.properties.get(key, self.additional)
 
-    def default(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """Fill in defaults, in place, at every depth that exists; returns `obj`."""
+    def default(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Fill in defaults, in place, at every depth that exists; returns `obj`.
+
+        Parts that it shares with `old`, the stored object it was made from, have theirs and are passed by.
+        """
         if not self._types.null_is_absent and b":null" in msgspec.json.encode(obj):
             self._drop_nulls(obj)
+        self._types.defaulted_bytes = 0
         if self._types.null_is_absent or self.has_defaults:
-            self._default(obj)
+            self._default(obj, old)
         return obj
 
     def _drop_nulls(self, value: Any) -> None:
@@ -209,27 +218,27 @@ class Schema:
         self._prune(obj, "", found, remove=False)
         return found
 
-    def prune(self, obj: Any) -> list[str]:
-        """Remove undeclared fields, in place; returns their dotted paths."""
+    def prune(self, obj: Any, old: Any = None) -> list[str]:
+        """Remove undeclared fields, in place; returns dotted paths. What is shared with `old` has none."""
         found: list[str] = []
-        self._prune(obj, "", found, remove=True)
+        self._prune(obj, "", found, remove=True, old=old)
         return found
 
     def validate(self, obj: Any, old: Any = None) -> list[FieldError]:
         """Every broken rule. With `old`, faults in parts that did not change are let through (ratcheting),
         so that a schema that became stricter does not freeze the objects it finds; and what the schema
         calls immutable must be as it was."""
-        errors: list[FieldError] = []
-        self._own_rules(obj, None, errors)
-        if not isinstance(obj, dict):
-            return errors
-        for key, value in obj.items():
-            if old is None or old.get(key, _MISSING) != value:
-                self._field_rules(key)(value, (None, key), errors)
-        if old is not None:
-            changed = (error for error in errors if not self._unchanged(error, old, obj))
-            errors = list(islice(changed, _MOST_TOLD))  # each is searched for in the old object
-        if self._tree is not None:
+        ends = math.inf if self._types.null_is_absent else time.thread_time() + SECONDS
+        equal: dict[tuple[int, int], bool] = {}
+        errors = Faults(ends, None if old is None else lambda one: self._unchanged(one, old, obj, equal))
+        try:
+            self._own_rules(obj, None, errors)
+            for key, value in obj.items() if isinstance(obj, dict) else ():
+                if old is None or old.get(key, _MISSING) != value:
+                    self._field_rules(key)(value, (None, key), errors)
+        except Enough as end:
+            return [*errors, *end.faults]
+        if self._tree is not None and isinstance(obj, dict):
             self._run_rules(self._tree, obj, old, errors)
         return errors
 
@@ -240,12 +249,22 @@ class Schema:
         else:
             tree.check(obj, old, errors)
 
-    def _unchanged(self, error: FieldError, old: Any, new: Any) -> bool:
-        """Whether the part that an error is about, or one that holds it, is as it was."""
+    def _unchanged(self, error: FieldError, old: Any, new: Any, equal: dict[tuple[int, int], bool]) -> bool:
+        """Whether the part that an error is about, or one that holds it, is as it was.
+        `equal` remembers what was compared, by identity."""
+
+        def same() -> bool:
+            if not isinstance(new, _CONTAINERS):
+                return bool(old == new)
+            key = (id(old), id(new))
+            if key not in equal:
+                equal[key] = bool(old == new)
+            return equal[key]
+
         tokens = error.tokens[:-1] if error.reason == REQUIRED else error.tokens
         node: Schema | None = self
         for token in tokens:
-            if old == new:
+            if same():
                 return True
             if isinstance(token, int):
                 old, new = _was_item(node, old, new, token), new[token]
@@ -256,7 +275,7 @@ class Schema:
                 node = node.child(token) if node is not None else None
             if old is _MISSING or new is _MISSING:
                 return False
-        return bool(old == new)
+        return same()
 
     def _field_rules(self, key: str) -> Check:
         """The check of one field and all below it, compiled when the field is first seen."""
@@ -267,14 +286,14 @@ class Schema:
             self._checks[name] = compile_rules(child if isinstance(child, Mapping) else {}, self._types.rules)
         return self._checks[name]
 
-    def _default(self, value: Any) -> None:
+    def _default(self, value: Any, old: Any = None) -> None:
         if isinstance(value, dict):
-            self._default_fields(value)
+            self._default_fields(value, old if isinstance(old, dict) else _NOTHING)
         elif isinstance(value, list) and self.items is not None and self._descends(self.items):
             for item in value:
                 self.items._default(item)
 
-    def _default_fields(self, value: dict[str, Any]) -> None:
+    def _default_fields(self, value: dict[str, Any], old: Mapping[str, Any]) -> None:
         for key, make in self._defaults:
             found = value.get(key, _MISSING)
             if found is _MISSING or (found is None and not self.properties[key].source.get("nullable")):
@@ -291,24 +310,25 @@ class Schema:
                 if isinstance(value[key], _CONTAINERS):
                     del value[key]
         for key, member in value.items():
-            if isinstance(member, _CONTAINERS):
+            if isinstance(member, _CONTAINERS) and member is not (was := old.get(key)):
                 child = self.properties.get(key, self.additional)
                 if child is not None and self._descends(child):
-                    child._default(member)
+                    child._default(member, was)
 
     def _descends(self, child: Schema) -> bool:
         return self._types.null_is_absent or child.has_defaults
 
-    def _prune(self, value: Any, where: str, found: list[str], *, remove: bool) -> None:
+    def _prune(self, value: Any, where: str, found: list[str], *, remove: bool, old: Any = None) -> None:
         if isinstance(value, dict):
+            known: Mapping[str, Any] = old if isinstance(old, dict) else _NOTHING
             unknown: list[str] = []
             for key, member in value.items():
                 child = self.properties.get(key, self.additional)
                 if child is None:
                     if not self.open:
                         unknown.append(key)
-                elif isinstance(member, _CONTAINERS):
-                    child._prune(member, f"{where}.{key}" if where else key, found, remove=remove)
+                elif isinstance(member, _CONTAINERS) and member is not (was := known.get(key)):
+                    child._prune(member, f"{where}.{key}" if where else key, found, remove=remove, old=was)
             if unknown and self._takes_keys():
                 for key in unknown:
                     found.append(f"{where}.{key}" if where else key)
@@ -336,6 +356,8 @@ class _Types:
         self._definitions = definitions
         self._nodes: dict[str, Schema] = {}
         self._checks: dict[str, Check] = {}
+        self.defaulted_bytes = 0
+        """What the defaults have added to the object that is being defaulted."""
 
     def resolve(self, source: Mapping[str, Any]) -> Mapping[str, Any]:
         """The source itself, or the definition it refers to (extensions beside a `$ref` are kept)."""
@@ -360,7 +382,7 @@ class _Types:
     def rules(self, reference: str) -> Check:
         name = reference.rpartition("/")[2]
 
-        def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+        def check(value: Any, path: Path, errors: Faults) -> None:
             if name not in self._checks:
                 source = self.resolve({"$ref": reference})
                 if source.get("x-kubernetes-embedded-resource"):
@@ -398,12 +420,20 @@ def _unwritten(properties: Mapping[str, Schema], source: Mapping[str, Any]) -> I
             yield key
 
 
-def _copier(value: Any) -> Callable[[], Any]:
-    """A function that gives a default that nobody else holds."""
-    if not isinstance(value, dict | list):
-        return lambda: value
+def _copier(value: Any, types: _Types) -> Callable[[], Any]:
+    """A function that gives a default that nobody else holds. Raises TooLarge if they are too many."""
     text = json.dumps(value)
-    return lambda: json.loads(text)
+
+    def copy() -> Any:
+        types.defaulted_bytes += len(text)
+        if types.defaulted_bytes > _MOST_DEFAULTED_BYTES:
+            raise TooLarge(
+                "Request entity too large: the defaults of its schema make more than "
+                f"{_MOST_DEFAULTED_BYTES} bytes of the object"
+            )
+        return json.loads(text) if isinstance(value, dict | list) else value
+
+    return copy
 
 
 def _was_item(node: Schema | None, old: Any, new: Any, index: int) -> Any:

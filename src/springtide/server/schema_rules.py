@@ -7,6 +7,8 @@ kube-openapi `validation/errors`), because people and tools know them. CEL rules
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,7 @@ from springtide.server.schema_formats import format_of
 Path = tuple[Any, ...] | None
 """A field's place as a linked list `(parent, token)`: one cheap tuple a step, spelt out only in an error."""
 
-Check = Callable[[Any, Path, list["FieldError"]], None]
+Check = Callable[[Any, Path, "Faults"], None]
 Resolve = Callable[[str], Check]
 
 
@@ -56,6 +58,82 @@ class FieldError:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
+
+
+SECONDS = 2.0
+"""Processor time for the schema's rules of one object: schemas and objects multiply, and all others wait."""
+MOST_TOLD = 100
+"""Faults of one object that are told; a list of thousands of twins has as many."""
+_MOST_TOLD_CHARACTERS = 256 * 1024
+_LONG = 64
+"""Parts of a rule that make it one to look at the clock for."""
+_SHORT, _REMEMBERED = 64, 512
+"""Characters of a text that a rule remembers, and how many texts it does."""
+
+
+class Enough(Exception):
+    """There is no use in going on: too much was found, or it takes too long, as the fault it carries says."""
+
+    def __init__(self, *faults: FieldError) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+class Faults(list["FieldError"]):
+    """What the checks of one object have found. They look at its clock when they do what may take long."""
+
+    __slots__ = ("_characters", "_ends", "_lets_through", "_told")
+
+    def __init__(
+        self,
+        ends: float = math.inf,
+        lets_through: Callable[[FieldError], bool] | None = None,
+        *,
+        told: bool = True,
+    ) -> None:
+        """`ends`: the thread's processor time; `lets_through`: which faults are none, as they were there."""
+        super().__init__()
+        self._ends, self._lets_through, self._told, self._characters = ends, lets_through, told, 0
+
+    def tell(
+        self,
+        reason: str,
+        path: Path,
+        message: Callable[[str], str],
+        shown: str = "",
+        *,
+        malformed: bool = False,
+    ) -> None:
+        """Note a fault; `message` makes its text of the field's name; `shown` is told in the name's place.
+        Raises Enough."""
+        if not self._told:
+            self.append(_UNTOLD)
+            return
+        field, tokens = spell(path)
+        self.look()
+        error = FieldError(reason, shown or field or "<root>", "", tokens)
+        if self._lets_through is not None and self._lets_through(error):
+            return
+        text = message(field)
+        self._characters += len(text)
+        if len(self) >= MOST_TOLD or (self and self._characters > _MOST_TOLD_CHARACTERS):
+            raise Enough
+        self.append(FieldError(reason, error.field, text, tokens, malformed))
+
+    def silent(self) -> Faults:
+        """For a part of a check that only asks whether there is a fault."""
+        return Faults(self._ends, told=False)
+
+    def look(self) -> None:
+        """Raises Enough once the checks have taken too long."""
+        if self._ends is not math.inf and time.thread_time() > self._ends:
+            text = (
+                f"Invalid value: null: it takes more than {SECONDS:g} s to check the object; make it smaller"
+            )
+            raise Enough(FieldError(INVALID, "<nil>", f"{text}, or the rules of its schema simpler"))
+
+
+_UNTOLD = FieldError(INVALID, "", "")
 
 
 def compile_rules(source: Mapping[str, Any], resolve: Resolve) -> Check:
@@ -103,15 +181,17 @@ def show(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _fail(errors: list[FieldError], reason: str, path: Path, message: str) -> None:
-    field, tokens = spell(path)
-    errors.append(FieldError(reason, field or "<root>", message, tokens))
+def _fail(errors: Faults, reason: str, path: Path, message: str) -> None:
+    errors.tell(reason, path, lambda _: message)
 
 
-def _invalid(errors: list[FieldError], path: Path, value: Any, rule: str, *, malformed: bool = False) -> None:
-    field, tokens = spell(path)
-    message = f"Invalid value: {show(value)}: {field} in body {rule}"
-    errors.append(FieldError(INVALID, field or "<root>", message, tokens, malformed))
+def _invalid(errors: Faults, path: Path, value: Any, rule: str, *, malformed: bool = False) -> None:
+    errors.tell(
+        INVALID,
+        path,
+        lambda field: f"Invalid value: {show(value)}: {field} in body {rule}",
+        malformed=malformed,
+    )
 
 
 def _together(rules: Sequence[Check], source: Mapping[str, Any]) -> Check:
@@ -122,7 +202,7 @@ def _together(rules: Sequence[Check], source: Mapping[str, Any]) -> Check:
     if len(rules) == 1 and not nullable:
         return rules[0]
 
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if value is None and nullable:
             return
         before = len(errors)
@@ -134,7 +214,7 @@ def _together(rules: Sequence[Check], source: Mapping[str, Any]) -> Check:
     return check
 
 
-def _accept(value: Any, path: Path, errors: list[FieldError]) -> None:
+def _accept(value: Any, path: Path, errors: Faults) -> None:
     """No rule: every value is fine."""
 
 
@@ -163,7 +243,7 @@ def _type_rules(source: Mapping[str, Any]) -> list[Check]:
     return [_type_rule(kind)] if kind in _CLASSES else []
 
 
-def _quantity_rule(value: Any, path: Path, errors: list[FieldError]) -> None:
+def _quantity_rule(value: Any, path: Path, errors: Faults) -> None:
     if not is_quantity(value):
         rule = f"quantities must match the regular expression '{_QUANTITY_PATTERN}'"
         _fail(errors, TYPE_INVALID, path, f"Invalid value: {show(value)}: {rule}")
@@ -172,30 +252,30 @@ def _quantity_rule(value: Any, path: Path, errors: list[FieldError]) -> None:
 def _type_rule(name: str) -> Check:
     classes = _CLASSES[name]
 
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) in classes:
             return
         if not (name == "integer" and type(value) is float and value.is_integer()):
             found = _NAMES.get(type(value), "null")
-            field = spell(path)[0]
-            rule = f'Invalid value: "{found}": {field} in body must be of type {name}: "{found}"'
-            _fail(errors, TYPE_INVALID, path, rule)
+            rule = f'in body must be of type {name}: "{found}"'
+            errors.tell(TYPE_INVALID, path, lambda field: f'Invalid value: "{found}": {field} {rule}')
 
     return check
 
 
 def _enum_rule(allowed: Sequence[Any]) -> Check:
-    values = list(allowed)
+    values: Any = list(allowed)
+    if all(isinstance(one, str) for one in values):
+        values = frozenset(values)
 
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
-        if value not in values:
-            supported = ", ".join(map(show, values))
-            _fail(
-                errors,
-                NOT_SUPPORTED,
-                path,
-                f"Unsupported value: {show(value)}: supported values: {supported}",
-            )
+    def check(value: Any, path: Path, errors: Faults) -> None:
+        if (isinstance(values, frozenset) and not isinstance(value, str)) or value not in values:
+            errors.tell(NOT_SUPPORTED, path, lambda _: f"Unsupported value: {show(value)}: {supported()}")
+        if len(allowed) > _LONG and isinstance(values, list):
+            errors.look()
+
+    def supported() -> str:
+        return f"supported values: {', '.join(map(show, allowed))}"
 
     return check
 
@@ -216,12 +296,14 @@ def _object_rule(source: Mapping[str, Any], resolve: Resolve) -> Check:
     other = compile_rules(extra, resolve) if isinstance(extra, Mapping) else _accept
     required = tuple(source.get("required", ()))
 
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if not isinstance(value, dict):
             return
         for key in required:
             if key not in value:
                 _fail(errors, REQUIRED, (path, key), "Required value")
+        if len(required) > _LONG:
+            errors.look()
         for key, child in value.items():
             rule = properties.get(key, other)
             if rule is not _accept:
@@ -246,7 +328,7 @@ def _list_rules(source: Mapping[str, Any], resolve: Resolve) -> list[Check]:
 
 
 def _items_rule(item: Check) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if isinstance(value, list):
             for index, child in enumerate(value):
                 item(child, (path, index), errors)
@@ -269,7 +351,7 @@ def _map_key(source: Mapping[str, Any]) -> Callable[[Any], Any]:
 
 
 def _unique_rule(key_of: Callable[[Any], Any]) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if not isinstance(value, list) or len(value) < 2:
             return
         seen: set[str] = set()
@@ -286,7 +368,7 @@ def _unique_rule(key_of: Callable[[Any], Any]) -> Check:
 def _size_rule(source: Mapping[str, Any], least: str, most: str, noun: str) -> Check:
     low, high = source.get(least, 0), source.get(most)
 
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if not isinstance(value, dict | list):
             return
         if len(value) < low:
@@ -311,8 +393,7 @@ def _string_rules(source: Mapping[str, Any]) -> list[Check]:
     if most is not None:
         rules.append(_length_rule(most))
     if "pattern" in source:
-        rule = f"should match '{source['pattern']}'"
-        rules.append(_string_rule(regex.compile(source["pattern"]).found, rule))
+        rules.append(_pattern_rule(source["pattern"]))
     name = source.get("format", "")
     fits = format_of(name) if source.get("type", "string") == "string" else None
     if fits is not None:
@@ -321,15 +402,51 @@ def _string_rules(source: Mapping[str, Any]) -> list[Check]:
 
 
 def _string_rule(fits: Callable[[str], bool], rule: str) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) is str and not fits(value):
             _invalid(errors, path, value, rule)
 
     return check
 
 
+def _pattern_rule(text: str) -> Check:
+    pattern = regex.compile(text)
+    found = _remembering(pattern.found)
+
+    def check(value: Any, path: Path, errors: Faults) -> None:
+        if type(value) is not str:
+            return
+        if pattern.steps(value) > _LONG * _LONG:
+            errors.look()
+        try:
+            if not found(value):
+                _invalid(errors, path, value, f"should match '{text}'")
+        except regex.TooCostlyError as error:
+            _fail(errors, INVALID, path, f"Invalid value: {error}")
+
+    return check
+
+
+def _remembering(fits: Callable[[str], bool]) -> Callable[[str], bool]:
+    """The same question; short texts that fit are remembered, since objects are looked at again and again."""
+    right: set[str] = set()
+
+    def known(text: str) -> bool:
+        if text in right:
+            return True
+        if not fits(text):
+            return False
+        if len(text) <= _SHORT:
+            if len(right) >= _REMEMBERED:
+                right.clear()
+            right.add(text)
+        return True
+
+    return known
+
+
 def _length_rule(most: int) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) is str and len(value) > most:
             _fail(errors, TOO_LONG, path, f"Too long: may not be more than {most} bytes")
 
@@ -337,7 +454,9 @@ def _length_rule(most: int) -> Check:
 
 
 def _format_rule(name: str, fits: Callable[[str], bool]) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    fits = _remembering(fits)
+
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) is str and not fits(value):
             _invalid(errors, path, value, f"must be of type {name}: {show(value)}", malformed=True)
 
@@ -360,11 +479,12 @@ def _number_rules(source: Mapping[str, Any]) -> list[Check]:
 
 
 def _range_rule(limit: int, name: str) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) in (int, float) and not -limit <= value < limit:
-            field, tokens = spell(path)
-            rule = f"Checked value must be of type integer with format {name} in {field}"
-            errors.append(FieldError(INVALID, "<nil>", f'Invalid value: "": {rule}', tokens, malformed=True))
+            rule = f"Checked value must be of type integer with format {name} in"
+            errors.tell(
+                INVALID, path, lambda field: f'Invalid value: "": {rule} {field}', "<nil>", malformed=True
+            )
 
     return check
 
@@ -382,7 +502,7 @@ def _maximum_rule(high: float, exclusive: bool) -> Check:
 
 
 def _number_rule(fits: Callable[[float], bool], rule: str) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         if type(value) in (int, float) and not fits(value):
             _invalid(errors, path, value, rule)
 
@@ -408,12 +528,13 @@ def _junctors(source: Mapping[str, Any], resolve: Resolve) -> list[Check]:
 
 
 def _count_rule(parts: Sequence[Check], fits: Callable[[int], bool], rule: str) -> Check:
-    def check(value: Any, path: Path, errors: list[FieldError]) -> None:
+    def check(value: Any, path: Path, errors: Faults) -> None:
         valid = 0
         for part in parts:
-            found: list[FieldError] = []
+            found = errors.silent()
             part(value, path, found)
             valid += not found
+        errors.look()
         if not fits(valid):
             _invalid(errors, path, value, rule)
 

@@ -6,7 +6,7 @@ fields) is kept in the record's memo, so that many watchers with selectors parse
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,7 +27,8 @@ _COMMON_FIELDS = {"metadata.name": "metadata.name", "metadata.namespace": "metad
 class _Attributes(msgspec.Struct, frozen=True):
     labels: dict[str, str]
     fields: dict[str, str]
-    """By path in the stored object, so that two kinds with the same objects can share it."""
+    """By path in the stored object, so that two kinds with the same objects can share it. Those of another
+    version, or of a definition as it was, may lack a path: then they are read again."""
 
 
 class Selection:
@@ -48,17 +49,19 @@ class Selection:
                 raise BadRequest(
                     f"field label not supported: {path}; {kind.plural} have {', '.join(sorted(self._paths))}"
                 )
+        self._asked = frozenset(self._paths[path] for path, _, _ in self._fields.terms)
         self.prefix = self._key_prefix(kind, route)
         self.selects_all = not self._labels.requirements and not self._fields.terms
 
     def matches(self, record: Record) -> bool:
         if self.selects_all:
             return True
-        if record.memo is None:
-            record.memo = self._attributes(record)
-        attributes: _Attributes = record.memo
-        return self._labels.matches(attributes.labels) and self._fields.matches(
-            lambda name: attributes.fields.get(self._paths[name], "")
+        known: _Attributes | None = record.memo
+        if known is None or not self._asked <= known.fields.keys():
+            known = record.memo = self._attributes(record, known)
+        fields = known.fields
+        return self._labels.matches(known.labels) and self._fields.matches(
+            lambda name: fields.get(self._paths[name], "")
         )
 
     def _key_prefix(self, kind: ServedKind, route: Route) -> str:
@@ -68,9 +71,10 @@ class Selection:
         namespace = route.namespace or self._fields.required("metadata.namespace") or ""
         return f"{namespace}/" if namespace else ""
 
-    def _attributes(self, record: Record) -> _Attributes:
+    def _attributes(self, record: Record, known: _Attributes | None) -> _Attributes:
         obj = msgspec.json.decode(record.value)
-        fields = {path: _text_at(obj, path) or self._empty.get(path, "") for path in self._paths.values()}
+        fields = dict(known.fields) if known is not None else {}
+        fields |= {path: _text_at(obj, path) or self._empty.get(path, "") for path in self._paths.values()}
         return _Attributes(obj["metadata"].get("labels") or {}, fields)
 
 
@@ -83,7 +87,7 @@ def _check_requirement(requirement: Requirement) -> None:
             raise BadRequest(f'unable to parse requirement: values: Invalid value: "{value}": {fault}')
 
 
-@cache
+@lru_cache(maxsize=256)  # kinds of definitions come and go
 def _empty_texts(kind: ServedKind) -> dict[str, str]:
     """What selectable fields that are no text mean when an object lacks them, by path."""
     found: dict[str, str] = {}

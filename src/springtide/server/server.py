@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Network
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from springtide.runtime.clock import Clock
@@ -40,6 +40,7 @@ from springtide.server.customresources import serve_stored
 from springtide.server.delete import delete
 from springtide.server.deletecollection import deletecollection
 from springtide.server.flow import Flow, Limits, is_exempt
+from springtide.server.flow_metrics import flow_registry
 from springtide.server.forms import written
 from springtide.server.get import get
 from springtide.server.impersonation import impersonated
@@ -113,6 +114,7 @@ class Server:
         )
         self._metrics = metrics_api.MetricsApi()
         self._flow = Flow(limits or Limits())
+        self.measure_too(flow_registry(self._flow))
         self._audit: AuditLog | None = None
         for kind in builtin_kinds():
             self.context.kinds.add(kind)
@@ -137,10 +139,6 @@ class Server:
         made = Authenticator(tokens, self.context.account_tokens)
         self.context.identify_token = made.identity
         return made
-
-    def serve_logs_from(self, source: LogSource) -> None:
-        """From now on `pods/log` asks `source` (the node room starts after the server)."""
-        self.context.log_source = source
 
     def reach_nodes_through(self, nodes: NodeAccess) -> None:
         """From now on requests about running pods are answered by their nodes, which `nodes` asks."""
@@ -207,6 +205,7 @@ class Server:
         route = parse(request.path)
         self.context.authorizer.require_request(request, route)
         if is_exempt(request.user) or request.path in documents.OPEN_PATHS:
+            self._flow.exempt += 1
             return await self._serve(request, route)
         self._flow.check_streams(request)
         async with self._flow.seat(request.user):
@@ -268,7 +267,7 @@ def _watching(request: Request) -> Request:
     query = {**request.query, "watch": "true"}
     if name:
         query["fieldSelector"] = f"metadata.name={name}"
-    return replace(request, path=path, query=query)
+    return msgspec.structs.replace(request, path=path, query=query)
 
 
 def _verbs(route: Route, kind: ServedKind) -> dict[str, Verb]:

@@ -50,9 +50,10 @@ class Templates:
             msgspec.convert(obj.get("metadata"), ObjectMeta)
         except msgspec.ValidationError:
             return None  # a wrong type or an unknown field: the slow path says which
-        own = tuple(name for name in names if name in spec)
-        if not all(isinstance(spec[name], str) for name in own):
-            return None
+        own = tuple([name for name in names if name in spec])
+        for name in own:
+            if not isinstance(spec[name], str):
+                return None
         shared = {name: value for name, value in spec.items() if name not in own} if own else spec
         shared, texts = kind.strategy.without_texts(shared)
         data = msgspec.json.encode(shared)
@@ -63,7 +64,9 @@ class Templates:
         known = self._specs.get(key[:2])
         if known is None:
             return None
-        own = {**known, **{name: spec[name] for name in key.individual}}
+        own = {**known}
+        for name in key.individual:
+            own[name] = spec[name]
         return kind.strategy.with_texts(own, key.texts)
 
     def remember(self, key: TemplateKey, kind: ServedKind, spec: Json) -> None:
@@ -74,12 +77,15 @@ class Templates:
 
     def owned(self, key: TemplateKey, metadata: Json, manager: str, make: Callable[[], Json]) -> Json:
         """The `fieldsV1` of who creates this copy; `make` computes it for the first of its shape."""
+        owners = metadata.get("ownerReferences")
         shape = (
             manager,
             key[:3],
-            *(tuple(metadata.get(part) or ()) for part in ("labels", "annotations", "finalizers")),
+            tuple(metadata.get("labels") or ()),
+            tuple(metadata.get("annotations") or ()),
+            tuple(metadata.get("finalizers") or ()),
             "generateName" in metadata,
-            msgspec.json.encode(metadata.get("ownerReferences")),
+            msgspec.json.encode(owners) if owners is not None else b"",
         )
         known = self._owned.get(shape)
         if known is None:

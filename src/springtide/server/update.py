@@ -97,7 +97,7 @@ async def revise(
 
 def complete(new: Json, old: Json, kind: ServedKind, subresource: str, admit: Callable[[], None]) -> None:
     """Default, `admit` and validate a changed object, in place. Raises Invalid naming every wrong field."""
-    kind.validator.default(new)
+    kind.validator.default(new, old)
     errors = kind.errors(new, old)
     if not errors:
         strategy = kind.strategy
@@ -145,6 +145,7 @@ def _within_subresource(new: Json, old: Json, kind: ServedKind, subresource: str
             changed["status"] = new["status"]
         return changed
     if subresource:
+        bodies.check_types(kind.errors(new, old), kind)  # it is about to be taken apart
         return kind.strategy.within_subresource(subresource, new, old)
     if kind.status:
         new.pop("status", None)

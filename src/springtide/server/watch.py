@@ -7,7 +7,7 @@ A watch starts where a list ended, or with the collection as it is (`resourceVer
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -22,11 +22,15 @@ from springtide.server.request import Request, Stream
 from springtide.server.routes import Route
 from springtide.server.selection import Selection
 from springtide.server.status import Expired
+from springtide.server.traffic import pieces
 from springtide.store import Compacted, Event, FutureRevision, Record, Watcher, WatcherTooSlow
 
 BOOKMARK_SECONDS = 30.0
 _LONGEST_SECONDS = 3600
-_EVENTS_A_CHUNK = 256
+_CHUNK_BYTES = 64 * 1024
+"""What is made ready for one watcher before it has taken what came before: many of them may be slow."""
+_Line = tuple[bytes, bytes, bytes]
+"""An event's line: its head, the object, its end. Objects are large, and shared by all who watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ async def _stream(
             served = this.context.kinds.find(this.kind.group, this.kind.version, this.kind.plural)
             if served is not None and served is not this.kind:  # the CRD has changed
                 this = replace(this, kind=served)
-            for chunk in _chunks(line for event in events if (line := _event_line(this, event))):
+            for chunk in _chunks(line for event in events if (line := _event_line(this, event)) is not None):
                 yield chunk
             if served is None:
                 return
@@ -104,25 +108,28 @@ async def _stream(
         watcher.close()
 
 
-def _event_line(this: _Watch, event: Event) -> bytes:
+def _event_line(this: _Watch, event: Event) -> _Line | None:
     """The event as this watcher sees it: an object may enter or leave its selection while it lives."""
     record, previous = event.record, event.previous
     before = previous is not None and this.selection.matches(previous)
     if record.deleted:
-        return _line(this, "DELETED", record.value) if before else b""
+        return _line(this, "DELETED", record.value) if before else None
     now = this.selection.matches(record)
     if now:
         return _line(this, "MODIFIED" if before else "ADDED", record.value)
     if before and previous is not None:
         return _line(this, "DELETED", _at_revision(previous, record.revision))
-    return b""
+    return None
 
 
-def _line(this: _Watch, type_: str, value: bytes) -> bytes:
+_HEADS = {type_: b'{"type":"%b","object":' % type_.encode() for type_ in ("ADDED", "MODIFIED", "DELETED")}
+
+
+def _line(this: _Watch, type_: str, value: bytes) -> _Line:
     value = in_version(value, this.kind)
     if this.form is not Form.JSON:
         value = render_one(this.form, this.kind, value, this.context.now(), this.request)
-    return b'{"type":"%b","object":%b}\n' % (type_.encode(), value)
+    return _HEADS[type_], value, b"}\n"
 
 
 def _bookmark(this: _Watch, revision: int, *, initial_ends: bool = False) -> bytes:
@@ -150,13 +157,22 @@ async def _only(line: bytes) -> AsyncGenerator[bytes, None]:
     yield line
 
 
-def _chunks(lines: Iterable[bytes]) -> Iterable[bytes]:
-    """Lines gathered into pieces worth one write to a socket each."""
+def _chunks(lines: Iterable[_Line]) -> Iterator[bytes]:
+    """Lines gathered into pieces worth one write to a socket each; a long line is several."""
     gathered: list[bytes] = []
+    size = 0
     for line in lines:
-        gathered.append(line)
-        if len(gathered) >= _EVENTS_A_CHUNK:
+        length = len(line[1])
+        if gathered and size + length > _CHUNK_BYTES:
             yield b"".join(gathered)
             gathered.clear()
+            size = 0
+        if length <= _CHUNK_BYTES:
+            gathered += line
+            size += length
+        else:
+            yield line[0]
+            yield from pieces(line[1])
+            gathered.append(line[2])
     if gathered:
         yield b"".join(gathered)

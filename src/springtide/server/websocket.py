@@ -8,6 +8,7 @@ to be taken, and `send` waits while the client's side is full.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -17,11 +18,14 @@ from websockets import http11
 from websockets.datastructures import Headers
 
 from springtide.runtime.exchange import Disconnected
-from springtide.server.asgi import PEER_CERTIFICATE, Receive, Send
+from springtide.server.asgi import Receive, Send
+from springtide.server.http_protocol import PEER_CERTIFICATE
+from springtide.server.traffic import patiently
 
 IDLE_SECONDS = 4 * 3600.0
 """A connection on which nothing moved for this long is closed; Kubernetes waits as long."""
 GOING_AWAY = 1001
+_GOODBYE_SECONDS = 5.0
 
 # A command of `kubectl exec` stands in the path; the default of 8 KiB would refuse a long script.
 http11.MAX_LINE_LENGTH = 1024 * 1024
@@ -40,7 +44,10 @@ class Protocol(WebSocketsSansIOProtocol):
         certificate = self.transport.get_extra_info("peercert")
         if certificate:
             self.scope["extensions"][PEER_CERTIFICATE] = certificate
-        await super().run_asgi()
+        try:
+            await super().run_asgi()
+        finally:  # whoever has not read the goodbye by then will not
+            self.loop.call_later(_GOODBYE_SECONDS, self.transport.abort)
 
     async def send(self, message: Any) -> None:
         await super().send(message)
@@ -95,8 +102,8 @@ class AsgiWebSocket:
             return
         self._closed = True
         try:
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        except ClientDisconnected:
+            await patiently(self._send({"type": "websocket.close", "code": code, "reason": reason}))
+        except (ClientDisconnected, TimeoutError):
             self._gone = True
 
 
@@ -125,7 +132,7 @@ def lines_of(chunks: AsyncGenerator[bytes, None]) -> Callable[[AsgiWebSocket], A
     """A watch or a followed log over a WebSocket: one message a line, as Kubernetes offers it to browsers."""
 
     async def serve(socket: AsgiWebSocket) -> None:
-        sending = asyncio.ensure_future(_send_lines(chunks, socket))
+        sending = asyncio.ensure_future(_send_while_read(chunks, socket))
         listening = asyncio.ensure_future(_until_gone(socket))
         try:
             await asyncio.wait((sending, listening), return_when=asyncio.FIRST_COMPLETED)
@@ -138,14 +145,22 @@ def lines_of(chunks: AsyncGenerator[bytes, None]) -> Callable[[AsgiWebSocket], A
     return serve
 
 
+async def _send_while_read(chunks: AsyncGenerator[bytes, None], socket: AsgiWebSocket) -> None:
+    with contextlib.suppress(TimeoutError, Disconnected):  # nobody reads, or nobody is there
+        await _send_lines(chunks, socket)
+
+
 async def _send_lines(chunks: AsyncGenerator[bytes, None], socket: AsgiWebSocket) -> None:
-    rest = b""
+    rest: list[bytes] = []  # of a line that comes in several chunks
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, last = chunk.split(b"\n")
         for line in lines:
-            await socket.send(line.decode(errors="replace"))
-    if rest:
-        await socket.send(rest.decode(errors="replace"))
+            whole = b"".join((*rest, line))
+            rest.clear()
+            await patiently(socket.send(whole.decode(errors="replace")))
+        rest.append(last)
+    if any(rest):
+        await patiently(socket.send(b"".join(rest).decode(errors="replace")))
 
 
 async def _until_gone(socket: AsgiWebSocket) -> None:

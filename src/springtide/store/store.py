@@ -38,6 +38,8 @@ class History:
     superseded_bytes: int = 32 * 1024 * 1024
     watcher_events: int = 100_000
     """Events one watcher may leave waiting before it is cut off."""
+    watcher_bytes: int = 128 * 1024 * 1024
+    """The same, in bytes of their objects; watchers that are late hold the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,11 @@ class Store:
         collection = self._collection(resource)
         backlog = collection.events_after(after, prefix)
         watcher = Watcher(
-            prefix, self._history.watcher_events, backlog, lambda gone: collection.watchers.pop(gone, None)
+            prefix,
+            self._history.watcher_events,
+            self._history.watcher_bytes,
+            backlog,
+            lambda gone: collection.watchers.pop(gone, None),
         )
         collection.watchers[watcher] = None
         return watcher

@@ -18,10 +18,18 @@ class Watcher:
     """Events of `resource` whose key starts with `prefix`, from a revision on. Close it when done."""
 
     def __init__(
-        self, prefix: str, capacity: int, backlog: list[Event], forget: Callable[[Watcher], None]
+        self,
+        prefix: str,
+        capacity: int,
+        capacity_bytes: int,
+        backlog: list[Event],
+        forget: Callable[[Watcher], None],
     ) -> None:
+        """It holds as many events and bytes as its capacities say, and whatever backlog it begins with."""
         self._prefix = prefix
         self._capacity = max(capacity, len(backlog))
+        self._bytes_left = capacity_bytes
+        self._capacity_bytes = capacity_bytes
         self._events = backlog
         self._forget = forget
         self._overflowed = False
@@ -32,7 +40,8 @@ class Watcher:
         """Called by the store for every committed event of the collection."""
         if self._closed or not event.record.key.startswith(self._prefix):
             return
-        if len(self._events) >= self._capacity:
+        self._bytes_left -= len(event.record.value)
+        if len(self._events) >= self._capacity or self._bytes_left < 0:
             self._overflowed = True
             self._events = []
             self.close()
@@ -50,6 +59,7 @@ class Watcher:
         if self._overflowed:
             raise WatcherTooSlow("the watcher was too slow to take its events")
         taken, self._events = self._events, []
+        self._bytes_left = self._capacity_bytes
         return taken
 
     @property
