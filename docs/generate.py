@@ -129,12 +129,7 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
             **_of_jobset("spec.template.spec"),
         }
     if kind is kueue.ClusterQueue:
-        flavors = "spec.resourceGroups[].flavors[]"
-        return {
-            **_below("spec", queueing.CLUSTER_QUEUE_WHY),
-            f"{flavors}.name": queueing.FLAVOR_WHY,
-            **_below(f"{flavors}.resources[]", queueing.QUOTA_WHY),
-        }
+        return _below("spec", queueing.CLUSTER_QUEUE_WHY)
     if kind is kueue.LocalQueue:
         return _below("spec", queueing.LOCAL_QUEUE_WHY)
     if kind is kueue.Workload:

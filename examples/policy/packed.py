@@ -1,6 +1,6 @@
 """A site's own policy in ten lines: the node with the fewest free GPUs that still holds the pod.
 
-    springtide simulate openb --nodes NODES.csv --pods PODS.csv --policy fragments --policy packed.py:PACKED
+springtide simulate openb --nodes NODES.csv --pods PODS.csv --policy fragments --policy packed.py:PACKED
 """
 
 from springtide.scheduling import Policy, Ranking, Sight

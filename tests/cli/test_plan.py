@@ -209,3 +209,35 @@ def test_a_policy_of_ones_own_is_replayed_beside_the_default(tmp_path: Path) -> 
     result = Scene().run("simulate", "openb", *files, "--policy", "fragments", "--policy", f"{own}:PACKED")
     assert result.exit_code == 0, result.output
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["fragments", "packed"]
+
+
+def jobs_trace(folder: Path) -> Path:
+    path = folder / "jobs.csv"
+    lines = [
+        f"2017-10-09 {7 + i // 60:02}:{i % 60:02}:00,{60 + 1000 * (i % 7)},{1 + 7 * (i % 5 == 0)}"
+        for i in range(90)
+    ]
+    path.write_text("timestamp,duration,num_gpus\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_a_trace_of_jobs_is_replayed_under_each_order_and_drawn(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    files = ("simulate", "jobs", "--trace", str(jobs_trace(tmp_path)), "--report", str(page))
+    result = Scene().run(*files, "-o", "json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert [row["policy"] for row in rows] == ["fifo", "easy", "default"]
+    assert all(row["overall"]["jobs"] == 90 for row in rows)
+    assert rows[2]["overall"]["wait_mean"] <= rows[0]["overall"]["wait_mean"]
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    table = Scene().run(*files, "--policy", "fifo").stdout
+    assert table.splitlines()[1].split()[:3] == ["fifo", "all", "90"]
+
+
+def test_a_trace_of_jobs_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.csv"
+    path.write_text("timestamp,duration\n2017-10-09 07:00:00,5\n")
+    result = Scene().run("simulate", "jobs", "--trace", str(path))
+    assert result.exit_code == 1
+    assert "num_gpus" in result.stderr

@@ -11,6 +11,7 @@ import click
 
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
+from springtide.cli.simulate_jobs import jobs
 
 if TYPE_CHECKING:
     from springtide.simulation.openb import Outcome
@@ -22,6 +23,9 @@ _DEFAULT_POLICY = "fragments"
 @click.group(name="simulate")
 def command() -> None:
     """Replay a trace with the scheduler's own code and compare policies. Needs no platform."""
+
+
+command.add_command(jobs)
 
 
 @dataclass(frozen=True)

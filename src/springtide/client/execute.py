@@ -106,9 +106,7 @@ async def _still_there(client: Client, command: Apply | Delete) -> bool:
 
 async def _bind(client: Client, command: Bind) -> None:
     try:
-        await client.bind(
-            command.namespace, command.pod, command.node, uid=command.uid, notes=command.notes
-        )
+        await client.bind(command.namespace, command.pod, command.node, uid=command.uid, notes=command.notes)
     except NotFound:
         return
     except Conflict:
