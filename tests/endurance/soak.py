@@ -146,6 +146,7 @@ class Soak:
         steps: list[Callable[[], Awaitable[None]]] = [
             *((lambda number=number: self._add_node(number)) for number in range(self.size.nodes)),
             *(self._add_pod for _ in range(self.size.pods)),
+            *((lambda at=at: self._tell("fill", at)) for at in range(self.size.pods)),
         ]
         waiting = iter(steps)
 
@@ -185,8 +186,7 @@ class Soak:
         drawn = self.order.random()
         at = self.order.randrange(len(self._pods))
         if drawn < 0.5:
-            message = {"status": {"phase": "Running", "message": f"{self.now():.6f}"}}
-            await self.ask("patch pod status", "PATCH", f"{self._pods[at]}/status", message, _MERGE)
+            await self._tell("patch pod status", at)
         elif drawn < 0.75:
             path = f"{_LEASES}/node-{self.order.randrange(self.size.nodes)}"
             renewed = f"2026-01-01T00:00:00.{self.order.randrange(10**6):06}Z"
@@ -200,6 +200,12 @@ class Soak:
             self._pods.pop()
             await self.ask("delete pod", "DELETE", gone, {"gracePeriodSeconds": 0})
             await self._add_pod()
+            await self._tell("patch pod status", len(self._pods) - 1)
+
+    async def _tell(self, verb: str, at: int) -> None:
+        """A pod's status, which every pod has: without it they would grow as the run goes on."""
+        message = {"status": {"phase": "Running", "message": f"{self.now():.6f}"}}
+        await self.ask(verb, "PATCH", f"{self._pods[at]}/status", message, _MERGE)
 
     async def _watch(self, number: int) -> None:
         """A tenth watch all pods, three tenths a namespace, the others a node; all come back for more."""
