@@ -43,6 +43,11 @@ KINDS: tuple[type[Object], ...] = (
     kueue.Workload,
     kueue.ClusterQueue,
     kueue.LocalQueue,
+    kueue.Cohort,
+    kueue.ResourceFlavor,
+    kueue.Topology,
+    kueue.WorkloadPriorityClass,
+    kueue.AdmissionCheck,
     springtide.Diagnosis,
 )
 STATUS_WRITERS = {
@@ -130,6 +135,14 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
         }
     if kind is kueue.ClusterQueue:
         return _below("spec", queueing.CLUSTER_QUEUE_WHY)
+    if kind is kueue.Cohort:
+        return _below("spec", queueing.COHORT_WHY)
+    if kind is kueue.ResourceFlavor:
+        return _below("spec", queueing.FLAVOR_WHY)
+    if kind is kueue.Topology:
+        return _below("spec", queueing.TOPOLOGY_KIND_WHY)
+    if kind is kueue.AdmissionCheck:
+        return _below("spec", queueing.ADMISSION_CHECK_WHY)
     if kind is kueue.LocalQueue:
         return _below("spec", queueing.LOCAL_QUEUE_WHY)
     if kind is kueue.Workload:

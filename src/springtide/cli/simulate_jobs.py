@@ -1,4 +1,4 @@
-"""`springtide simulate jobs`: a trace of jobs with durations on a cluster of equal nodes, policies compared."""
+"""`springtide simulate jobs`: a trace of jobs with durations on equal nodes, policies compared."""
 
 from __future__ import annotations
 

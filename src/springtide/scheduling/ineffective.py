@@ -23,6 +23,17 @@ CLUSTER_QUEUE_WHY = {
     "admissionScope": "the order is priority, then age",
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
+COHORT_WHY = {"fairSharing": "cohorts share by quota alone, queues by weight"}
+FLAVOR_WHY = {
+    "topologyName": "levels of topology are the labels of nodes that workloads name",
+    "resourceWeights": "all resources count the same in fair sharing",
+}
+TOPOLOGY_KIND_WHY = {"levels": "levels of topology are the labels of nodes that workloads name"}
+ADMISSION_CHECK_WHY = dict.fromkeys(
+    ("controllerName", "retryDelayMinutes", "parameters"),
+    "there are no admission checks: quota and room on nodes admit",
+)
+"""Kinds without a status to say it in; their pages of the reference do."""
 LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
 WORKLOAD_WHY = {
     "maximumExecutionTimeSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
