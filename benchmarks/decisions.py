@@ -20,13 +20,11 @@ from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
-from springtide.scheduling.inventory import devices_of
-from springtide.scheduling.nodes import NodeFacts, Nodes
+from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.requests import CPU, MEMORY
 from springtide.scheduling.sharing import GPU
-from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.snapshot import Snapshot, idle_cluster
 
 GIBIBYTE = 2**30
 NODE_CPU, NODE_MEMORY, NODE_GPUS = 128_000, 1024 * GIBIBYTE, 8
@@ -43,26 +41,7 @@ def snapshot(nodes: int, classes: list[PodClass], racks: int = 50) -> Snapshot:
         NodeFacts(f"node-{index:05}", {RACK: str(index * racks // nodes)}, (), True, allocatable, NAMED)
         for index in range(nodes)
     )
-    resources = (CPU, MEMORY, GPU)
-    capacity = np.tile(np.array([allocatable[name] for name in resources], dtype=np.int64), (nodes, 1))
-    devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
-    return Snapshot(
-        nodes=Nodes(facts),
-        resources=resources,
-        capacity=capacity,
-        allocated=np.zeros_like(capacity),
-        devices=devices,
-        devices_when_empty=devices,
-        demands=tuple(Demand(one.cpu, one.devices, 1) for one in classes),
-        waiting=(),
-        admitted=(),
-        pods=(),
-        pods_of={},
-        lingering={},
-        queues=QueueTree(),
-        queue_objects=(),
-        usage={},
-    )
+    return idle_cluster(facts, (Demand(one.cpu, one.devices, 1) for one in classes))
 
 
 def class_(kind: int) -> PodClass:

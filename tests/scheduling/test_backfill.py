@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,13 +14,11 @@ from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
 from springtide.scheduling.durations import Lasting, certain
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.inventory import devices_of
-from springtide.scheduling.nodes import NodeFacts, Nodes
+from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import PODS
-from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.snapshot import idle_cluster
 
 GPU = "nvidia.com/gpu"
 
@@ -28,26 +28,9 @@ class Scene:
 
     def __init__(self, nodes: int, gpus: int, taken: tuple[int, ...] = (), *, named: bool = False) -> None:
         units = tuple(Device(f"gpu-{i}", "", 0, WHOLE) for i in range(gpus)) if named else ()
-        facts = tuple(NodeFacts(f"n{i}", {}, (), True, {GPU: gpus}, units) for i in range(nodes))
-        capacity = np.array([[gpus, 110]] * nodes, dtype=np.int64)
-        devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
-        snapshot = Snapshot(
-            nodes=Nodes(facts),
-            resources=(GPU, PODS),
-            capacity=capacity,
-            allocated=np.array([taken or (0,) * nodes, (0,) * nodes], dtype=np.int64).T,
-            devices=devices,
-            devices_when_empty=devices,
-            demands=(),
-            waiting=(),
-            admitted=(),
-            pods=(),
-            pods_of={},
-            lingering={},
-            queues=QueueTree(),
-            queue_objects=(),
-            usage={},
-        )
+        facts = tuple(NodeFacts(f"n{i}", {}, (), True, {GPU: gpus, PODS: 110}, units) for i in range(nodes))
+        held = np.array([taken or (0,) * nodes, (0,) * nodes], dtype=np.int64).T
+        snapshot = replace(idle_cluster(facts), allocated=held)
         self.placement = Placement(snapshot)
         self.left = 60.0
         """What work that should have ended still needs."""

@@ -7,15 +7,18 @@ whatever order the changes came in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import Devices
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.fragments import Demand
-from springtide.scheduling.nodes import Nodes
+from springtide.scheduling.inventory import devices_of
+from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.releasing import Held, PodSetOnNode
 
@@ -34,24 +37,43 @@ class Snapshot:
     """What of the nodes' devices is free. Not to be changed: `copy` it."""
     devices_when_empty: Devices
     """What the nodes' devices are with nothing on them."""
-    demands: tuple[Demand, ...]
+    demands: tuple[Demand, ...] = ()
     """The sorts of pods that the cluster sees, and how often."""
-    waiting: tuple[WorkloadFacts, ...]
+    waiting: tuple[WorkloadFacts, ...] = ()
     """Workloads without an admission, first in the queue first."""
-    admitted: tuple[WorkloadFacts, ...]
+    admitted: tuple[WorkloadFacts, ...] = ()
     """Unfinished workloads with an admission."""
-    pods: tuple[PodFacts, ...]
+    pods: tuple[PodFacts, ...] = ()
     """Plain pods that wait for a node, first in the queue first."""
-    pods_of: Mapping[str, int]
+    pods_of: Mapping[str, int] = field(default_factory=dict)
     """How many pods of a waiting workload still exist, of whatever attempt and phase."""
-    lingering: Mapping[str, Mapping[str, int]]
+    lingering: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """What the pods of a waiting workload's ended attempt still hold, by workload."""
-    queues: QueueTree
-    queue_objects: tuple[ClusterQueue | LocalQueue, ...]
+    queues: QueueTree = field(default_factory=QueueTree)
+    queue_objects: tuple[ClusterQueue | LocalQueue, ...] = ()
     """The queues as last seen, for what their status says."""
-    usage: Mapping[str, Mapping[tuple[str, str], int]]
+    usage: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
     """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""
     releasing: tuple[Held, ...] = ()
     """What pods hold that are ending: deleted, of an evicted workload, or of an ended attempt."""
     gone: Mapping[str, Mapping[PodSetOnNode, int]] = field(default_factory=dict)
     """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""
+
+
+def idle_cluster(nodes: Sequence[NodeFacts], demands: Iterable[Demand] = ()) -> Snapshot:
+    """Nodes with nothing on them and nobody waiting: for replays and benchmarks. Nodes name their devices."""
+    facts = tuple(nodes)
+    resources = tuple(sorted({name for node in facts for name in node.allocatable}))
+    capacity = np.array(
+        [[node.allocatable.get(name, 0) for name in resources] for node in facts], dtype=np.int64
+    ).reshape(len(facts), len(resources))
+    devices = devices_of(facts, np.zeros(len(facts), dtype=np.int64))
+    return Snapshot(
+        nodes=Nodes(facts),
+        resources=resources,
+        capacity=capacity,
+        allocated=np.zeros_like(capacity),
+        devices=devices,
+        devices_when_empty=devices,
+        demands=tuple(demands),
+    )

@@ -23,15 +23,12 @@ from springtide.scheduling.backfill import Backfill
 from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.durations import History, Lasting, Sort, about, certain, lasting, remaining
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.fragments import Demand
-from springtide.scheduling.inventory import devices_of
-from springtide.scheduling.nodes import NodeFacts, Nodes
+from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.ordering import FIFO, SHORTEST, Candidate, Ordering, Rank, find_ordering
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import FRAGMENTS, Policy
-from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.sharing import GPU
-from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.snapshot import Snapshot, idle_cluster
 from springtide.simulation.jobtrace import JobTraceError, TraceJob, demand
 from springtide.simulation.outcome import Outcome, by_size, curves, fairness, figures, used
 
@@ -382,23 +379,4 @@ def _snapshot(nodes: int, gpus_per_node: int) -> Snapshot:
         NodeFacts(f"node-{number:05}", {}, (), usable=True, allocatable={GPU: gpus_per_node})
         for number in range(nodes)
     )
-    capacity = np.full((nodes, 1), gpus_per_node, dtype=np.int64)
-    devices = devices_of(facts, np.zeros(nodes, dtype=np.int64))
-    demands: tuple[Demand, ...] = ()
-    return Snapshot(
-        nodes=Nodes(facts),
-        resources=(GPU,),
-        capacity=capacity,
-        allocated=np.zeros_like(capacity),
-        devices=devices,
-        devices_when_empty=devices,
-        demands=demands,
-        waiting=(),
-        admitted=(),
-        pods=(),
-        pods_of={},
-        lingering={},
-        queues=QueueTree(),
-        queue_objects=(),
-        usage={},
-    )
+    return idle_cluster(facts)

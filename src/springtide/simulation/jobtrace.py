@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from springtide.simulation.tracefile import TraceError, rows
+
 COLUMNS = ("timestamp", "duration", "num_gpus")
 
 
-class JobTraceError(Exception):
+class JobTraceError(TraceError):
     """A trace cannot be read or replayed; the text names file, line, field and value."""
 
     hint = (
@@ -41,7 +42,7 @@ class TraceJob:
 def load_jobs(path: Path) -> list[TraceJob]:
     """Read a trace, first come first; jobs without GPUs are left out. Raises JobTraceError."""
     found = []
-    for line, row in _rows(path):
+    for line, row in rows(path, COLUMNS, JobTraceError):
         gpus = _number(path, line, row, "num_gpus")
         if gpus != int(gpus):
             raise JobTraceError(f"{path}:{line}: num_gpus: {row['num_gpus']!r} is not a whole number")
@@ -80,18 +81,6 @@ def nodes_for(jobs: Sequence[TraceJob], load: float, gpus_per_node: int) -> int:
     if load <= 0:
         raise JobTraceError(f"load: {load} must be above 0")
     return max(1, math.ceil(demand(jobs) / load / gpus_per_node))
-
-
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise JobTraceError(f"{path}: no column {', '.join(missing)}")
-            yield from enumerate(reader, start=2)
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobTraceError(f"{path}: {error}") from error
 
 
 def _number(path: Path, line: int, row: dict[str, str], name: str) -> float:

@@ -8,7 +8,6 @@ Called by `springtide simulate openb` and the benchmarks.
 
 from __future__ import annotations
 
-import csv
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,30 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 
-import numpy as np
-
 from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.devices import WHOLE, Device, DeviceRequest
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Demand
-from springtide.scheduling.inventory import devices_of
-from springtide.scheduling.nodes import NodeFacts, Nodes
+from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
-from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.requests import CPU, MEMORY
 from springtide.scheduling.sharing import GPU
-from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.snapshot import Snapshot, idle_cluster
+from springtide.simulation.tracefile import TraceError as TraceError
+from springtide.simulation.tracefile import rows
 
 MILLI = 1000
 """A whole GPU, in the trace's unit."""
 MEBIBYTE = 2**20
-
-
-class TraceError(Exception):
-    """A trace file cannot be read; the text names file, line, field and value."""
-
-    hint = "expected the columns of Alibaba's cluster-trace-gpu-v2023"
 
 
 @dataclass(frozen=True)
@@ -99,14 +90,14 @@ def load_nodes(path: Path) -> list[TraceNode]:
             gpus=_number(path, line, row, "gpu"),
             model=row.get("model") or "",
         )
-        for line, row in _rows(path, ("sn", "cpu_milli", "memory_mib", "gpu"))
+        for line, row in rows(path, ("sn", "cpu_milli", "memory_mib", "gpu"))
     ]
 
 
 def load_pods(path: Path) -> list[TracePod]:
     """Read a list of pods. Raises TraceError."""
     found = []
-    for line, row in _rows(path, ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
+    for line, row in rows(path, ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")):
         gpus = _number(path, line, row, "num_gpu")
         models = tuple(sorted(filter(None, (row.get("gpu_spec") or "").split("|"))))
         found.append(
@@ -204,38 +195,8 @@ def _snapshot(nodes: Sequence[TraceNode], pods: Iterable[TracePod]) -> Snapshot:
         )
         for node in nodes
     )
-    capacity = np.array([[node.cpu, node.memory * MEBIBYTE] for node in nodes], dtype=np.int64)
-    devices = devices_of(facts, np.zeros(len(facts), dtype=np.int64))
     usual = Counter((pod.cpu, _devices(pod)) for pod in pods)
-    return Snapshot(
-        nodes=Nodes(facts),
-        resources=(CPU, MEMORY),
-        capacity=capacity,
-        allocated=np.zeros_like(capacity),
-        devices=devices,
-        devices_when_empty=devices,
-        demands=tuple(Demand(cpu, asked, often) for (cpu, asked), often in usual.items()),
-        waiting=(),
-        admitted=(),
-        pods=(),
-        pods_of={},
-        lingering={},
-        queues=QueueTree(),
-        queue_objects=(),
-        usage={},
-    )
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterable[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise TraceError(f"{path}: no column {', '.join(missing)}")
-            yield from enumerate(reader, start=2)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path}: {error}") from error
+    return idle_cluster(facts, (Demand(cpu, asked, often) for (cpu, asked), often in usual.items()))
 
 
 def _number(path: Path, line: int, row: dict[str, str], name: str) -> int:
