@@ -26,6 +26,7 @@ STRUCTURAL_KEYWORDS = {
     "format",
     "items",
     "maxItems",
+    "maxProperties",
     "maxLength",
     "maximum",
     "minItems",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.e2e.test_faults import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("examples")]
 
-EXAMPLES = {"digits", "hello", "simulated"}
+EXAMPLES = {"digits", "hello", "policy", "simulated"}
 GANG = """
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainJob
@@ -49,6 +50,17 @@ def test_hello_runs_on_two_nodes(platform: Platform) -> None:
     for rank in (0, 1):
         assert f"[{rank}] hello from rank {rank} of 2, step 5 of 5" in result.out
     assert re.search(r"hello-\w+: Complete in [0-9.]+ s", result.text)
+
+
+def test_a_policy_of_ones_own_is_replayed_beside_the_default(platform: Platform, tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("sn,cpu_milli,memory_mib,gpu,model\n" + "n,64000,262144,4,T4\n" * 4)
+    pods.write_text("name,cpu_milli,memory_mib,num_gpu,gpu_milli\n" + "p,3000,5600,1,810\n" * 9)
+    files = ("--nodes", str(nodes), "--pods", str(pods))
+    own = "examples/policy/packed.py:PACKED"
+    result = platform.springtide("simulate", "openb", *files, "--policy", "fragments", "--policy", own)
+    assert result.code == 0, result.text
+    assert [line.split()[0] for line in result.out.splitlines()[1:]] == ["fragments", "packed"]
 
 
 def test_simulated_nodes_take_gangs(fresh: Platform) -> None:
