@@ -308,7 +308,7 @@ class Placement:
         return {BINPACK: PACKING, SPREADING: SPREAD}.get(said, self._policy)
 
     def _refresh(self, view: View) -> None:
-        changed = self._log[view.seen :]
+        changed = list(dict.fromkeys(self._log[view.seen :]))
         view.seen = len(self._log)
         if not view.offered:
             return
