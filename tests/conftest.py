@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,3 +36,10 @@ def collected_while_allowed() -> Iterator[None]:
     """What a careless client left open is collected while its own test ignores it (`tests.careless`)."""
     yield
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_at_first() -> None:
+    """A platform that an earlier test of this process started may have set up logging for itself."""
+    logging.getLogger("springtide").setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
