@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import perf_counter, process_time
 
+from springtide.api.commands import Command, Emit
 from springtide.api.core import (
     Container,
     Namespace,
@@ -202,9 +203,9 @@ def measure(scene: Scene) -> dict[str, object]:
     }
 
 
-def notes(commands: object) -> list[str]:
+def notes(commands: Iterable[Command]) -> list[str]:
     """The notes of the events among the commands."""
-    return [command.note for command in commands if hasattr(command, "note")]  # type: ignore[attr-defined]
+    return [command.note for command in commands if isinstance(command, Emit)]
 
 
 CASES: dict[str, Callable[[], dict[str, object]]] = {

@@ -4,7 +4,7 @@ EASY backfill (Lifka 1995, Mu'alem and Feitelson 2001) on nodes rather than on a
 start gets a reservation. Running work is given back on a trial in the order of its expected end until the
 first fits; that moment is its shadow time, and from then on it holds its place in `future`, which is the
 cluster at that moment. Others start if they end before it, or if they fit on nodes both now and then.
-Called by the cycle, which makes one for each snapshot, and by the replay of job traces, which keeps one.
+Called by the replay of job traces, which keeps one; the live cycle does not backfill yet.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Who runs what for how long differs by orders of magnitude within one queue, so a
 not a number: its mean orders queues, its middle says when running work is expected to end, its upper part
 who surely ends in time. What is known of one sort of work is blended with what is known of wider ones: a sort
 that was never seen is expected to last as long as work of its user, its queue, its size, or any.
-Called by `backfill`'s callers: the cycle and the replay of job traces. Nothing here reads a clock.
+Called by the replay of job traces. Nothing here reads a clock.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An order gives each who waits a key; the smallest is considered first. A key must not depend on what the clock
 says now, so that queues stay sorted while time passes: who waits longer gains on those who come later, never
 on those who wait beside it. The first who cannot start gets a reservation, see `backfill`.
-Called by the cycle and the replay of job traces; a site chooses one by name or registers its own.
+Called by the replay of job traces, where a site tries its own; the live cycle's order is `facts.order` still.
 """
 
 from __future__ import annotations

@@ -40,14 +40,7 @@ class Options:
 def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> Plan:
     """Decide one cycle."""
     options = options or Options()
-    cycle = Cycle(
-        snapshot,
-        options.policy,
-        options.starts_max,
-        now,
-        fair_strategies=options.fair_strategies,
-        minimum_run_seconds=options.minimum_run_seconds,
-    )
+    cycle = cycle_on(snapshot, now, options)
     released = cycle.release()
     while cycle.admit():
         pass
@@ -60,3 +53,15 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     explained, stale = cycle.explain(now, options.refresh)
     reported = cycle.report(now) if options.report else ()
     return Plan((*commands, *explained, *reported), REFRESH_SECONDS if stale else None, cycle.notes)
+
+
+def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
+    """A cycle that has not decided anything yet."""
+    return Cycle(
+        snapshot,
+        options.policy,
+        options.starts_max,
+        now,
+        fair_strategies=options.fair_strategies,
+        minimum_run_seconds=options.minimum_run_seconds,
+    )

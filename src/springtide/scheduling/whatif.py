@@ -6,12 +6,12 @@ Called by `springtide plan`. It is the cycle that the scheduler runs, on the sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from springtide.api.kueue import Workload
 from springtide.scheduling.cycle import Cycle
-from springtide.scheduling.plan import Options
+from springtide.scheduling.plan import Options, cycle_on
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.victims import priority_of
 
@@ -49,19 +49,11 @@ def forecast(
     state: ClusterState, wanted: Iterable[Workload], now: datetime, options: Options | None = None
 ) -> list[Forecast]:
     """What one cycle would decide about these workloads, were all of them there; `state` learns of them."""
-    options = options or Options()
     keys = []
     for workload in wanted:
         state.change_workload(None, workload)
         keys.append(workload.key)
-    cycle = Cycle(
-        state.snapshot(),
-        options.policy,
-        None,
-        now,
-        fair_strategies=options.fair_strategies,
-        minimum_run_seconds=options.minimum_run_seconds,
-    )
+    cycle = cycle_on(state.snapshot(), now, replace(options or Options(), starts_max=None))
     cycle.release()
     while cycle.admit():
         pass
