@@ -17,8 +17,9 @@ import numpy as np
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.durations import Lasting
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.placement import Placement, Share
+from springtide.scheduling.placement import Placement
 from springtide.scheduling.releasing import Held
+from springtide.scheduling.views import Share
 
 Places = tuple[tuple[PodClass, Share] | Held, ...]
 """What a workload has of a placement: taken of it, or known from its pods."""

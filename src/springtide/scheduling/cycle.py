@@ -20,7 +20,7 @@ from springtide.scheduling import status, turns
 from springtide.scheduling.claims import Claims, Preempted
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
-from springtide.scheduling.placement import Placement, Share
+from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
 from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.quota import Granted, Quota, Refused
@@ -29,6 +29,7 @@ from springtide.scheduling.reports import Report
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Given, Placed, Verdict
+from springtide.scheduling.views import Share
 
 FRESH_HEADS = 32
 """So many at the head of the queue always have their explanation up to date."""

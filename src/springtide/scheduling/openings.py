@@ -16,8 +16,9 @@ import numpy as np
 
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.placement import Placement, View
+from springtide.scheduling.placement import Placement
 from springtide.scheduling.victims import Candidate, priority_of
+from springtide.scheduling.views import View
 
 RESTART_SECONDS = 60.0
 """What a workload loses beyond what it has run: ending, queueing, starting, loading."""

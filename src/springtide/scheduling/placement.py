@@ -2,10 +2,8 @@
 
 One `Placement` lives for one cycle. It starts from a snapshot's free capacity; what is placed is taken at
 once. How many pods fit on each node, and each node's score, are kept per class of pods and refreshed only
-at the nodes that changed since the class was last looked at. Called by the plan and the benchmark.
-
-A gang on as few nodes as possible: on one node if any holds it whole (the best by score), else the nodes
-that hold most of it first and the tightest for the rest (the BestFit rule of Kueue's topology scheduling).
+at the nodes that changed since the class was last looked at. Which of them a set gets is `choice`.
+Called by the cycle, the replays and the benchmarks.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from springtide.scheduling.arrays import Floats, Ints, Mask
+from springtide.scheduling.arrays import Floats, Ints
+from springtide.scheduling.choice import choose, room_by_domain
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import BINPACK, Devices, Taken
 from springtide.scheduling.devices import SPREAD as SPREADING
@@ -27,45 +26,12 @@ from springtide.scheduling.policies import FRAGMENTS, PACKING, SCARCITY, SPREAD,
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.views import Share, View
 
 _REFRESH_ALL_SHARE = 8
 """When more than one in so many nodes changed, recomputing all rows at once is cheaper than picking them."""
 _AVERSION_WEIGHT = 1000.0
 """Scores are shares of a node, a few units at most: a hundredth of an aversion still outweighs them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Share:
-    """Pods of one pod set per node: rows of the snapshot, how many pods each gets, and their devices."""
-
-    rows: Ints
-    counts: Ints
-    devices: tuple[Taken, ...] = ()
-    """Of each pod, in the order of the rows; empty for pods that ask for none."""
-
-
-@dataclass(eq=False)
-class View:
-    """What one class of pods sees: per node how many more fit, and the node's score where any does."""
-
-    pod_class: PodClass
-    columns: Ints
-    amounts: Ints
-    mask: Mask
-    wanted: Floats
-    cpu: int
-    aversion: Floats
-    """What the pods would rather avoid; outweighs the policy's score."""
-    offered: bool
-    """Whether every resource asked for exists on some node."""
-    fits: Ints
-    ranked: Floats
-    """The policy's score; infinite where nothing fits."""
-    device: Ints
-    """The device a pod of the class is best given, where it asks for a part of one."""
-    policy: Policy
-    seen: int = 0
-    """How much of the placement's log this view has taken in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +99,7 @@ class Placement:
         shares: list[Share] = []
         for pod_set in pod_sets:
             view = self.view(pod_set.pod_class)
-            share = self._choose(view if within is None else _both(view, within), pod_set)
+            share = choose(self._nodes, view if within is None else _both(view, within), pod_set)
             if share is None:
                 self.rollback(mark)
                 return None
@@ -274,7 +240,7 @@ class Placement:
 
     def room_in_best_domain(self, view: View, level: str) -> int:
         """How many more pods of the class the roomiest domain of this topology label holds."""
-        return int(self._room_by_domain(view.fits, level).max(initial=0))
+        return int(room_by_domain(self._nodes, view.fits, level).max(initial=0))
 
     # -- per class ---------------------------------------------------------------------------------
 
@@ -436,46 +402,6 @@ class Placement:
         self._weighted[share.rows] = self._free[share.rows] * self._weights
         self._log.extend(share.rows.tolist())
 
-    # -- choice ------------------------------------------------------------------------------------
-
-    def _choose(self, view: View, pod_set: PodSetFacts) -> Share | None:
-        if pod_set.count == 0:
-            return Share(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-        level = pod_set.required_level or pod_set.preferred_level
-        if level:
-            domain = self._tightest_domain(view.fits, level, pod_set.count)
-            if domain is not None:
-                fits = np.where(domain, view.fits, 0)
-                ranked = np.where(domain, view.ranked, np.inf)
-                return self._spend(fits, ranked, pod_set.count, view.policy)
-            if pod_set.required_level:
-                return None
-        return self._spend(view.fits, view.ranked, pod_set.count, view.policy)
-
-    def _tightest_domain(self, fits: Ints, level: str, count: int) -> Mask | None:
-        """The nodes of the domain that holds the set whole with the least room to spare."""
-        room = self._room_by_domain(fits, level)
-        enough = room >= count
-        if not enough.any():
-            return None
-        best = int(np.where(enough, room, np.iinfo(np.int64).max).argmin())
-        inside: Mask = self._nodes.domains(level).of_node == best
-        return inside
-
-    def _room_by_domain(self, fits: Ints, level: str) -> Ints:
-        domains = self._nodes.domains(level)
-        inside = domains.of_node >= 0
-        room = np.zeros(len(domains.names), dtype=np.int64)
-        np.add.at(room, domains.of_node[inside], fits[inside])
-        return room
-
-    def _spend(self, fits: Ints, ranked: Floats, count: int, policy: Policy) -> Share | None:
-        if count == 1:
-            return _single(ranked)
-        if int(fits.sum()) < count:
-            return None
-        return _even(fits, ranked, count) if policy.even else _packed(fits, ranked, count)
-
 
 def _row_of_each(share: Share) -> Ints:
     """The row of each pod."""
@@ -502,46 +428,3 @@ def _fits(available: Ints, devices: Devices, view: View, rows: slice | Ints) -> 
     if view.pod_class.devices is not None:
         room = np.minimum(room, devices.fits(rows, view.pod_class.devices))
     return np.where(view.mask[rows], np.maximum(room, 0), 0)
-
-
-def _single(ranked: Floats) -> Share | None:
-    if not len(ranked):
-        return None
-    row = ranked.argmin()
-    if ranked[row] == np.inf:
-        return None
-    return Share(row.reshape(1).astype(np.int64), np.ones(1, dtype=np.int64))
-
-
-def _packed(fits: Ints, ranked: Floats, count: int) -> Share:
-    """As few nodes as possible; the last one the best that holds the rest whole."""
-    whole = fits >= count
-    if whole.any():
-        row = np.where(whole, ranked, np.inf).argmin()
-        return Share(row.reshape(1).astype(np.int64), np.array([count], dtype=np.int64))
-    order = np.lexsort((ranked, -fits))
-    reached = np.cumsum(fits[order])
-    full = order[: int(np.searchsorted(reached, count))]
-    rest = count - int(reached[len(full) - 1])
-    candidates = fits >= rest
-    candidates[full] = False
-    last = np.where(candidates, ranked, np.inf).argmin()
-    return Share(np.append(full, last), np.append(fits[full], rest))
-
-
-def _even(fits: Ints, ranked: Floats, count: int) -> Share:
-    """The lowest level to which all nodes can be filled that holds the gang; best nodes get the odd pods."""
-    low, high = 0, count
-    while low < high:
-        level = (low + high) // 2
-        if int(np.minimum(fits, level).sum()) >= count:
-            high = level
-        else:
-            low = level + 1
-    counts = np.minimum(fits, low - 1)
-    odd = count - int(counts.sum())
-    order = np.argsort(ranked, kind="stable")
-    willing = order[fits[order] >= low][:odd]
-    counts[willing] += 1
-    rows = np.flatnonzero(counts)
-    return Share(rows, counts[rows])

@@ -16,8 +16,9 @@ from functools import partial
 
 from springtide.scheduling.cohorts import Book, Cell
 from springtide.scheduling.openings import losses, orders
-from springtide.scheduling.placement import Placement, Share
+from springtide.scheduling.placement import Placement
 from springtide.scheduling.victims import Asking, Candidate
+from springtide.scheduling.views import Share
 
 _ALSO_IN_ORDER_MAX = 256
 """Where room is short, so few candidates are also tried in their own order."""

@@ -15,8 +15,9 @@ from springtide.scheduling.device_shortage import bottleneck, part_words
 from springtide.scheduling.device_shortage import never as never_devices
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.nodes import Nodes
-from springtide.scheduling.placement import Placement, View
+from springtide.scheduling.placement import Placement
 from springtide.scheduling.requests import PODS, readable_amount, readable_pair
+from springtide.scheduling.views import View
 
 
 def shortage(placement: Placement, nodes: Nodes, pod_sets: Sequence[PodSetFacts]) -> str:
