@@ -6,7 +6,6 @@ No API server and no clock: `cycle` plans on a snapshot and applies the commands
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from springtide.api import labels
@@ -17,6 +16,7 @@ from springtide.api.kueue import Workload, places_of
 from springtide.api.meta import Condition, Object, find_condition
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling import ClusterState, Policy, Snapshot, plan
+from springtide.scheduling.feeds import feeds
 from springtide.scheduling.plan import Options
 from springtide.scheduling.policies import FRAGMENTS
 from springtide.scheduling.requests import pod_requests
@@ -151,18 +151,7 @@ class World:
         return found is not None and found.status == "True"
 
     def _tell(self, old: Any, new: Any) -> None:
-        state = self.state
-        tell: dict[str, Callable[[Any, Any], None]] = {
-            "Node": state.change_node,
-            "Pod": state.change_pod,
-            "Workload": state.change_workload,
-            "ClusterQueue": state.change_cluster_queue,
-            "LocalQueue": state.change_local_queue,
-            "Namespace": state.change_namespace,
-            "Cohort": state.change_cohort,
-            "ResourceFlavor": state.change_flavor,
-        }
-        tell[(new if new is not None else old).kind](old, new)
+        feeds(self.state)[type(new if new is not None else old)](old, new)
 
     def execute(self, command: object) -> None:
         match command:

@@ -12,8 +12,7 @@ import click
 
 from springtide import client as api
 from springtide.api.commands import Create
-from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
+from springtide.api.kueue import Workload
 from springtide.api.meta import Object, find_condition
 from springtide.api.struct import decode, replace
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
@@ -136,24 +135,11 @@ def _unborn(workload: Workload, now: datetime) -> Workload:
 
 async def _cluster(session: Session) -> ClusterState:
     """What the scheduler knows, asked once."""
+    from springtide.scheduling.feeds import feeds
     from springtide.scheduling.state import ClusterState
 
     state = ClusterState()
-    ask = session.client.list
-    for namespace in (await ask(Namespace)).items:
-        state.change_namespace(None, namespace)
-    for flavor in (await ask(ResourceFlavor)).items:
-        state.change_flavor(None, flavor)
-    for cohort in (await ask(Cohort)).items:
-        state.change_cohort(None, cohort)
-    for cluster_queue in (await ask(ClusterQueue)).items:
-        state.change_cluster_queue(None, cluster_queue)
-    for local_queue in (await ask(LocalQueue)).items:
-        state.change_local_queue(None, local_queue)
-    for node in (await ask(Node)).items:
-        state.change_node(None, node)
-    for workload in (await ask(Workload)).items:
-        state.change_workload(None, workload)
-    for pod in (await ask(Pod)).items:
-        state.change_pod(None, pod)
+    for kind, change in feeds(state).items():
+        for obj in (await session.client.list(kind)).items:
+            change(None, obj)
     return state

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 from springtide.api import labels
 from springtide.api.commands import Bind, Command, Plan
-from springtide.api.core import Namespace, Node, Pod
+from springtide.api.core import Node
 from springtide.api.gpus import REGISTER, registered
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
 from springtide.runtime import Runtime, logger
+from springtide.scheduling.feeds import feeds
 from springtide.scheduling.metrics import CycleMetrics
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import FRAGMENTS, policy_named
@@ -55,20 +55,12 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
     """Add the scheduler to a runtime. Raises ValueError for a policy nobody registered."""
     scheduler = _Scheduler(runtime, settings or Settings())
     state = scheduler.state
-    nodes, pods = runtime.informer(Node), runtime.informer(Pod)
-    workloads, namespaces = runtime.informer(Workload), runtime.informer(Namespace)
-    cluster_queues, local_queues = runtime.informer(ClusterQueue), runtime.informer(LocalQueue)
-    nodes.on_change(state.change_node)
-    nodes.on_change(_tell_of_register)
-    pods.on_change(state.change_pod)
-    workloads.on_change(state.change_workload)
-    namespaces.on_change(state.change_namespace)
-    cluster_queues.on_change(state.change_cluster_queue)
-    local_queues.on_change(state.change_local_queue)
-    cohorts, flavors = runtime.informer(Cohort), runtime.informer(ResourceFlavor)
-    cohorts.on_change(state.change_cohort)
-    flavors.on_change(state.change_flavor)
-    informers = (nodes, pods, workloads, namespaces, cluster_queues, local_queues, cohorts, flavors)
+    informers = []
+    for kind, change in feeds(state).items():
+        informer = runtime.informer(kind)
+        informer.on_change(change)
+        informers.append(informer)
+    runtime.informer(Node).on_change(_tell_of_register)
     runtime.controller(ROOM, scheduler.reconcile, [(informer, lambda _: (_KEY,)) for informer in informers])
     return state
 

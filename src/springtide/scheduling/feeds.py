@@ -1,0 +1,40 @@
+"""Which kinds the engine looks at, and what takes in each: one table for all who feed a `ClusterState`.
+
+The controller feeds it by watching, `springtide plan` and `explain` by listing once, tests by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from springtide.api.core import Namespace, Node, Pod
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
+from springtide.api.meta import Object
+from springtide.scheduling.state import ClusterState
+
+Change = Callable[[Any, Any], None]
+"""Takes in what an object was (None: it came) and what it is now (None: it went)."""
+
+
+def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
+    """By kind, what takes in its changes; in the order in which they are best taken in at first."""
+    return {
+        Namespace: state.change_namespace,
+        ResourceFlavor: state.change_flavor,
+        Cohort: state.change_cohort,
+        ClusterQueue: state.change_cluster_queue,
+        LocalQueue: state.change_local_queue,
+        Node: state.change_node,
+        Workload: state.change_workload,
+        Pod: state.change_pod,
+    }
+
+
+def state_of(objects: Iterable[Object]) -> ClusterState:
+    """A state that knows these objects. Raises KeyError for a kind the engine does not look at."""
+    state = ClusterState()
+    change = feeds(state)
+    for obj in objects:
+        change[type(obj)](None, obj)
+    return state
