@@ -62,6 +62,21 @@ class Constraints:
             None,
         )
 
+    @property
+    def selects(self) -> bool:
+        """Whether nodes are chosen by their names or labels at all."""
+        return bool(self.selector) or self.affinity is not None
+
+    @property
+    def without_selection(self) -> Constraints:
+        """The same without node selector and required node affinity: for trials."""
+        return constraints((), None, self.tolerations, self.preferred)
+
+    @property
+    def tolerating_all(self) -> Constraints:
+        """The same with every taint tolerated: for trials."""
+        return constraints(self.selector, self.affinity, (_TOLERATES_ALL,), self.preferred)
+
     def aversion(self, node: str, labels: Mapping[str, str], taints: Sequence[Taint]) -> float:
         """How much such pods would rather be elsewhere: soft taints and preferences that do not hold.
 
@@ -131,6 +146,7 @@ def constraints(
 
 
 _UNCONSTRAINED = ((), None, (), ())
+_TOLERATES_ALL = Toleration(operator="Exists")
 
 
 def unsupported_fields(spec: PodSpec) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
 from springtide.api.meta import Object
+from springtide.scheduling.checkpoints import Checkpoints
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cohorts import QuotaNode
 from springtide.scheduling.devices import DeviceRequest
@@ -72,6 +73,7 @@ class ClusterState:
         self._scheduler_names = scheduler_names
         self._ledger = Ledger()
         self._inventory = Inventory()
+        self._checkpoints = Checkpoints()
         self._nodes = Nodes()
         self._node_facts: dict[str, NodeFacts] = {}
         self._changed_nodes: set[str] = set()
@@ -206,6 +208,26 @@ class ClusterState:
             if facts is not None:
                 self.change_pod(facts.obj, facts.obj)
 
+    def add_like(self, node: str, count: int, *, after: int = 0) -> None:
+        """As if there were so many more nodes like this one, beside `after` added before: for trials."""
+        known = self._node_facts[node]
+        for index in range(after, after + count):
+            name = f"{node}+{index + 1}"
+            marks = {**known.labels, labels.HOSTNAME: name}
+            self._node_facts[name] = replace(known, name=name, labels=marks)
+            self._ledger.offer(name, known.allocatable)
+        self._node_set_changed = True
+        self.version += 1
+
+    def remove_like(self, node: str, count: int) -> None:
+        """Take back what `add_like` added."""
+        for index in range(count):
+            name = f"{node}+{index + 1}"
+            del self._node_facts[name]
+            self._ledger.offer(name, {})
+        self._node_set_changed = True
+        self.version += 1
+
     # -- reading -----------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -235,6 +257,7 @@ class ClusterState:
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
             releasing=tuple(self._releasing()),
             gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},
+            checkpoints=self._checkpoints.newest(),
         )
 
     def _tree(self) -> QueueTree:
@@ -289,6 +312,7 @@ class ClusterState:
         if pod.holds and pod.pod_class is not None:
             self._ledger.take(pod.node, pod.pod_class, sign)
         self._inventory.count_pod(pod, sign)
+        self._checkpoints.count_pod(pod, sign)
         self._count_ending(pod, sign)
         if pod.workload:
             self._count_created(pod, sign)
