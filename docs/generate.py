@@ -15,7 +15,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from springtide.api import kueue, reasons, schema, springtide, trainer
+from springtide.api import kueue, reasons, schema, springtide, trainer, volcano, volcano_batch
 from springtide.api.batch import JobSpec
 from springtide.api.core import Pod
 from springtide.api.jobset import JobSetFailurePolicy, ReplicatedJob
@@ -49,12 +49,18 @@ KINDS: tuple[type[Object], ...] = (
     kueue.WorkloadPriorityClass,
     kueue.AdmissionCheck,
     springtide.Diagnosis,
+    volcano_batch.Job,
+    volcano.PodGroup,
+    volcano.Queue,
 )
 STATUS_WRITERS = {
     "TrainJob": "training",
     "Workload": "scheduling, workloads, health",
     "ClusterQueue": "scheduling",
     "LocalQueue": "scheduling",
+    "Queue": "scheduling",
+    "Job": "volcano",
+    "PodGroup": "volcano",
 }
 
 POD_ENVIRONMENT = {

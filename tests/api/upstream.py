@@ -1,10 +1,12 @@
-"""Field names of the upstream CRDs, Kueue v1beta2 and Kubeflow Trainer v1alpha1: kind, path, names."""
+"""Field names of the upstream CRDs (Kueue v1beta2, Kubeflow Trainer v1alpha1, Volcano): kind, path, names."""
 
 from __future__ import annotations
 
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Object
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
+from springtide.api.volcano import PodGroup, Queue
+from springtide.api.volcano_batch import Job
 
 JOB = ".spec.template.spec.replicatedJobs[]"
 POD = f"{JOB}.template.spec.template.spec"
@@ -135,5 +137,69 @@ UPSTREAM: list[tuple[type[Object], str, str]] = [
         serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain
         terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes
         """,
+    ),
+    (
+        Job,
+        ".spec",
+        """
+        maxRetry minAvailable minSuccess networkTopology plugins policies priorityClassName queue
+        runningEstimate schedulerName tasks ttlSecondsAfterFinished volumes
+        """,
+    ),
+    (
+        Job,
+        ".spec.tasks[]",
+        """
+        dependsOn maxRetry minAvailable name partitionPolicy policies replicas template topologyPolicy
+        """,
+    ),
+    (
+        Job,
+        ".spec.tasks[].partitionPolicy",
+        "minPartitions networkTopology partitionSize totalPartitions",
+    ),
+    (Job, ".spec.tasks[].dependsOn", "iteration name"),
+    (Job, ".spec.policies[]", "action event events exitCode timeout"),
+    (Job, ".spec.volumes[]", "mountPath volumeClaim volumeClaimName"),
+    (
+        Job,
+        ".status",
+        """
+        conditions controlledResources failed minAvailable pending retryCount running runningDuration
+        state succeeded taskStatusCount terminating unknown version
+        """,
+    ),
+    (Job, ".status.state", "lastTransitionTime message phase reason"),
+    (
+        PodGroup,
+        ".spec",
+        """
+        minMember minResources minTaskMember networkTopology priorityClassName queue subGroupPolicy
+        """,
+    ),
+    (
+        PodGroup,
+        ".spec.subGroupPolicy[]",
+        "labelSelector matchLabelKeys minSubGroups name networkTopology subGroupSize",
+    ),
+    (PodGroup, ".spec.networkTopology", "highestTierAllowed highestTierName mode"),
+    (PodGroup, ".status", "conditions failed phase running succeeded"),
+    (
+        PodGroup,
+        ".status.conditions[]",
+        "lastTransitionTime message reason status transitionID type",
+    ),
+    (
+        Queue,
+        ".spec",
+        """
+        affinity capability deserved dequeueStrategy dra extendClusters guarantee parent priority
+        reclaimable type weight
+        """,
+    ),
+    (
+        Queue,
+        ".status",
+        "allocated completed inqueue pending reservation running state unknown",
     ),
 ]

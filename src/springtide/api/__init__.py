@@ -32,6 +32,8 @@ from springtide.api import (
     springtide,
     storage,
     trainer,
+    volcano,
+    volcano_batch,
 )
 from springtide.api.commands import Apply, Bind, Command, Create, Delete, Emit, Plan
 from springtide.api.meta import (
@@ -103,4 +105,6 @@ __all__ = [
     "trainer",
     "type_of",
     "unknown_paths",
+    "volcano",
+    "volcano_batch",
 ]
