@@ -473,3 +473,9 @@ EVENTS: Final = (
 
 GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS, *BATCH)
 """All of them, in the order in which a job meets them."""
+
+
+def next_step_of(kind: str, reason: str) -> str:
+    """What to do about a reason on a kind of object; empty where there is nothing to do, or it is not known."""
+    of_kind = (group.reasons for group in GROUPS if group.kind == kind)
+    return next((one.next_step for found in of_kind for one in found if one.name == reason), "")

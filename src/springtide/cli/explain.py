@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from springtide.api.core import Pod
+from springtide.api.kueue import Workload
 from springtide.api.meta import find_condition
 from springtide.cli.ages import age
 from springtide.cli.complete import jobs
@@ -15,12 +18,18 @@ from springtide.cli.describe import pod_table
 from springtide.cli.events import event_table
 from springtide.cli.follow import finished
 from springtide.cli.job import JobView, job_view
+from springtide.cli.output import JSON, YAML, output_option, print_data
 from springtide.cli.phase import Phase
 from springtide.cli.session import Session, connected
 from springtide.cli.target import Target, target_options
 from springtide.cli.verdict import evidence, verdict
+from springtide.cli.waiting import explanation_of, named, render
+
+if TYPE_CHECKING:
+    from springtide.scheduling.explanation import Explanation
 
 EVENTS_SHOWN = 8
+_TRAIN_JOB = ("", "trainjob", "trainjobs")
 IMPOSSIBLE = re.compile(r"\bcan (ever|never) (hold it|start)\b")
 """How the scheduler says that even an empty cluster or queue is too small."""
 RESUME = '{"spec":{"suspend":false}}'
@@ -28,22 +37,55 @@ RESUME = '{"spec":{"suspend":false}}'
 
 @click.command(name="explain")
 @click.argument("name", metavar="JOB", shell_complete=jobs)
+@output_option(JSON, YAML)
 @target_options
-def command(name: str, namespace: str, kubeconfig: Any, context: str) -> None:
+def command(name: str, output: str, namespace: str, kubeconfig: Any, context: str) -> None:
     """Say what a job is doing and why: the reason of waiting, the cause of failing, and the next step.
+
+    JOB is a TrainJob, or KIND/NAME of anything else that waits: workload/NAME, pod/NAME, a job that has a
+    Workload. For one that waits the scheduler's own code tries what would let it start; nothing is written.
+    `-o json` prints that answer.
 
     (For the fields of a kind, `kubectl explain trainjob.spec` works with the platform too.)
     """
+    kind, _, short = name.rpartition("/")
 
-    async def work(session: Session) -> None:
-        click.echo(explain(await job_view(session, name.rpartition("/")[2]), session.now()))
+    async def of_job(session: Session) -> None:
+        view = await job_view(session, short)
+        waits = view.workload is not None and view.phase.phase is Phase.WAITING
+        found = await explanation_of(session, view.workload) if waits and view.workload is not None else None
+        if output:
+            print_data(_data(found, view.workload), output)
+        else:
+            click.echo(explain(view, session.now(), found))
 
-    connected(Target(kubeconfig, context, namespace), work)
+    async def of_other(session: Session) -> None:
+        one = await named(session, kind, short)
+        found = await explanation_of(session, one)
+        if output:
+            print_data(_data(found, one), output)
+            return
+        state = "waits" if found is not None else "does not wait"
+        click.echo("\n\n".join([f"{name}: {state}", *([render(found, session.now())] if found else [])]))
+
+    is_job = kind.partition(".")[0].lower() in _TRAIN_JOB
+    connected(Target(kubeconfig, context, namespace), of_job if is_job else of_other)
 
 
-def explain(view: JobView, at: datetime) -> str:
+def _data(found: Explanation | None, one: Workload | Pod | None) -> dict[str, Any]:
+    """What `-o json` prints."""
+    key = one.key if one is not None else ""
+    if found is None:
+        return {"key": key, "waits": False}
+    data = {"waits": True, **asdict(found)}
+    return data | {"since": found.since.isoformat() if found.since is not None else None}
+
+
+def explain(view: JobView, at: datetime, waiting: Explanation | None = None) -> str:
     """The explanation as text, the answer in its first line."""
     sections = [_answer(view, at)]
+    if waiting is not None:
+        sections.append(render(waiting, at))
     if view.diagnosis is not None:
         spec = view.diagnosis.spec
         where = f" on node {spec.node}" if spec.node else ""

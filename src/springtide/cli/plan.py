@@ -17,6 +17,7 @@ from springtide.api.meta import Object, find_condition
 from springtide.api.struct import decode, replace
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
 from springtide.cli.apply import apply_manifest
+from springtide.cli.cluster import cluster
 from springtide.cli.errors import CliError
 from springtide.cli.manifests import Manifest, read
 from springtide.cli.output import JSON, YAML, output_option, print_data
@@ -24,7 +25,6 @@ from springtide.cli.session import Session, connected
 from springtide.cli.target import Target, target_options
 
 if TYPE_CHECKING:
-    from springtide.scheduling.state import ClusterState
     from springtide.scheduling.whatif import Forecast
 
 T = TypeVar("T", bound=Object)
@@ -58,7 +58,7 @@ def command(sources: tuple[str, ...], output: str, namespace: str, kubeconfig: A
 
         now = session.now()
         wanted = [await _workload(session, manifest, now) for manifest in manifests]
-        return forecast(await _cluster(session), wanted, now)
+        return forecast(await cluster(session), wanted, now)
 
     found = connected(Target(kubeconfig, context, namespace), work)
     if output:
@@ -131,15 +131,3 @@ def _unborn(workload: Workload, now: datetime) -> Workload:
     """As if it had just been created."""
     metadata = replace(workload.metadata, uid="planned", creation_timestamp=now)
     return replace(workload, metadata=metadata)
-
-
-async def _cluster(session: Session) -> ClusterState:
-    """What the scheduler knows, asked once."""
-    from springtide.scheduling.feeds import feeds
-    from springtide.scheduling.state import ClusterState
-
-    state = ClusterState()
-    for kind, change in feeds(state).items():
-        for obj in (await session.client.list(kind)).items:
-            change(None, obj)
-    return state

@@ -61,8 +61,9 @@ def forecast(
     return [_of(key, cycle) for key in keys]
 
 
-def _of(key: str, cycle: Cycle) -> Forecast:
-    victims = tuple(
+def victims_for(cycle: Cycle, key: str) -> tuple[Victim, ...]:
+    """Who has to go for this one, as the cycle found."""
+    return tuple(
         Victim(
             one.victim.facts.key,
             priority_of(one.victim.facts),
@@ -72,8 +73,11 @@ def _of(key: str, cycle: Cycle) -> Forecast:
         for one in cycle.preempted
         if one.preemptor.key == key
     )
+
+
+def _of(key: str, cycle: Cycle) -> Forecast:
     if key not in cycle.admitted:
-        return Forecast(key, False, reason=cycle.notes.get(key, ""), victims=victims)
+        return Forecast(key, False, reason=cycle.notes.get(key, ""), victims=victims_for(cycle, key))
     facts, placed = cycle.admitted[key]
     names = [pod_set.name for pod_set in facts.pod_sets]
     return Forecast(
