@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -194,6 +195,18 @@ async def test_progress_is_reported() -> None:
         report = json.loads((await world.pod("job")).metadata.annotations["springtide.dev/progress"])
         assert report["progressPercentage"] == 40
         assert report["estimatedRemainingSeconds"] == 60
+
+
+async def test_a_report_tells_when_work_was_last_saved() -> None:
+    async with cluster() as world:
+        await world.create("job", duration="100s", progress="10s", checkpoint="15s")
+        await asyncio.sleep(11)
+        first = json.loads((await world.pod("job")).metadata.annotations["springtide.dev/progress"])
+        assert "checkpointTime" not in first
+        await asyncio.sleep(30)
+        later = json.loads((await world.pod("job")).metadata.annotations["springtide.dev/progress"])
+        since = datetime.fromisoformat(later["time"]) - datetime.fromisoformat(later["checkpointTime"])
+        assert since.total_seconds() == 10
 
 
 async def test_a_behaviour_nobody_understands_fails_the_pod_and_says_why() -> None:

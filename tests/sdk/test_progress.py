@@ -178,3 +178,26 @@ def test_importing_the_sdk_imports_nothing_heavy() -> None:
 def _with_source() -> dict[str, str]:
     source = Path(sdk.__file__).parents[2]
     return {**os.environ, "PYTHONPATH": str(source)}
+
+
+def test_a_saved_checkpoint_is_told(
+    file: Path, report: Callable[..., None], hands: Hands, tmp_path: Path
+) -> None:
+    report(progress=0.5)
+    assert "checkpointTime" not in written(file)
+    hands.now += 10
+    sdk.save_atomic(tmp_path / "epoch-1.pt", lambda out: out.write(b"state"))
+    assert written(file)["checkpointTime"] == "1970-01-01T00:00:00Z"
+    assert written(file)["progressPercentage"] == 50, "what was reported before is kept"
+
+
+def test_code_with_its_own_way_to_save_says_so(file: Path, report: Callable[..., None]) -> None:
+    report(progress=0.5, checkpointed=True)
+    assert written(file)["checkpointTime"] == "1970-01-01T00:00:00Z"
+
+
+def test_outside_the_platform_a_checkpoint_prints_nothing(
+    report: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sdk.save_atomic(tmp_path / "epoch-1.pt", lambda out: out.write(b"state"))
+    assert capsys.readouterr().out == ""

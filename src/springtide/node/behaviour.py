@@ -7,6 +7,7 @@
     simulation.springtide.dev/oom: "true"          ends as if out of memory
     simulation.springtide.dev/stop-delay: 5s       how long it takes to stop when asked to
     simulation.springtide.dev/progress: 10s        how often it reports progress
+    simulation.springtide.dev/checkpoint: 5m       how often it saves a checkpoint, which its reports tell
     simulation.springtide.dev/cpu: 500m            what each main container uses, as `kubectl top` shows it;
     simulation.springtide.dev/memory: 2Gi          without these, what it requests
 
@@ -42,6 +43,8 @@ class Behaviour:
     stop_delay_seconds: float = 0.0
     progress_seconds: float | None = None
     """Seconds between progress reports; None for no reports."""
+    checkpoint_seconds: float | None = None
+    """Seconds between checkpoints; None for none."""
     cpu_cores: float | None = None
     """What each main container uses; None: what it requests."""
     memory_bytes: float | None = None
@@ -129,6 +132,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, str], float | int | bool]]] = {
     "oom": ("oom", _flag),
     "stop-delay": ("stop_delay_seconds", seconds),
     "progress": ("progress_seconds", seconds),
+    "checkpoint": ("checkpoint_seconds", seconds),
     "cpu": ("cpu_cores", _amount),
     "memory": ("memory_bytes", _amount),
 }

@@ -262,9 +262,7 @@ class SimulatedNodes:
         if (now - last).total_seconds() >= every:
             playing.reported_at = last = now
             elapsed = (now - main.running_since).total_seconds()
-            await self._runtime.apply(
-                ROOM, [_progress(pod, elapsed, playing.behaviour.duration_seconds, now)]
-            )
+            await self._runtime.apply(ROOM, [_progress(pod, elapsed, playing.behaviour, now)])
         return every - (now - last).total_seconds()
 
     def _adopt(self, pod: Pod) -> _SimulatedPod:
@@ -413,12 +411,19 @@ def _is_same(known: Node, wanted: Node) -> bool:
     )
 
 
-def _progress(pod: Pod, elapsed: float, duration: float, now: datetime) -> Apply:
+def _progress(pod: Pod, elapsed: float, behaviour: Behaviour, now: datetime) -> Apply:
+    duration, saves = behaviour.duration_seconds, behaviour.checkpoint_seconds
     done = min(1.0, elapsed / duration) if duration else 1.0
     report = {
         "progressPercentage": int(done * 100),
         "estimatedRemainingSeconds": round(max(0.0, duration - elapsed)),
         "metrics": [],
-        "time": whole_second(now).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": _moment(now),
     }
+    if saves and elapsed >= saves:
+        report["checkpointTime"] = _moment(now - timedelta(seconds=elapsed % saves))
     return progress_command(pod, json.dumps(report, separators=(",", ":")))
+
+
+def _moment(at: datetime) -> str:
+    return whole_second(at).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -24,6 +24,7 @@ from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Verdict, told
+from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 from springtide.scheduling.victims import (
     Asking,
     Candidate,
@@ -77,6 +78,7 @@ class Claims:
         now: datetime,
         fair_strategies: Sequence[str] = (),
         minimum_run_seconds: float = 0.0,
+        victims: VictimPolicy = LEAST_LOST_WORK,
     ) -> None:
         self._snapshot = snapshot
         self._placement = placement
@@ -84,6 +86,7 @@ class Claims:
         self._confine = confine
         self._strategies = fair_strategies
         self._minimum_run_seconds = minimum_run_seconds
+        self._policy = victims
         self._now = now
         self._held: dict[tuple[str, str], Verdict] = {}
         self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
@@ -219,6 +222,8 @@ class Claims:
                 self._now,
                 bool(self._strategies),
                 self._minimum_run_seconds,
+                self._policy,
+                self._snapshot.checkpoints,
             )
         return self._running
 

@@ -20,8 +20,6 @@ from springtide.scheduling.placement import Placement
 from springtide.scheduling.victims import Candidate, priority_of
 from springtide.scheduling.views import View
 
-RESTART_SECONDS = 60.0
-"""What a workload loses beyond what it has run: ending, queueing, starting, loading."""
 PRIORITY_FACTOR = 1000.0
 """A second of one priority is worth so many of the next lower one."""
 _PRIORITIES_MAX = 60
@@ -30,14 +28,12 @@ DOMAINS_TRIED_MAX = 6
 
 
 def losses(candidates: Iterable[Candidate]) -> dict[str, float]:
-    """What is lost with each, by key: pod-seconds, more for a higher priority."""
+    """What is lost with each, by key: device-seconds (by the victim policy), more for a higher priority."""
     found = list(candidates)
     levels = sorted({priority_of(one.facts) for one in found})
     level_of = {priority: min(level, _PRIORITIES_MAX) for level, priority in enumerate(levels)}
     return {
-        one.facts.key: PRIORITY_FACTOR ** level_of[priority_of(one.facts)]
-        * max(one.pods, 1)
-        * (max(one.seconds, 0.0) + RESTART_SECONDS)
+        one.facts.key: PRIORITY_FACTOR ** level_of[priority_of(one.facts)] * one.size * one.price
         for one in found
     }
 

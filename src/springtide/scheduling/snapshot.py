@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class Snapshot:
     """What pods hold that are ending: deleted, of an evicted workload, or of an ended attempt."""
     gone: Mapping[str, Mapping[PodSetOnNode, int]] = field(default_factory=dict)
     """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""
+    checkpoints: Mapping[str, datetime] = field(default_factory=dict)
+    """When workloads last saved their work, of those that say so."""
 
 
 def idle_cluster(nodes: Sequence[NodeFacts], demands: Iterable[Demand] = ()) -> Snapshot:

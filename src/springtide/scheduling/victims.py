@@ -10,19 +10,21 @@ Called by `claims`; `preemption` chooses among the sequences given here. Pure: t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 
 from springtide.api.kueue import WorkloadReason
 from springtide.api.meta import find_condition
 from springtide.scheduling.cohorts import Book, Cell, Tree
+from springtide.scheduling.devices import WHOLE
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted
 from springtide.scheduling.releasing import Held
+from springtide.scheduling.victim_policies import LEAST_LOST_WORK, Stake, VictimPolicy
 
 NEVER, ANY, LOWER, LOWER_OR_NEWER = "Never", "Any", "LowerPriority", "LowerOrNewerEqualPriority"
 FINAL_SHARE, INITIAL_SHARE = "LessThanOrEqualToFinalShare", "LessThanInitialShare"
@@ -68,13 +70,17 @@ class Candidate:
     """Whether it may go even for a preemptor that borrows."""
     held: tuple[Held, ...]
     seconds: float
-    """How long it has run: what is lost with it."""
+    """How long it has run."""
     pods: int
+    price: float
+    """What is lost with each of its devices, by the victim policy."""
+    size: float
+    """Its devices."""
 
     @property
-    def order(self) -> tuple[int, int, float, int, str]:
-        """Sorts candidates: those that borrow, the lower priority, the newer, the smaller first."""
-        return self.tier, priority_of(self.facts), self.seconds, self.pods, self.facts.key
+    def order(self) -> tuple[int, int, float, float, str]:
+        """Sorts candidates: those that borrow, the lower priority, the cheaper, the smaller first."""
+        return self.tier, priority_of(self.facts), self.price, self.size, self.facts.key
 
 
 def priority_of(facts: WorkloadFacts) -> int:
@@ -103,6 +109,42 @@ class Running:
     """Whether queues share fairly."""
     minimum_run_seconds: float = 0.0
     """Workloads are left alone until they have run so long."""
+    policy: VictimPolicy = LEAST_LOST_WORK
+    checkpoints: Mapping[str, datetime] = field(default_factory=dict)
+    """When workloads last saved their work."""
+    _stakes: dict[str, Stake] = field(default_factory=dict)
+
+    def stake(self, facts: WorkloadFacts) -> Stake:
+        """What is lost if this workload goes now."""
+        found = self._stakes.get(facts.key)
+        if found is None:
+            since = running_since(facts, self.now)
+            saved = self.checkpoints.get(facts.key, since)
+            found = self._stakes[facts.key] = Stake(
+                ran_seconds=(self.now - since).total_seconds(),
+                lost_seconds=(self.now - max(since, saved)).total_seconds(),
+                size=size_of(facts),
+            )
+        return found
+
+
+CORES_PER_DEVICE = 16
+"""A pod counts as much as its devices, or as a device for so many of its cores, if that is more."""
+_LEAST_SIZE = 0.01
+
+
+def size_of(facts: WorkloadFacts) -> float:
+    """How much a running workload holds, in devices."""
+    pods_of: Counter[str] = Counter()
+    for (pod_set, _), count in facts.assigned.items():
+        pods_of[pod_set] += count
+    return sum(_size_of_pod(one) * pods_of[one.name] for one in facts.pod_sets) or _LEAST_SIZE
+
+
+def _size_of_pod(pod_set: PodSetFacts) -> float:
+    asked = pod_set.pod_class.devices
+    devices = asked.count * asked.part.size(0) / WHOLE if asked is not None else 0.0
+    return max(devices, pod_set.pod_class.cpu / (1000 * CORES_PER_DEVICE), _LEAST_SIZE)
 
 
 def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Running) -> list[Candidate]:
@@ -309,6 +351,7 @@ def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, run
         reason = WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING
     else:
         reason = WorkloadReason.IN_COHORT_RECLAMATION
+    stake = running.stake(facts)
     return Candidate(
         facts=facts,
         queue=queue,
@@ -316,12 +359,14 @@ def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, run
         reason=reason,
         while_borrowing=while_borrowing,
         held=running.held(facts),
-        seconds=(running.now - _running_since(facts, running.now)).total_seconds(),
+        seconds=stake.ran_seconds,
         pods=sum(facts.assigned.values()),
+        price=running.policy.price(stake),
+        size=stake.size,
     )
 
 
-def _running_since(facts: WorkloadFacts, now: datetime) -> datetime:
+def running_since(facts: WorkloadFacts, now: datetime) -> datetime:
     """Since when there is something to lose."""
     admitted = find_condition(facts.obj.status.conditions, "Admitted")
     return admitted.last_transition_time or now if admitted is not None else now

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from springtide.sdk.progress import note_checkpoint
+
 TYPE_CHECKING = False  # importing `typing` and `re` would be most of this package's import time
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +34,8 @@ def checkpoint_dir() -> Path:
 def save_atomic(path: str | os.PathLike[str], writer: Callable[[BinaryIO], object]) -> None:
     """Call `writer` with a binary file and put the result at `path`, whole or not at all.
 
-    Durable when it returns. Raises whatever `writer` raises, or OSError (a full disk); `path` then
-    still holds what it held before.
+    Durable when it returns, and the platform is told that the work so far is saved. Raises whatever
+    `writer` raises, or OSError (a full disk); `path` then still holds what it held before.
     """
     target = os.fspath(path)
     partial = f"{target}.{os.getpid()}{_PARTIAL}"
@@ -48,6 +50,7 @@ def save_atomic(path: str | os.PathLike[str], writer: Callable[[BinaryIO], objec
             os.unlink(partial)  # noqa: PTH108
         raise
     _sync_folder(os.path.dirname(target) or ".")  # noqa: PTH120
+    note_checkpoint()
 
 
 def latest(directory: str | os.PathLike[str], pattern: str = "*") -> Path | None:

@@ -31,15 +31,19 @@ def report(
     total: float | None = None,
     metrics: Mapping[str, float | int | str] | None = None,
     remaining_seconds: float | None = None,
+    checkpointed: bool = False,
 ) -> None:
     """Report progress (a fraction 0..1, or `step` of `total`), metrics, and the seconds still needed.
 
     All are optional; what is left out keeps its last value. Without `remaining_seconds` it is
-    estimated from the pace since the first report. Cheap to call every step: at most two writes a
-    second reach the disk, and the last report always does. With several processes in a pod only
-    local rank 0 reports. Outside Springtide rank 0 prints one line instead. Never raises.
+    estimated from the pace since the first report. `checkpointed` says that the work so far is saved, so that
+    the scheduler knows what would be lost with the job; `save_atomic` says it by itself. Cheap to call every
+    step: at most two writes a second reach the disk, and the last report always does. With several processes
+    in a pod only local rank 0 reports. Outside Springtide rank 0 prints one line instead. Never raises.
     """
     try:
+        if checkpointed:
+            _reporter.saved()
         _reporter.report(_fraction(progress, step, total), metrics or {}, remaining_seconds)
     except Exception as error:  # noqa: BLE001 - reporting must never end a training run
         _reporter.warn_once(error)
@@ -67,7 +71,19 @@ class _Reporter:
         self._written_at = float("-inf")
         self._pending = False
         self._warned = False
+        self._saved_at = ""
         atexit.register(self.flush)
+
+    def saved(self) -> None:
+        """Note that everything up to now is in a checkpoint. Within the platform only: nothing is printed."""
+        if not leads_pod() or not os.environ.get(_FILE_VARIABLE):
+            return
+        with self._lock:
+            now = self._clock()
+            self._saved_at = _moment(self._wall())
+            self._pending = True
+            if now - self._written_at >= _INTERVAL_SECONDS:
+                self._write(now)
 
     def report(
         self,
@@ -132,8 +148,10 @@ class _Reporter:
         """The annotation's JSON; field names as in TrainJob.status.trainerStatus."""
         document: dict[str, Any] = {
             "metrics": [{"name": name, "value": value} for name, value in self._metrics.items()],
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall())),
+            "time": _moment(self._wall()),
         }
+        if self._saved_at:
+            document["checkpointTime"] = self._saved_at
         if self._fraction is not None:
             document["progressPercentage"] = int(self._fraction * 100)
         if self._remaining_seconds is not None:
@@ -144,6 +162,18 @@ class _Reporter:
         parts = [] if self._fraction is None else [f"{self._fraction:.0%}"]
         parts += [f"{name} {value}" for name, value in self._metrics.items()]
         return "progress: " + ", ".join(parts)
+
+
+def note_checkpoint() -> None:
+    """Called by `checkpoint` when one is whole. Never raises."""
+    try:
+        _reporter.saved()
+    except Exception as error:  # noqa: BLE001 - as in `report`
+        _reporter.warn_once(error)
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _text(value: float | int | str) -> str:
