@@ -4,7 +4,7 @@ Who runs what for how long differs by orders of magnitude within one queue, so a
 not a number: its mean orders queues, its middle says when running work is expected to end, its upper part
 who surely ends in time. What is known of one sort of work is blended with what is known of wider ones: a sort
 that was never seen is expected to last as long as work of its user, its queue, its size, or any.
-Called by the replay of job traces. Nothing here reads a clock.
+Called by `runs` for the live cycle and by the replay of job traces. Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -97,6 +97,14 @@ class Estimate:
         return before + (position - bin_) * float(self.likely[bin_])
 
 
+KNOWN_RUNS = 3
+"""Of a user's or a job's own runs with as many devices: from so many on its durations count as known."""
+SORTS_MAX = 8192
+"""So many sorts are remembered; beyond that the half of which least is known is forgotten."""
+_WIDE = 3
+"""So many of a sort's widest lines say nothing of its user."""
+
+
 @dataclass(eq=False)
 class _Seen:
     """Runs of one sort that ended."""
@@ -112,9 +120,20 @@ class History:
         self._seen: dict[tuple[str | int, ...], _Seen] = {}
         self._estimates: dict[Sort, tuple[int, Estimate]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._seen)
+
+    def knows(self, sort: Sort) -> bool:
+        """Whether enough work of this sort's own user or job has ended to say how long it takes."""
+        own = (self._seen.get(line) for line in sort.widening[_WIDE:])
+        return any(seen.runs >= KNOWN_RUNS for seen in own if seen is not None)
+
     def record(self, sort: Sort, seconds: float) -> None:
         """Learn that work of this sort ran for so long, to its end."""
         bin_ = about(seconds)
+        if len(self._seen) > SORTS_MAX:
+            self._forget()
         for line in sort.widening:
             seen = self._seen.setdefault(line, _Seen())
             seen.counts[bin_] += 1.0
@@ -135,6 +154,16 @@ class History:
         found = _estimate(likely)
         self._estimates[sort] = runs, found
         return found
+
+    def _forget(self) -> None:
+        """Drop the narrow sorts of which least is known; what they said of wider ones stays."""
+        narrow = sorted(
+            (line for line in self._seen if len(line) >= _WIDE),
+            key=lambda line: (self._seen[line].runs, tuple(map(str, line))),
+        )
+        for line in narrow[: len(self._seen) // 2]:
+            del self._seen[line]
+        self._estimates.clear()
 
 
 @dataclass(frozen=True, slots=True)

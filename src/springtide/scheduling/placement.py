@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -172,6 +173,16 @@ class Placement:
         self._free -= self._coming
         self._coming_devices = self._devices.keep_to(now[1], touched)
         self._touch(touched)
+
+    def twin(self) -> Placement:
+        """The same nodes with the same free, of which something else may become: nothing is shared."""
+        other = copy(self)
+        other._free, other._weighted = self._free.copy(), self._weighted.copy()
+        other._devices, other._usable = self._devices.copy(), self._usable.copy()
+        other._log, other._usable_seen = self._log[self._usable_seen :], 0
+        other._moves, other._views, other._ending = [], {}, []
+        other._coming, other._coming_devices = None, ()
+        return other
 
     def mark(self) -> int:
         """A place to come back to with `rollback`."""

@@ -1,0 +1,93 @@
+"""What a workload says of how long work like it runs: which sort it is, how long it ran, its limit.
+
+Read off the object alone, so that what was learned is the same after a restart, for as long as finished
+workloads are kept. Called by the cluster state, which keeps the `History`, and by `reservations`, `expected`
+and `lineup`, which ask it.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from functools import lru_cache
+
+from springtide.api.core import Pod
+from springtide.api.kueue import Workload
+from springtide.api.meta import controller_of, find_condition
+from springtide.scheduling.durations import History, Lasting, Sort, lasting, remaining, stem_of
+from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
+
+_stem = lru_cache(maxsize=4096)(stem_of)
+
+
+def sort_of(facts: WorkloadFacts) -> Sort:
+    """Its queue (with the namespace, which stands for the user), the stem of its job's name, its devices."""
+    obj = facts.obj
+    owner = controller_of(obj)
+    return Sort(
+        queue=obj.spec.queue_name,
+        user=obj.metadata.namespace,
+        stem=_stem(owner.name if owner is not None else obj.metadata.name),
+        devices=devices_of(facts.pod_sets),
+    )
+
+
+def devices_of(pod_sets: tuple[PodSetFacts, ...]) -> int:
+    """How many devices a workload asks for: of all resources that bear the name of a vendor."""
+    return sum(
+        pod_set.count * amount
+        for pod_set in pod_sets
+        for name, amount in pod_set.pod_class.requests
+        if "/" in name
+    )
+
+
+def ran(obj: Workload) -> float | None:
+    """Seconds it ran until it finished, over all its attempts; None if it has not, or never ran."""
+    finished = find_condition(obj.status.conditions, "Finished")
+    if finished is None or finished.status != "True" or finished.last_transition_time is None:
+        return None
+    return elapsed(obj, finished.last_transition_time)
+
+
+def started_at(obj: Workload) -> datetime | None:
+    """When its present attempt was admitted; None if it does not run."""
+    admitted = find_condition(obj.status.conditions, "Admitted")
+    return admitted.last_transition_time if admitted is not None and admitted.status == "True" else None
+
+
+def elapsed(obj: Workload, now: datetime) -> float | None:
+    """Seconds it has run until now, over all its attempts; None if it does not."""
+    started = started_at(obj)
+    if started is None:
+        return None
+    return past_seconds(obj) + max(0.0, (now - started).total_seconds())
+
+
+def past_seconds(obj: Workload) -> float:
+    """Seconds it ran in earlier attempts."""
+    return float(obj.status.accumulated_past_execution_time_seconds or 0)
+
+
+def limit_left(obj: Workload) -> float:
+    """Seconds after which its next or present attempt is ended at the latest; infinite without a limit."""
+    limit = obj.spec.maximum_execution_time_seconds
+    return math.inf if limit is None else max(0.0, limit - past_seconds(obj))
+
+
+def pod_limit(pod: Pod) -> float:
+    """Seconds after which a plain pod is ended at the latest; infinite without a limit."""
+    limit = pod.spec.active_deadline_seconds
+    return math.inf if limit is None else float(limit)
+
+
+def lasts(facts: WorkloadFacts, history: History) -> Lasting:
+    """How long it is expected to run once it starts."""
+    limit = limit_left(facts.obj)
+    return lasting(history.estimate(sort_of(facts)), None if math.isinf(limit) else max(1.0, limit))
+
+
+def runs_on(facts: WorkloadFacts, history: History, now: datetime) -> float:
+    """How many more seconds a running workload is expected to run; at least one."""
+    limit = facts.obj.spec.maximum_execution_time_seconds
+    return remaining(history.estimate(sort_of(facts)), elapsed(facts.obj, now) or 0.0, limit)
