@@ -1,18 +1,22 @@
 """Which nodes a pod set gets, of what its class sees: pure, called by `placement` for each pod set.
 
-A gang goes on as few nodes as possible: on one node if any holds it whole (the best by score), else the nodes
-that hold most of it first and the tightest for the rest (the BestFit rule of Kueue's topology scheduling),
-within the tightest domain of its topology level that holds it.
+Who asks for nothing of the topology gets the nodes that `packing` chooses by their score; who does is led
+down the tree of its levels by `descent`. Either way pods are numbered along the tree where one is known, so
+that neighbours in rank are neighbours in the network.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from springtide.scheduling.arrays import Floats, Ints, Mask
+from springtide.scheduling.arrays import Ints
+from springtide.scheduling.descent import counted, descend, in_order, wanted
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.nodes import Nodes
-from springtide.scheduling.policies import Policy
+from springtide.scheduling.packing import gaps, spend
+from springtide.scheduling.tree import Tree
 from springtide.scheduling.views import Share, View
 
 
@@ -20,84 +24,37 @@ def choose(nodes: Nodes, view: View, pod_set: PodSetFacts) -> Share | None:
     """The nodes for all pods of the set; None if they do not fit."""
     if pod_set.count == 0:
         return Share(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    level = pod_set.required_level or pod_set.preferred_level
-    if level:
-        domain = _tightest_domain(nodes, view.fits, level, pod_set.count)
-        if domain is not None:
-            fits = np.where(domain, view.fits, 0)
-            ranked = np.where(domain, view.ranked, np.inf)
-            return _spend(fits, ranked, pod_set.count, view.policy)
-        if pod_set.required_level:
-            return None
-    return _spend(view.fits, view.ranked, pod_set.count, view.policy)
+    if pod_set.required_level or pod_set.preferred_level or pod_set.slices:
+        share = descend(tree_of(nodes, pod_set), view, pod_set)
+        if share is not None or pod_set.levels or pod_set.required_level or pod_set.slices:
+            return share
+    elif pod_set.unconstrained:
+        share = gaps(view.fits, view.ranked, pod_set.count)
+        return in_order(nodes.tree(pod_set.levels), share) if share is not None else None
+    share = spend(view.fits, view.ranked, pod_set.count, view.policy)
+    if share is None or not pod_set.levels:
+        return share
+    return in_order(nodes.tree(pod_set.levels), share)
 
 
-def room_by_domain(nodes: Nodes, fits: Ints, level: str) -> Ints:
-    """How many pods each domain of this topology label holds."""
-    domains = nodes.domains(level)
-    inside = domains.of_node >= 0
-    room = np.zeros(len(domains.names), dtype=np.int64)
-    np.add.at(room, domains.of_node[inside], fits[inside])
-    return room
+def inside(view: View, rows: Ints) -> View:
+    """What a class sees of some nodes alone."""
+    fits, ranked = np.zeros_like(view.fits), np.full_like(view.ranked, np.inf)
+    fits[rows], ranked[rows] = view.fits[rows], view.ranked[rows]
+    return replace(view, fits=fits, ranked=ranked)
 
 
-def _tightest_domain(nodes: Nodes, fits: Ints, level: str, count: int) -> Mask | None:
-    """The nodes of the domain that holds the set whole with the least room to spare."""
-    room = room_by_domain(nodes, fits, level)
-    enough = room >= count
-    if not enough.any():
-        return None
-    best = int(np.where(enough, room, np.iinfo(np.int64).max).argmin())
-    inside: Mask = nodes.domains(level).of_node == best
-    return inside
+def tree_of(nodes: Nodes, pod_set: PodSetFacts) -> Tree:
+    """The tree by which a pod set is placed: of its flavor's topology, or of the labels it names itself."""
+    return nodes.tree(pod_set.levels or pod_set.named_levels)
 
 
-def _spend(fits: Ints, ranked: Floats, count: int, policy: Policy) -> Share | None:
-    if count == 1:
-        return _single(ranked)
-    if int(fits.sum()) < count:
-        return None
-    return _even(fits, ranked, count) if policy.even else _packed(fits, ranked, count)
-
-
-def _single(ranked: Floats) -> Share | None:
-    if not len(ranked):
-        return None
-    row = ranked.argmin()
-    if ranked[row] == np.inf:
-        return None
-    return Share(row.reshape(1).astype(np.int64), np.ones(1, dtype=np.int64))
-
-
-def _packed(fits: Ints, ranked: Floats, count: int) -> Share:
-    """As few nodes as possible; the last one the best that holds the rest whole."""
-    whole = fits >= count
-    if whole.any():
-        row = np.where(whole, ranked, np.inf).argmin()
-        return Share(row.reshape(1).astype(np.int64), np.array([count], dtype=np.int64))
-    order = np.lexsort((ranked, -fits))
-    reached = np.cumsum(fits[order])
-    full = order[: int(np.searchsorted(reached, count))]
-    rest = count - int(reached[len(full) - 1])
-    candidates = fits >= rest
-    candidates[full] = False
-    last = np.where(candidates, ranked, np.inf).argmin()
-    return Share(np.append(full, last), np.append(fits[full], rest))
-
-
-def _even(fits: Ints, ranked: Floats, count: int) -> Share:
-    """The lowest level to which all nodes can be filled that holds the gang; best nodes get the odd pods."""
-    low, high = 0, count
-    while low < high:
-        level = (low + high) // 2
-        if int(np.minimum(fits, level).sum()) >= count:
-            high = level
-        else:
-            low = level + 1
-    counts = np.minimum(fits, low - 1)
-    odd = count - int(counts.sum())
-    order = np.argsort(ranked, kind="stable")
-    willing = order[fits[order] >= low][:odd]
-    counts[willing] += 1
-    rows = np.flatnonzero(counts)
-    return Share(rows, counts[rows])
+def room_in_best_domain(nodes: Nodes, fits: Ints, pod_set: PodSetFacts) -> int:
+    """How many pods of a set that requires one domain the roomiest holds, in whole slices."""
+    tree = tree_of(nodes, pod_set)
+    asked = wanted(tree, pod_set)
+    if asked is None or not len(tree.rows):
+        return 0
+    counts = counted(tree, asked.units, fits, asked.limit)[asked.limit]
+    most = counts.max(initial=0) if pod_set.required_level else counts.sum()
+    return int(most) * asked.units[asked.limit]

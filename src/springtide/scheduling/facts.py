@@ -18,6 +18,7 @@ from springtide.api.meta import Condition, controller_of, find_condition, is_tru
 from springtide.scheduling.classes import PodClass, class_of
 from springtide.scheduling.holdings import Holding, holding_of
 from springtide.scheduling.requests import amounts
+from springtide.scheduling.topology import Slice, topology_ask
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WAITS_FOR_OTHERS = "WaitingForPreemptedWorkloads"
@@ -37,6 +38,21 @@ class PodSetFacts:
     required_level: str = ""
     """Node label whose value all pods of the set must share."""
     preferred_level: str = ""
+    """Node label whose value they share if they can, or else that of the next level up, and so on."""
+    unconstrained: bool = False
+    """Whether they are to fill gaps, wherever those are."""
+    slices: tuple[Slice, ...] = ()
+    """How pods are cut into groups that stay together, the largest first."""
+    group: str = ""
+    """Pod sets of one group share one domain."""
+    levels: tuple[str, ...] = ()
+    """The topology of the nodes it may run on, the widest level first; none: the levels it names itself."""
+
+    @property
+    def named_levels(self) -> tuple[str, ...]:
+        """The levels it names, the widest first."""
+        named = (self.required_level, self.preferred_level, *(one.level for one in self.slices))
+        return tuple(dict.fromkeys(level for level in named if level))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,12 @@ class WorkloadFacts:
     @property
     def active(self) -> bool:
         return self.obj.spec.active
+
+    @property
+    def requeue_at(self) -> datetime | None:
+        """Before when it is not considered, if it was put back for a time."""
+        state = self.obj.status.requeue_state
+        return state.requeue_at if state is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +207,15 @@ def is_same_workload(before: WorkloadFacts | None, after: WorkloadFacts | None) 
     )
 
 
-def _held(obj: Workload) -> tuple[Admission, int] | None:
+def _held(obj: Workload) -> tuple[Admission, int, datetime | None] | None:
     admission = obj.status.admission
-    return (admission, attempt_of(obj)) if admission is not None else None
+    return (admission, attempt_of(obj), _recovering_since(obj)) if admission is not None else None
+
+
+def _recovering_since(obj: Workload) -> datetime | None:
+    """Since when its pods are not ready any more: from then on time counts."""
+    ready = find_condition(obj.status.conditions, "PodsReady")
+    return ready.last_transition_time if ready is not None and ready.reason == "WaitForRecovery" else None
 
 
 def is_same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
@@ -240,14 +268,20 @@ def _pod_sets(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
             pod_class = class_of(template.spec, template.metadata.annotations)
         except ValueError as error:
             return (), f"spec.podSets[{index}].template.spec: {error}"
-        topology = pod_set.topology_request
+        try:
+            asked = topology_ask(pod_set.topology_request, pod_set.count)
+        except ValueError as error:
+            return (), f"spec.podSets[{index}].topologyRequest.{error}"
         found.append(
             PodSetFacts(
                 name=pod_set.name,
                 count=pod_set.count,
                 pod_class=pod_class,
-                required_level=(topology.required or "") if topology is not None else "",
-                preferred_level=(topology.preferred or "") if topology is not None else "",
+                required_level=asked.required,
+                preferred_level=asked.preferred,
+                unconstrained=asked.unconstrained,
+                slices=asked.slices,
+                group=asked.group,
             )
         )
     return tuple(found), ""

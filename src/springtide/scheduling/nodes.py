@@ -21,6 +21,7 @@ from springtide.scheduling.classes import Constraints
 from springtide.scheduling.devices import Device
 from springtide.scheduling.requests import Amounts, amounts
 from springtide.scheduling.sharing import GPU, MEMORY_LABEL, MODEL_LABEL, REGISTER, registered
+from springtide.scheduling.tree import Tree, grow
 
 _CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
 
@@ -98,6 +99,7 @@ class Nodes:
     _masks: dict[Constraints, Mask] = field(default_factory=dict)
     _aversions: dict[Constraints, Floats] = field(default_factory=dict)
     _domains: dict[str, Domains] = field(default_factory=dict)
+    _trees: dict[tuple[str, ...], Tree] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -132,15 +134,27 @@ class Nodes:
             found = self._domains[label] = Domains(of_node, names)
         return found
 
+    def tree(self, levels: tuple[str, ...]) -> Tree:
+        """The nodes as a tree of these levels, the widest first."""
+        found = self._trees.get(levels)
+        if found is None:
+            found = self._trees[levels] = grow(
+                len(self.facts), levels, lambda row, level: self.facts[row].labels.get(level)
+            )
+        return found
+
     def with_changes(self, changed: Mapping[str, NodeFacts]) -> Nodes:
         """The same nodes with new facts for some of them; kept masks are updated at those rows only."""
         rows = [row for row, facts in enumerate(self.facts) if facts.name in changed]
         facts = tuple(changed.get(old.name, old) for old in self.facts)
+        same_places = all(facts[row].labels == self.facts[row].labels for row in rows)
         masks: dict[Constraints, Mask] = {}
         for constraints, mask in self._masks.items():
             masks[constraints] = mask.copy()
             for row in rows:
                 masks[constraints][row] = _admits(facts[row], constraints)
+        if same_places:
+            return Nodes(facts, masks, _domains=self._domains, _trees=self._trees)
         return Nodes(facts, masks)
 
 

@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints
-from springtide.scheduling.choice import choose, room_by_domain
+from springtide.scheduling.choice import choose, inside, room_in_best_domain
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import BINPACK, Devices, Taken
 from springtide.scheduling.devices import SPREAD as SPREADING
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.fragments import Fragments, Seen
+from springtide.scheduling.groups import place_groups
 from springtide.scheduling.policies import FRAGMENTS, PACKING, SCARCITY, SPREAD, Policy, Sight
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
@@ -97,6 +98,13 @@ class Placement:
         of it, so that more than one set at a time may be given too much.
         """
         mark = self.mark()
+        if any(pod_set.group for pod_set in pod_sets):
+            together = place_groups(
+                self, self._nodes, pod_sets, lambda one, rows: self.place_set(one, within, rows)
+            )
+            if together is None:
+                self.rollback(mark)
+            return tuple(together) if together is not None else None
         shares: list[Share] = []
         for pod_set in pod_sets:
             view = self.view(pod_set.pod_class)
@@ -106,6 +114,15 @@ class Placement:
                 return None
             shares.append(self._take(view, share))
         return tuple(shares)
+
+    def place_set(
+        self, pod_set: PodSetFacts, within: Placement | None = None, rows: Ints | None = None
+    ) -> Share | None:
+        """Place all pods of one set and take what they need, perhaps on these nodes alone."""
+        view = self.view(pod_set.pod_class)
+        seen = view if within is None else _both(view, within)
+        share = choose(self._nodes, seen if rows is None else inside(seen, rows), pod_set)
+        return self._take(view, share) if share is not None else None
 
     def take(self, pod_class: PodClass, share: Share) -> Share:
         """Take so many pods of a class on these nodes, of which devices is chosen anew."""
@@ -249,9 +266,9 @@ class Placement:
         """Whether any node has the resource."""
         return resource in self._column_of
 
-    def room_in_best_domain(self, view: View, level: str) -> int:
-        """How many more pods of the class the roomiest domain of this topology label holds."""
-        return int(room_by_domain(self._nodes, view.fits, level).max(initial=0))
+    def room_in_best_domain(self, view: View, pod_set: PodSetFacts) -> int:
+        """How many more pods of the set the roomiest domain that it may be in holds."""
+        return room_in_best_domain(self._nodes, view.fits, pod_set)
 
     # -- per class ---------------------------------------------------------------------------------
 

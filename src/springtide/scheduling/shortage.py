@@ -17,6 +17,7 @@ from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.requests import PODS, readable_amount, readable_pair
+from springtide.scheduling.topology_shortage import topology_shortage
 from springtide.scheduling.views import View
 
 
@@ -53,11 +54,7 @@ def _of_set(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View
     if fitting < pod_set.count:
         short_of = _bottleneck(placement, nodes, pod_set.pod_class, view)
         return f"{needs}; {short_of}; {fitting} of {pod_set.count} pods fit now"
-    level = pod_set.required_level
-    if level and placement.room_in_best_domain(view, level) < pod_set.count:
-        best = placement.room_in_best_domain(view, level)
-        return f"{needs} within one {level}; {best} of {pod_set.count} pods fit in the best one now"
-    return ""
+    return topology_shortage(placement, nodes, pod_set, view, needs)
 
 
 def _never(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View) -> str:
