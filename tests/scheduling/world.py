@@ -174,7 +174,16 @@ class World:
         owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active", "UnsupportedFields", "Preempted"}
         owned |= {condition["type"] for condition in applied["conditions"]}
         others = [c for c in status.get("conditions", []) if c["type"] not in owned]
-        for field in ("admission", "requeueState", "flavorsReservation", "flavorsUsage"):
+        owned |= {"Requeued", "DeactivationTarget"}
+        others = [c for c in others if c["type"] not in owned]
+        for field in (
+            "admission",
+            "requeueState",
+            "schedulingStats",
+            "admissionChecks",
+            "flavorsReservation",
+            "flavorsUsage",
+        ):
             status.pop(field, None)
         status.update(applied)
         status["conditions"] = others + applied["conditions"]

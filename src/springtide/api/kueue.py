@@ -183,6 +183,9 @@ class WorkloadReason(StrEnum):
     LOCAL_QUEUE_STOPPED = "LocalQueueStopped"
     NODE_FAILURES = "NodeFailures"
     DEACTIVATED = "Deactivated"
+    DEACTIVATED_DUE_TO_REQUEUING = "DeactivatedDueToRequeuingLimitExceeded"
+    DEACTIVATED_DUE_TO_CHECK = "DeactivatedDueToAdmissionCheck"
+    DEACTIVATED_DUE_TO_TIME = "DeactivatedDueToMaximumExecutionTimeExceeded"
     REACTIVATED = "Reactivated"
     REQUEUED = "Requeued"
     BACKOFF_FINISHED = "BackoffFinished"
@@ -194,6 +197,8 @@ class WorkloadReason(StrEnum):
     IN_COHORT_RECLAIM_WHILE_BORROWING = "InCohortReclaimWhileBorrowing"
     PROGRAM_FAILED = "ProgramFailed"
     """Ours: an attempt is evicted because its program failed within the restart budget."""
+    CONSOLIDATED = "Consolidated"
+    """Ours: a workload is moved so that what is free is in one piece."""
 
 
 class PodsetSliceRequiredTopologyConstraint(Struct):
@@ -468,3 +473,41 @@ class Workload(Object):
     """What is to run, and in which queue it waits."""
     status: WorkloadStatus = WorkloadStatus()
     """Where it stands."""
+
+
+SCHEDULER_EVICTIONS = frozenset(
+    (
+        WorkloadReason.PREEMPTED.value,
+        WorkloadReason.PODS_READY_TIMEOUT.value,
+        WorkloadReason.ADMISSION_CHECK.value,
+        WorkloadReason.CLUSTER_QUEUE_STOPPED.value,
+        WorkloadReason.LOCAL_QUEUE_STOPPED.value,
+        WorkloadReason.CONSOLIDATED.value,
+    )
+)
+
+QUEUE_EVICTIONS = frozenset(
+    (
+        WorkloadReason.DEACTIVATED.value,
+        WorkloadReason.CLUSTER_QUEUE_STOPPED.value,
+        WorkloadReason.LOCAL_QUEUE_STOPPED.value,
+    )
+)
+"""Evictions by a person or for a queue's sake: nothing has failed."""
+
+
+def is_own_eviction(reason: str) -> bool:
+    """Whether the scheduler itself evicts for this reason: it also says when the eviction is over."""
+    return reason in SCHEDULER_EVICTIONS or is_deactivation(reason)
+
+
+def is_deactivation(reason: str) -> bool:
+    """Whether a workload evicted for this reason stays out until somebody says otherwise."""
+    return reason.startswith(WorkloadReason.DEACTIVATED.value)
+
+
+def evictions_of(workload: Workload) -> dict[tuple[str, str], int]:
+    """How often the workload was evicted, by reason and underlying cause."""
+    stats = workload.status.scheduling_stats
+    found = stats.evictions if stats is not None else ()
+    return {(one.reason, one.underlying_cause): one.count for one in found}

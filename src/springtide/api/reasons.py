@@ -185,6 +185,16 @@ WORKLOAD: Final = (
                 "Its attempt has just ended; what is left of it is being removed.",
                 _STARTS_BY_ITSELF,
             ),
+            Reason(
+                "WaitingForBackoff",
+                "It was put back for a time; status.requeueState.requeueAt says until when.",
+                "Nothing, or mend what the condition Evicted says.",
+            ),
+            Reason(
+                "Deactivated",
+                "The scheduler has given it up: the condition DeactivationTarget says why.",
+                "Mend the cause; then set spec.active to false and to true again, or change the spec.",
+            ),
         ),
     ),
     Group(
@@ -227,7 +237,41 @@ WORKLOAD: Final = (
                 "Another Workload goes first: the condition Preempted says by which rule, and which it is.",
                 _STARTS_BY_ITSELF,
             ),
-            Reason("QuotaReserved", "It was preempted before, and runs again."),
+            Reason("QuotaReserved", "It was evicted before by the scheduler, and runs again."),
+            Reason(
+                "PodsReadyTimeout",
+                "Its pods were not ready in time (waitForPodsReady); it is tried again after a while.",
+                "`kubectl describe pod NAME`: mend what keeps the pods from becoming ready.",
+            ),
+            Reason("ClusterQueueStopped", "Its ClusterQueue has stopPolicy HoldAndDrain.", "Set it to None."),
+            Reason("LocalQueueStopped", "Its LocalQueue has stopPolicy HoldAndDrain.", "Set it to None."),
+            Reason("Deactivated", "spec.active was set to false.", "Set it to true."),
+            Reason(
+                "DeactivatedDueToRequeuingLimitExceeded",
+                "Its pods were not ready in time more often than backoffLimitCount allows.",
+                "Mend the cause; then set spec.active to false and to true again.",
+            ),
+        ),
+    ),
+    Group(
+        "Workload",
+        "Requeued",
+        "Whether it may be considered again after it was put back for a time.",
+        (
+            Reason("PodsReadyTimeout", "No: not before status.requeueState.requeueAt.", _STARTS_BY_ITSELF),
+            Reason("BackoffFinished", "Yes: the time is over."),
+        ),
+    ),
+    Group(
+        "Workload",
+        "DeactivationTarget",
+        "The scheduler has given the Workload up; it stays out until its spec changes.",
+        (
+            Reason(
+                "RequeuingLimitExceeded",
+                "Its pods were not ready in time more often than backoffLimitCount allows.",
+                "Mend the cause; then set spec.active to false and to true again.",
+            ),
         ),
     ),
     Group(

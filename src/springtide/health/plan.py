@@ -16,7 +16,7 @@ from typing import Any
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Emit, Plan
-from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason
+from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason, is_own_eviction
 from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, owner_reference, set_condition
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
 from springtide.api.struct import encode
@@ -214,9 +214,9 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Comm
 
 
 def _requeue(workload: Workload, now: datetime) -> Plan:
-    """The admission is taken back: the eviction is over. A preemption ends with the next admission."""
+    """The admission is taken back: the eviction is over. The scheduler ends its own ones itself."""
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
-    if evicted is None or evicted.status != "True" or evicted.reason == WorkloadReason.PREEMPTED:
+    if evicted is None or evicted.status != "True" or is_own_eviction(evicted.reason):
         return Plan()
     return Plan((_apply_evicted(workload, "False", WorkloadReason.REQUEUED, evicted.message, now),))
 

@@ -18,9 +18,11 @@ from springtide.api.gpus import REGISTER, registered
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.feeds import feeds
 from springtide.scheduling.metrics import CycleMetrics
+from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import FRAGMENTS, policy_named
 from springtide.scheduling.state import ClusterState
+from springtide.scheduling.victim_policies import LEAST_LOST_WORK, find_victims
 
 ROOM = "scheduling"
 _KEY = "cycle"
@@ -41,6 +43,8 @@ class Settings:
     `LessThanInitialShare`. With any, queues of a cohort share by weight; none: reclaim is by quota alone."""
     minimum_run_seconds: float = 0.0
     """Nobody is preempted before having run so long."""
+    victims: str = LEAST_LOST_WORK.name
+    """Name of the registered policy that chooses among those who may be preempted."""
     cycle_interval_seconds: float = 0.01
     """Cycles start at least this far apart; 0 starts one for every change."""
     starts_per_cycle: int | None = 256
@@ -49,6 +53,9 @@ class Settings:
     """The status of queues follows what happens in them at most this often; `inf`: once."""
     concurrent_writes: int = 16
     """Writes of one plan in flight at once; they concern different objects. 1 writes one by one."""
+    patience: Patience | None = None
+    """Kueue's waitForPodsReady: a workload whose pods are not ready by then gives its place back; None: it
+    keeps it."""
 
 
 def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState:
@@ -88,12 +95,15 @@ class _Scheduler:
             starts_max=settings.starts_per_cycle,
             fair_strategies=settings.fair_sharing,
             minimum_run_seconds=settings.minimum_run_seconds,
+            victims=find_victims(settings.victims),
+            patience=settings.patience,
         )
         self._metrics = CycleMetrics(runtime.metrics())
         self._decided_version = -1
         self._next_at = float("-inf")
         self._refresh_at = float("-inf")
         self._report_at = float("-inf")
+        self._wake_at = float("inf")
         self._stale = False
         self._unreported = False
 
@@ -103,7 +113,7 @@ class _Scheduler:
         if now < self._next_at:
             return self._next_at - now
         refresh, report = now >= self._refresh_at, now >= self._report_at
-        due = (self._stale and refresh) or (self._unreported and report)
+        due = (self._stale and refresh) or (self._unreported and report) or now >= self._wake_at
         if self.state.version == self._decided_version and not due:
             return self._until_due(now)
         version = self.state.version
@@ -113,6 +123,7 @@ class _Scheduler:
         self._decided_version = version
         self._stale = decided.requeue_after_seconds is not None
         cut = decided.requeue_after_seconds == 0
+        self._wake_at = now + (decided.requeue_after_seconds or float("inf"))
         self._unreported = cut or not report
         if refresh and not cut:
             self._refresh_at = now + REFRESH_SECONDS
@@ -127,6 +138,8 @@ class _Scheduler:
     def _until_due(self, now: float) -> float | None:
         """Seconds until something that was put off is due."""
         due = [self._refresh_at] * self._stale + [self._report_at] * self._unreported
+        if self._wake_at != float("inf"):
+            due.append(self._wake_at)
         return max(0.0, min(due) - now) if due else None
 
     def _decide(self, refresh: bool, report: bool) -> Plan:

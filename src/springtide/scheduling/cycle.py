@@ -15,26 +15,28 @@ import numpy as np
 
 from springtide.api.commands import Command
 from springtide.api.gpus import spelled
-from springtide.api.meta import find_condition
 from springtide.scheduling import status, turns
 from springtide.scheduling.claims import Claims, Preempted
+from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
+from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
-from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota
+from springtide.scheduling.queues import ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import held_by
 from springtide.scheduling.reports import Report
+from springtide.scheduling.reservations import Reservations
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
-from springtide.scheduling.status import Given, Placed, Verdict
+from springtide.scheduling.status import Ending, Given, Placed, Verdict
+from springtide.scheduling.timing import KUEUE, Timing
+from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 from springtide.scheduling.views import Share
 
 FRESH_HEADS = 32
 """So many at the head of the queue always have their explanation up to date."""
-PODS_RESET = "NotAdmitted"
-"""Reason of PodsReady with which `workloads` says that nothing of an ended attempt is left to it."""
 
 Item = WorkloadFacts | PodFacts
 Ref = tuple[str, str]
@@ -53,8 +55,13 @@ class Cycle:
         *,
         fair_strategies: Sequence[str] = (),
         minimum_run_seconds: float = 0.0,
+        victims: VictimPolicy = LEAST_LOST_WORK,
+        patience: Patience | None = None,
+        timing: Timing = KUEUE,
     ) -> None:
         self._snapshot = snapshot
+        self._now = now
+        self._door = Door(snapshot.queues, snapshot.pods_of, now, patience)
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
         self._quota = Quota(snapshot.queues.quota, snapshot.usage, self._may_use)
@@ -79,15 +86,21 @@ class Cycle:
             now,
             fair_strategies,
             minimum_run_seconds,
+            victims,
+        )
+        self._promises = (
+            Reservations(snapshot, self._placement, now, lambda: self._ended, timing.firm_after_seconds)
+            if timing.backfill
+            else None
         )
 
-    def release(self) -> list[tuple[WorkloadFacts, Verdict]]:
+    def release(self) -> list[tuple[WorkloadFacts, Ending]]:
         """Admitted workloads that must give their admission back: evicted, deactivated or drained."""
         found = []
         for facts in self._snapshot.admitted:
-            verdict = self._barred(facts)
-            if verdict is not None and not _deleting(facts):
-                found.append((facts, verdict))
+            ending = self._door.leave(facts)
+            if ending is not None and not is_deleting(facts):
+                found.append((facts, ending))
         self._released = {facts.key for facts, _ in found}
         for facts, _ in found:
             if facts.admission is not None:
@@ -126,6 +139,11 @@ class Cycle:
         return self._released | self._claims.preempted.keys()
 
     @property
+    def next_at(self) -> datetime | None:
+        """When time alone makes a difference: a wait ends, or pods have not become ready."""
+        return self._door.next_at(self._snapshot.waiting, self._snapshot.admitted, self._ended)
+
+    @property
     def is_cut(self) -> bool:
         """Whether the cycle has started as much as it may."""
         return self._starts_max is not None and self._starts >= self._starts_max
@@ -158,6 +176,10 @@ class Cycle:
             else:
                 commands.append(status.explain(facts, verdict, now))
         return commands, stale
+
+    def why(self, facts: Item) -> Verdict | None:
+        """Why it waits; None if it does not."""
+        return self._verdict(facts)
 
     def report(self, now: datetime) -> list[Command]:
         """Commands that bring the status of queues up to date."""
@@ -192,9 +214,9 @@ class Cycle:
         return self._quota.standing_with(self._snapshot.queues.cluster_queues[queue], facts.pod_sets)
 
     def _consider(self, facts: WorkloadFacts, *, may_borrow: bool) -> None:
-        if _deleting(facts):
+        if is_deleting(facts):
             return
-        queue = self._door(facts)
+        queue = self._door.enter(facts, self._blocked)
         if isinstance(queue, Verdict):
             self._waits[_ref(facts)] = queue
             return
@@ -214,9 +236,9 @@ class Cycle:
             self._wait(facts, queue, self._claims.claim(facts, queue) or refused)
             return
         placed_as = self._on_their_nodes(facts.pod_sets, granted)
-        shares = self._place(placed_as)
-        if shares is None:
-            self._wait(facts, queue, self._claims.claim(facts, queue) or placed_as)
+        shares = self._place(facts, placed_as)
+        if shares is None or isinstance(shares, Verdict):
+            self._wait(facts, queue, shares or self._claims.claim(facts, queue) or placed_as)
             return
         self._quota.charge(queue, granted)
         nodes = tuple(self._named(share) for share in shares)
@@ -228,7 +250,7 @@ class Cycle:
         if flavor.name not in known:
             return False
         keys = {key for one in group if one.name in known for key in known[one.name].labels}
-        return may_use(pod_set.pod_class, known[flavor.name], keys)
+        return may_use(pod_set, known[flavor.name], keys)
 
     def _on_their_nodes(self, pod_sets: tuple[PodSetFacts, ...], granted: Granted) -> tuple[PodSetFacts, ...]:
         """The pod sets, confined to the nodes of their flavors."""
@@ -236,67 +258,36 @@ class Cycle:
         found = []
         for pod_set, flavors in zip(pod_sets, granted.flavors, strict=True):
             given = [known[name] for name in sorted(set(flavors.values())) if name in known]
-            confining = [flavor for flavor in given if flavor.labels or flavor.tolerations]
+            confining = [flavor for flavor in given if flavor.labels or flavor.tolerations or flavor.levels]
             found.append(on_nodes_of(pod_set, confining) if confining else pod_set)
         return tuple(found)
-
-    def _door(self, facts: WorkloadFacts) -> ClusterQueueFacts | Verdict:
-        """The queue in which the workload may be considered now, or why it may not."""
-        barred = self._barred(facts)
-        if barred is not None:
-            return barred
-        if facts.error:
-            return Verdict("Misconfigured", facts.error)
-        unsupported = next((s for s in facts.pod_sets if s.pod_class.unsupported), None)
-        if unsupported is not None:
-            fields = ", ".join(unsupported.pod_class.unsupported)
-            return Verdict(
-                "Misconfigured",
-                f"pod set {unsupported.name}: the scheduler cannot honour {fields} yet; remove it",
-            )
-        queue = self._snapshot.queues.resolve(facts.obj)
-        if isinstance(queue, Closed):
-            return Verdict(queue.reason, queue.message)
-        if facts.key in self._snapshot.pods_of or _not_reset(facts):
-            return Verdict("PendingEvaluation", "waits until all pods of the earlier attempt are gone")
-        if queue.name in self._blocked:
-            head = self._blocked[queue.name]
-            return Verdict(
-                "PendingEvaluation", f"waits behind {head}: ClusterQueue {queue.name} is StrictFIFO"
-            )
-        return queue
-
-    def _barred(self, facts: WorkloadFacts) -> Verdict | None:
-        """Why the workload may have no admission, one it has already included."""
-        if not facts.active:
-            return Verdict(
-                "Suspended", "the workload is not active (spec.active: false); it starts when it is true"
-            )
-        if facts.evicted is not None and (
-            facts.admission is not None or not status.is_preempted(facts.evicted)
-        ):
-            return Verdict("Evicted", f"{facts.evicted.reason}: {facts.evicted.message}")
-        queue = self._snapshot.queues.resolve(facts.obj)
-        if isinstance(queue, Closed) and (
-            queue.drains or (facts.admission is None and queue.reason == "Suspended")
-        ):
-            return Verdict(queue.reason, queue.message)
-        return None
 
     def _wait(
         self, facts: WorkloadFacts, queue: ClusterQueueFacts, why: Verdict | tuple[PodSetFacts, ...]
     ) -> None:
         self._waits[_ref(facts)] = why
+        if self._promises is not None and not isinstance(why, Verdict):
+            self._promises.reserve(facts, why)
         if queue.strict:
             self._blocked.setdefault(queue.name, facts.key)
 
-    def _place(self, pod_sets: tuple[PodSetFacts, ...]) -> tuple[Share, ...] | None:
+    def _place(
+        self, facts: Item, pod_sets: tuple[PodSetFacts, ...]
+    ) -> tuple[Share, ...] | Verdict | None:
         """Place, unless the same was refused in this pass already: capacity only shrinks within a pass."""
         if pod_sets in self._parked:
             return None
-        shares = self._placement.place(pod_sets)
+        if self._promises is None:
+            shares = self._placement.place(pod_sets)
+        else:
+            found = self._promises.place(facts, pod_sets)
+            if isinstance(found, Verdict):
+                return found
+            shares = found
         if shares is None:
             self._parked.add(pod_sets)
+        elif self._promises is not None and not isinstance(facts, PodFacts):
+            self._promises.start(facts, pod_sets, shares)
         return shares
 
     def _named(self, share: Share) -> dict[str, int]:
@@ -333,9 +324,14 @@ class Cycle:
             self._waits[_ref(facts)] = held
             return
         single = (PodSetFacts("", 1, pod_class),)
-        shares = self._place(single)
-        if shares is None:
-            self._waits[_ref(facts)] = self._claims.claim_pod(facts, single) or single
+        shares = self._place(facts, single)
+        if isinstance(shares, Verdict):
+            self._waits[_ref(facts)] = shares
+        elif shares is None:
+            claimed = self._claims.claim_pod(facts, single)
+            self._waits[_ref(facts)] = claimed or single
+            if claimed is None and self._promises is not None:
+                self._promises.reserve(facts, single)
         else:
             self.bound[facts.key] = facts, self._given(shares[0])
 
@@ -359,6 +355,9 @@ class Cycle:
             found = self._short[why] = Verdict(
                 "Unschedulable" if is_pod else "TopologyPlacementFailed", message
             )
+        promise = self._promises.promised(facts) if self._promises is not None else None
+        if promise is not None:
+            return Verdict(found.reason, f"{found.message}; {promise.said(self._now)}")
         return found
 
     def _charge_leftovers(self) -> None:
@@ -371,13 +370,3 @@ class Cycle:
 
 def _ref(facts: Item) -> Ref:
     return facts.obj.kind, facts.key
-
-
-def _deleting(facts: WorkloadFacts) -> bool:
-    return facts.obj.metadata.deletion_timestamp is not None
-
-
-def _not_reset(facts: WorkloadFacts) -> bool:
-    """`workloads` has not yet taken note that the earlier attempt is over."""
-    ready = find_condition(facts.obj.status.conditions, "PodsReady")
-    return ready is not None and ready.reason != PODS_RESET

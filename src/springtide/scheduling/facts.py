@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from springtide.api import labels
 from springtide.api.core import Pod
 from springtide.api.gpus import GPU, indices_in, spelled
-from springtide.api.kueue import Admission, PodSetAssignment, Workload, names_nodes, nodes_of, places_of
+from springtide.api.kueue import Admission, PodSetAssignment, Workload, WorkloadReason, names_nodes, nodes_of, places_of
 from springtide.api.meta import Condition, controller_of, find_condition, is_true
 from springtide.scheduling.classes import PodClass, class_of
 from springtide.scheduling.holdings import Holding, holding_of
@@ -75,6 +75,8 @@ class WorkloadFacts:
     devices: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """Pods per (pod set, node, devices) by the admission, of pod sets that ask for devices."""
 
+    moved: bool = False
+    """Whether it is on its way to another place, to make room here; see `defragmentation`."""
     claims: bool = False
     """Whether it was told that its place is held until others have made way: it goes before all others, lest
     somebody whom it did not make go takes what it has opened."""
@@ -137,7 +139,7 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
     """The facts of a workload; None once it is finished, for then it takes no part any more."""
     if is_true(obj.status.conditions, "Finished"):
         return None
-    pod_sets, error = _pod_sets(obj)
+    pod_sets, error = pod_sets_of(obj)
     evicted = find_condition(obj.status.conditions, "Evicted")
     return WorkloadFacts(
         obj=obj,
@@ -149,8 +151,14 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
         assigned=_assigned(obj.status.admission),
         usage=_usage(obj.status.admission),
         devices=_devices(obj.status.admission, pod_sets),
-        claims=_claims(obj.status.conditions),
+        moved=_moves(obj, evicted),
+        claims=_moves(obj, evicted) or _claims(obj.status.conditions),
     )
+
+
+def _moves(obj: Workload, evicted: Condition | None) -> bool:
+    ended = evicted is not None and evicted.status == "True" and obj.status.admission is None
+    return ended and evicted is not None and evicted.reason == WorkloadReason.CONSOLIDATED
 
 
 def _claims(conditions: Sequence[Condition]) -> bool:
@@ -260,7 +268,8 @@ def _bare_class(obj: Pod) -> PodClass | None:
         return None
 
 
-def _pod_sets(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
+def pod_sets_of(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
+    """Its pod sets; or none, and why they cannot be understood."""
     found: list[PodSetFacts] = []
     for index, pod_set in enumerate(obj.spec.pod_sets):
         try:

@@ -13,8 +13,11 @@ from datetime import datetime
 from springtide.api.commands import Command, Plan
 from springtide.scheduling import status
 from springtide.scheduling.cycle import Cycle
+from springtide.scheduling.patience import Patience
 from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.timing import KUEUE, Timing
+from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 
 REFRESH_SECONDS = 30.0
 """How long the numbers of an explanation may be old."""
@@ -33,6 +36,12 @@ class Options:
     """Kueue's preemption strategies of fair sharing; none: reclaim is by quota alone."""
     minimum_run_seconds: float = 0.0
     """Nobody is preempted before having run so long."""
+    victims: VictimPolicy = LEAST_LOST_WORK
+    """Who goes first of those who may be preempted."""
+    patience: Patience | None = None
+    """How long pods may take to become ready before their workload gives its place back; None: for ever."""
+    timing: Timing = KUEUE
+    """Whose turn it is, and who may start before its turn."""
     starts_max: int | None = None
     """End after so many admissions and bindings, so that their writes need not wait; None: no end."""
 
@@ -47,12 +56,15 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
     commands += [command for one in cycle.preempted for command in one.commands(now)]
-    commands += [status.release(facts, verdict, now) for facts, verdict in released]
+    commands += [one for facts, ending in released for one in status.release(facts, ending, now)]
     if cycle.is_cut:
         return Plan(tuple(commands), 0.0, cycle.notes)
     explained, stale = cycle.explain(now, options.refresh)
     reported = cycle.report(now) if options.report else ()
-    return Plan((*commands, *explained, *reported), REFRESH_SECONDS if stale else None, cycle.notes)
+    waits = [REFRESH_SECONDS] if stale else []
+    if cycle.next_at is not None:
+        waits.append((cycle.next_at - now).total_seconds())
+    return Plan((*commands, *explained, *reported), min(waits, default=None), cycle.notes)
 
 
 def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
@@ -64,4 +76,7 @@ def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
         now,
         fair_strategies=options.fair_strategies,
         minimum_run_seconds=options.minimum_run_seconds,
+        victims=options.victims,
+        patience=options.patience,
+        timing=options.timing,
     )

@@ -1,7 +1,8 @@
 """Which queue a workload stands in, and whether that queue takes it.
 
 A workload names a LocalQueue of its namespace; without a name it goes to the LocalQueue `default`, and
-where there is none straight to the ClusterQueue `default`. Called by the cluster state, which keeps a
+where there is none straight to the ClusterQueue `default`. One that names a Queue of Volcano goes straight to what
+that is in the tree (`volcano_queues`); without a Queue `default`, to the ClusterQueue of that name. Called by the cluster state, which keeps a
 `QueueTree` current, and by the plan. Names, stop policies and strategies are Kueue's.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from springtide.api import labels
 from springtide.api.affinity import Toleration
 from springtide.api.kueue import (
     ClusterQueue,
@@ -80,11 +82,24 @@ class ClusterQueueFacts:
     search: Search = Search()
     preemption: ClusterQueuePreemption = field(default_factory=ClusterQueuePreemption)
     error: str = ""
+    label: str = ""
+    """What messages call it, if not ClusterQueue and its name: it may come from another dialect."""
+    covers_all: bool = True
+    """Whether resources without quota are refused; else they have no limit but the nodes."""
+    reclaimable: bool = True
+    """Whether others may take back what it uses beyond its own."""
+    shut: Closed | None = None
+    """Why it admits nothing, where that is neither its stop policy nor an error."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.label or f"ClusterQueue {self.name}"
 
     @property
     def node(self) -> QuotaNode:
         """Its place in the tree of quota."""
-        return QuotaNode(self.name, self.cohort, cells_of(self.groups), self.weight)
+        return QuotaNode(self.name, self.cohort, cells_of(self.groups), self.weight, self.reclaimable)
 
 
 @dataclass(frozen=True)
@@ -103,6 +118,8 @@ class Closed:
     message: str
     drains: bool = False
     """Whether a workload that has its admission already must give it back."""
+    local: bool = False
+    """Whether it is the LocalQueue that is closed."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,8 @@ class FlavorFacts:
     taints: tuple[Taint, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     topology: str = ""
+    levels: tuple[str, ...] = ()
+    """Those of its topology, the widest first; none where it names none, or one that does not exist."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +143,8 @@ class QueueTree:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     cohorts: Mapping[str, QuotaNode] = field(default_factory=dict)
     flavors: Mapping[str, FlavorFacts] = field(default_factory=dict)
+    direct: Mapping[str, str | Closed] = field(default_factory=dict)
+    """Queues that workloads name without a LocalQueue between: which of `cluster_queues` each is."""
 
     @cached_property
     def quota(self) -> Tree:
@@ -133,16 +154,21 @@ class QueueTree:
 
     def resolve(self, workload: Workload) -> ClusterQueueFacts | Closed:
         """The ClusterQueue that takes the workload, or why none does."""
+        if labels.VOLCANO_QUEUE in workload.metadata.annotations:
+            return self._resolve_direct(workload)
         name, local = self._local_queue(workload)
         namespace = workload.metadata.namespace
         if local is None and name != DEFAULT_QUEUE:
             return self._no_local_queue(namespace, name)
         if local is not None and local.stop is not StopPolicy.NONE:
-            return _stopped(f"LocalQueue {name}", local.stop)
+            return _stopped(f"LocalQueue {name}", local.stop, local=True)
         return self._take(local.cluster_queue if local is not None else DEFAULT_QUEUE, namespace)
 
     def line(self, workload: Workload) -> tuple[str, str]:
         """The keys of the LocalQueue and ClusterQueue the workload stands in; empty where there is none."""
+        if labels.VOLCANO_QUEUE in workload.metadata.annotations:
+            direct = self._direct(workload)
+            return "", direct if isinstance(direct, str) else ""
         name, local = self._local_queue(workload)
         if local is not None:
             return f"{workload.metadata.namespace}/{name}", local.cluster_queue
@@ -153,6 +179,8 @@ class QueueTree:
         queue = self.cluster_queues.get(name)
         if queue is None:
             return Closed("Misconfigured", f"ClusterQueue {name} doesn't exist; create it")
+        if queue.shut is not None:
+            return queue.shut
         if queue.error:
             return Closed("Misconfigured", f"ClusterQueue {name}: {queue.error}")
         if self._in_circle(queue.cohort):
@@ -160,13 +188,17 @@ class QueueTree:
         missing = sorted({f.name for group in queue.groups for f in group if f.name not in self.flavors})
         if missing:
             return Closed("FlavorNotFound", f"ResourceFlavor {', '.join(missing)} doesn't exist; create it")
+        flavors = (self.flavors[flavor.name] for group in queue.groups for flavor in group)
+        flat = sorted({flavor.topology for flavor in flavors if flavor.topology and not flavor.levels})
+        if flat:
+            return Closed("TopologyNotFound", f"Topology {', '.join(flat)} doesn't exist; create it")
         return None if queue.stop is StopPolicy.NONE else _stopped(f"ClusterQueue {name}", queue.stop)
 
     def closed_locally(self, key: str) -> Closed | None:
         """Why a LocalQueue leads nowhere; None if it does not."""
         local = self.local_queues[key]
         if local.stop is not StopPolicy.NONE:
-            return _stopped(f"LocalQueue {key.split('/')[1]}", local.stop)
+            return _stopped(f"LocalQueue {key.split('/')[1]}", local.stop, local=True)
         taken = self._take(local.cluster_queue, key.split("/")[0])
         return taken if isinstance(taken, Closed) else None
 
@@ -179,6 +211,19 @@ class QueueTree:
             seen.add(cohort)
             cohort = self.cohorts[cohort].parent if cohort in self.cohorts else ""
         return False
+
+    def _direct(self, workload: Workload) -> str | Closed:
+        """Which ClusterQueue a Queue of Volcano is that the workload names."""
+        name = workload.metadata.annotations[labels.VOLCANO_QUEUE] or DEFAULT_QUEUE
+        if name in self.direct:
+            return self.direct[name]
+        if name == DEFAULT_QUEUE:
+            return DEFAULT_QUEUE
+        return Closed("Misconfigured", f"Queue {name} doesn't exist; create it, or name one that does")
+
+    def _resolve_direct(self, workload: Workload) -> ClusterQueueFacts | Closed:
+        direct = self._direct(workload)
+        return direct if isinstance(direct, Closed) else self._take(direct, workload.metadata.namespace)
 
     def _local_queue(self, workload: Workload) -> tuple[str, LocalQueueFacts | None]:
         name = workload.spec.queue_name or DEFAULT_QUEUE
@@ -296,9 +341,10 @@ def local_queue_facts(obj: LocalQueue) -> LocalQueueFacts:
     return LocalQueueFacts(obj.spec.cluster_queue, StopPolicy(obj.spec.stop_policy or StopPolicy.NONE))
 
 
-def _stopped(queue: str, stop: StopPolicy) -> Closed:
+def _stopped(queue: str, stop: StopPolicy, *, local: bool = False) -> Closed:
     return Closed(
         "Suspended",
         f"{queue} is stopped (stopPolicy: {stop}); set it to None",
         drains=stop is StopPolicy.DRAIN,
+        local=local,
     )

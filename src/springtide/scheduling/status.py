@@ -20,22 +20,29 @@ from springtide.api.gpus import notes as notes_of
 from springtide.api.kueue import (
     Admission,
     PodSetAssignment,
+    RequeueState,
     TopologyAssignment,
     Workload,
+    WorkloadReason,
     assign_devices,
     assign_nodes,
+    evictions_of,
+    is_deactivation,
+    is_own_eviction,
 )
 from springtide.api.meta import Condition, find_condition, set_condition
-from springtide.api.struct import encode
+from springtide.api.struct import encode, replace
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.requests import quantities
 
 OWNED = ("QuotaReserved", "Admitted", UNSUPPORTED)
-PREEMPTED = "Preempted"
-_OWN_EVICTIONS = (PREEMPTED, "QuotaReserved")
-"""Reasons of the condition Evicted by which it is the scheduler's: it writes that of a preemption, and takes
-it back with the next admission. What others evict they take back themselves."""
+PREEMPTED = WorkloadReason.PREEMPTED.value
+CONSOLIDATED = WorkloadReason.CONSOLIDATED.value
+_KEPT = (PREEMPTED, CONSOLIDATED, "Requeued")
+"""Conditions of earlier attempts; and Evicted, where the scheduler itself has written it: it takes that back
+with the next admission. What others evict they take back themselves."""
+_TARGET = "DeactivationTarget"
 _NODES_NAMED_MAX = 8
 
 
@@ -45,6 +52,32 @@ class Verdict:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why an admitted workload gives its admission back."""
+
+    reason: str
+    """Kueue's reason of the condition Evicted; empty where somebody else has evicted it already."""
+    message: str
+    cause: str = ""
+    """More about the reason, from a small set of words."""
+    requeue_at: datetime | None = None
+    """Before when it is not considered again."""
+    verdict: Verdict = Verdict("Evicted", "")
+    """What it then waits for."""
+    deactivates: bool = False
+    """Whether it stays out until its spec changes."""
+
+    @classmethod
+    def deactivating(cls, cause: str, message: str) -> Ending:
+        """The end of a workload that the scheduler gives up on."""
+        verdict = Verdict(
+            WorkloadReason.DEACTIVATED.value,
+            f"deactivated: {message}; set spec.active to false and then to true to queue it again",
+        )
+        return cls(WorkloadReason.DEACTIVATED.value, message, cause, None, verdict, deactivates=True)
 
 
 @dataclass(frozen=True)
@@ -96,15 +129,42 @@ def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
     admitted = Condition(type="Admitted", status="True", reason="Admitted", message=_places(placed))
     over = [
         Condition(type=c.type, status="False", reason="QuotaReserved", message=f"Previously: {c.message}")
-        for c in _preemption(facts.obj)
-        if c.status == "True"
+        for c in _kept(facts.obj, now)
+        if c.status == "True" and c.type != "Requeued"
     ]
     return _apply(facts.obj, [reserved, admitted, *over], now, attempt=facts.attempt, admission=admission)
 
 
-def release(facts: WorkloadFacts, verdict: Verdict, now: datetime) -> Apply:
-    """Take the admission back: the attempt ends, and the next one gets the next number."""
-    return _apply(facts.obj, _not_admitted(verdict), now, attempt=facts.attempt + 1)
+def release(facts: WorkloadFacts, ending: Ending, now: datetime) -> tuple[Command, ...]:
+    """Take the admission back: the attempt ends, and the next one gets the next number.
+
+    In one write: there is no state in between.
+    """
+    conditions = _not_admitted(ending.verdict)
+    if not ending.reason:
+        return (_apply(facts.obj, conditions, now, attempt=facts.attempt + 1),)
+    due_to = f"DueTo{ending.cause}" if ending.cause and is_deactivation(ending.reason) else ""
+    evicted = Condition(
+        type="Evicted", status="True", reason=f"{ending.reason}{due_to}", message=ending.message
+    )
+    conditions.append(evicted)
+    if ending.deactivates:
+        conditions.append(Condition(type=_TARGET, status="True", reason=ending.cause, message=ending.message))
+    if ending.requeue_at is not None:
+        conditions.append(
+            Condition(type="Requeued", status="False", reason=ending.reason, message=ending.message)
+        )
+    return (
+        _apply(
+            facts.obj,
+            conditions,
+            now,
+            attempt=facts.attempt + 1,
+            requeue_at=ending.requeue_at,
+            evicted=(ending.reason, ending.cause),
+        ),
+        Emit(facts.obj, f"EvictedDueTo{ending.reason}", ending.message, action="Evicting"),
+    )
 
 
 def preempt(facts: WorkloadFacts, reason: str, message: str, now: datetime) -> tuple[Command, ...]:
@@ -115,14 +175,22 @@ def preempt(facts: WorkloadFacts, reason: str, message: str, now: datetime) -> t
         Condition(type=PREEMPTED, status="True", reason=reason, message=message),
     ]
     return (
-        _apply(facts.obj, conditions, now, attempt=facts.attempt + 1),
+        _apply(facts.obj, conditions, now, attempt=facts.attempt + 1, evicted=(PREEMPTED, "")),
         Emit(facts.obj, PREEMPTED, message, action="Preempting"),
     )
 
 
-def is_preempted(evicted: Condition) -> bool:
-    """Whether the condition Evicted is that of a preemption."""
-    return evicted.reason == PREEMPTED
+def move(facts: WorkloadFacts, message: str, now: datetime) -> tuple[Command, ...]:
+    """End the attempt so that the workload runs elsewhere. In one write, as with `preempt`."""
+    conditions = [
+        *_not_admitted(Verdict("Evicted", f"{CONSOLIDATED}: {message}")),
+        Condition(type="Evicted", status="True", reason=CONSOLIDATED, message=message),
+        Condition(type=CONSOLIDATED, status="True", reason="Moved", message=message),
+    ]
+    return (
+        _apply(facts.obj, conditions, now, attempt=facts.attempt + 1, evicted=(CONSOLIDATED, "")),
+        Emit(facts.obj, CONSOLIDATED, message, action="Moving"),
+    )
 
 
 def explain(facts: WorkloadFacts, verdict: Verdict, now: datetime) -> Apply:
@@ -210,8 +278,10 @@ def _apply(
     *,
     attempt: int,
     admission: Admission | None = None,
+    requeue_at: datetime | None = None,
+    evicted: tuple[str, str] | None = None,
 ) -> Apply:
-    kept = _preemption(obj)
+    kept = _kept(obj, now)
     owned = [*(condition for condition in obj.status.conditions if condition.type in OWNED), *kept]
     unsupported = unsupported_condition(obj)
     said = [*conditions, *([unsupported] if unsupported is not None else [])]
@@ -220,8 +290,13 @@ def _apply(
     status: dict[str, Any] = {"conditions": [encode(condition) for condition in stamped]}
     if admission is not None:
         status["admission"] = encode(admission)
-    if attempt:
-        status["requeueState"] = {"count": attempt}
+    known = obj.status.requeue_state.requeue_at if obj.status.requeue_state is not None else None
+    at = requeue_at or (known if known is not None and known > now else None)
+    if attempt or at is not None:
+        status["requeueState"] = encode(RequeueState(count=attempt or None, requeue_at=at))
+    stats = _stats(obj, evicted)
+    if stats:
+        status["schedulingStats"] = {"evictions": stats}
     metadata = obj.metadata
     fields: dict[str, Any] = {"status": status}
     if metadata.resource_version:  # decided on this version: one changed since is decided anew
@@ -229,12 +304,42 @@ def _apply(
     return Apply(Workload, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid)
 
 
-def _preemption(obj: Workload) -> list[Condition]:
-    """What the scheduler has said of the workload's last preemption."""
+def _kept(obj: Workload, now: datetime) -> list[Condition]:
+    """What the scheduler has said of earlier attempts."""
+    return [_past(obj, one, now) for one in obj.status.conditions if _is_kept(obj, one)]
+
+
+def _is_kept(obj: Workload, one: Condition) -> bool:
+    if one.type == "Evicted":
+        return is_own_eviction(one.reason) or one.reason == "QuotaReserved"
+    if one.type == _TARGET:
+        return one.observed_generation == obj.metadata.generation
+    return one.type in _KEPT
+
+
+def _past(obj: Workload, one: Condition, now: datetime) -> Condition:
+    """The condition as it is now: a wait ends by itself."""
+    state = obj.status.requeue_state
+    at = state.requeue_at if state is not None else None
+    if one.type != "Requeued" or one.status == "True" or (at is not None and at > now):
+        return one
+    return replace(
+        one,
+        status="True",
+        reason=WorkloadReason.BACKOFF_FINISHED.value,
+        message="The time to wait is over",
+        last_transition_time=now,
+    )
+
+
+def _stats(obj: Workload, evicted: tuple[str, str] | None) -> list[dict[str, Any]]:
+    """How often it was evicted, by reason."""
+    counts = evictions_of(obj)
+    if evicted is not None:
+        counts[evicted] = counts.get(evicted, 0) + 1
     return [
-        condition
-        for condition in obj.status.conditions
-        if condition.type == PREEMPTED or (condition.type == "Evicted" and condition.reason in _OWN_EVICTIONS)
+        {"reason": reason, "underlyingCause": cause, "count": count}
+        for (reason, cause), count in sorted(counts.items())
     ]
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from springtide.api import labels
 from springtide.api.core import Pod
-from springtide.api.kueue import Workload
+from springtide.api.kueue import QUEUE_EVICTIONS, Workload
 from springtide.api.meta import Condition, find_condition, is_true, set_condition, whole_second
 from springtide.api.springtide import Diagnosis
 from springtide.api.trainer import JobStatus, Metric, TrainerStatus, TrainJob, TrainJobReason
@@ -75,7 +75,9 @@ def phase_of(workload: Workload, pods: Sequence[Pod], diagnoses: Sequence[Diagno
     reserved = find_condition(conditions, "QuotaReserved")
     waits = reserved is None or reserved.status != "True"
     failed_before = any(diagnosis.spec.attempt == attempt - 1 for diagnosis in diagnoses)
-    if is_true(conditions, "Evicted") or (waits and failed_before):
+    evicted = find_condition(conditions, "Evicted")
+    ended = evicted is not None and evicted.status == "True" and evicted.reason not in QUEUE_EVICTIONS
+    if ended or (waits and failed_before):
         return _restarting(workload, attempt, reserved, diagnoses)
     if reserved is None or waits:
         return _condition(

@@ -1,0 +1,135 @@
+"""Whether a workload may be considered now, and whether one that is admitted has to end. Pure; for the cycle.
+
+What ends an attempt is written with Kueue's reasons; what only passes with time says until when, so that the
+scheduler looks again by itself. Everything is read off the objects: a restart forgets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from springtide.api.kueue import WorkloadCondition, WorkloadReason, is_own_eviction
+from springtide.api.meta import find_condition
+from springtide.scheduling.facts import WorkloadFacts
+from springtide.scheduling.patience import Patience, overdue_at
+from springtide.scheduling.queues import Closed, ClusterQueueFacts, QueueTree
+from springtide.scheduling.status import Ending, Verdict
+
+PODS_RESET = "NotAdmitted"
+"""Reason of PodsReady with which `workloads` says that nothing of an ended attempt is left to it."""
+_STOPPED = WorkloadReason.CLUSTER_QUEUE_STOPPED.value
+_LOCAL_STOPPED = WorkloadReason.LOCAL_QUEUE_STOPPED.value
+DEACTIVATED = WorkloadReason.DEACTIVATED.value
+WAITS_FOR_BACKOFF = "WaitingForBackoff"
+
+
+@dataclass(frozen=True)
+class Door:
+    """What decides who comes in, and who has to leave."""
+
+    queues: QueueTree
+    pods_of: Mapping[str, int]
+    """How many pods of a waiting workload's earlier attempts there still are."""
+    now: datetime
+    patience: Patience | None = None
+    """How long pods may take to become ready; None: for ever."""
+
+    def enter(self, facts: WorkloadFacts, blocked: Mapping[str, str]) -> ClusterQueueFacts | Verdict:
+        """The queue in which the workload may be considered now, or why it may not.
+
+        `blocked`: who is first in each StrictFIFO queue and does not fit.
+        """
+        barred = self._barred(facts)
+        if barred is not None:
+            return barred
+        if facts.error:
+            return Verdict("Misconfigured", facts.error)
+        unsupported = next((s for s in facts.pod_sets if s.pod_class.unsupported), None)
+        if unsupported is not None:
+            fields = ", ".join(unsupported.pod_class.unsupported)
+            return Verdict(
+                "Misconfigured",
+                f"pod set {unsupported.name}: the scheduler cannot honour {fields} yet; remove it",
+            )
+        queue = self.queues.resolve(facts.obj)
+        if isinstance(queue, Closed):
+            return Verdict(queue.reason, queue.message)
+        if facts.key in self.pods_of or _not_reset(facts):
+            return Verdict("PendingEvaluation", "waits until all pods of the earlier attempt are gone")
+        if queue.name in blocked:
+            return Verdict(
+                "PendingEvaluation",
+                f"waits behind {blocked[queue.name]}: ClusterQueue {queue.name} is StrictFIFO",
+            )
+        return queue
+
+    def leave(self, facts: WorkloadFacts) -> Ending | None:
+        """Why an admitted workload has to give its admission back; None if it need not."""
+        if not facts.active:
+            return Ending(
+                DEACTIVATED, "The workload is deactivated (spec.active: false)", verdict=_inactive()
+            )
+        if facts.evicted is not None:
+            return Ending("", "", verdict=_evicted(facts))
+        queue = self.queues.resolve(facts.obj)
+        if isinstance(queue, Closed) and queue.drains:
+            stopped = _LOCAL_STOPPED if queue.local else _STOPPED
+            return Ending(stopped, queue.message, verdict=Verdict(queue.reason, queue.message))
+        return self.patience.judge(facts.obj, self.now) if self.patience is not None else None
+
+    def next_at(
+        self, waiting: Iterable[WorkloadFacts], admitted: Iterable[WorkloadFacts], ended: Container[str]
+    ) -> datetime | None:
+        """When something of this is next decided by time alone."""
+        moments = [facts.requeue_at for facts in waiting if facts.requeue_at is not None]
+        if self.patience is not None:
+            moments += [
+                at
+                for facts in admitted
+                if facts.key not in ended and (at := overdue_at(facts.obj, self.patience)) is not None
+            ]
+        return min((at for at in moments if at > self.now), default=None)
+
+    def _barred(self, facts: WorkloadFacts) -> Verdict | None:
+        if not facts.active:
+            return _inactive()
+        conditions, generation = facts.obj.status.conditions, facts.obj.metadata.generation
+        target = find_condition(conditions, WorkloadCondition.DEACTIVATION_TARGET)
+        if target is not None and target.status == "True" and target.observed_generation == generation:
+            return Verdict(
+                DEACTIVATED,
+                f"deactivated: {target.message}; set spec.active to false and then to true to queue it again",
+            )
+        if facts.evicted is not None and not is_own_eviction(facts.evicted.reason):
+            return _evicted(facts)
+        queue = self.queues.resolve(facts.obj)
+        if isinstance(queue, Closed) and (queue.drains or queue.reason == "Suspended"):
+            return Verdict(queue.reason, queue.message)
+        if facts.requeue_at is not None and facts.requeue_at > self.now:
+            why = facts.evicted.message if facts.evicted is not None else "It was put back"
+            return Verdict(
+                WAITS_FOR_BACKOFF, f"{why}; tried again at {facts.requeue_at:%Y-%m-%d %H:%M:%S} UTC"
+            )
+        return None
+
+
+def is_deleting(facts: WorkloadFacts) -> bool:
+    """Whether the workload is on its way out."""
+    return facts.obj.metadata.deletion_timestamp is not None
+
+
+def _inactive() -> Verdict:
+    return Verdict("Suspended", "the workload is not active (spec.active: false); it starts when it is true")
+
+
+def _evicted(facts: WorkloadFacts) -> Verdict:
+    reason, message = (facts.evicted.reason, facts.evicted.message) if facts.evicted is not None else ("", "")
+    return Verdict("Evicted", f"{reason}: {message}")
+
+
+def _not_reset(facts: WorkloadFacts) -> bool:
+    """`workloads` has not yet taken note that the earlier attempt is over."""
+    ready = find_condition(facts.obj.status.conditions, "PodsReady")
+    return ready is not None and ready.reason != PODS_RESET
