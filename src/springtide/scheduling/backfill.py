@@ -4,7 +4,7 @@ EASY backfill (Lifka 1995, Mu'alem and Feitelson 2001) on nodes rather than on a
 start gets a reservation. Running work is given back on a trial in the order of its expected end until the
 first fits; that moment is its shadow time, and from then on it holds its place in `future`, which is the
 cluster at that moment. Others start if they end before it, or if they fit on nodes both now and then.
-Called by the replay of job traces, which keeps one; the live cycle does not backfill yet.
+Called by the replay of job traces, which keeps one; the live cycle keeps nothing: see `reservations`.
 """
 
 from __future__ import annotations
@@ -112,12 +112,12 @@ class Backfill:
     def end(self, key: str) -> None:
         """It has ended: what it had is free."""
         run = self._running.pop(key)
-        _give(self._placement, run.held)
+        give(self._placement, run.held)
         if self._started.pop(key, None) is not None:
-            _give(self._future, run.beside)
+            give(self._future, run.beside)
             return
         if not run.gone:
-            _give(self._future, run.ahead)
+            give(self._future, run.ahead)
         if self._reservation is None:
             self._mark = self._future.mark()
         else:
@@ -139,20 +139,11 @@ class Backfill:
             if run.ends <= now:
                 run.ends = now + max(1.0, self._remaining(run.key, now - run.started))
         order = sorted(self._running.values(), key=lambda run: (run.ends, run.key))
-        low, high = 0, 1
         marks = [self._mark]
-        while not self._fits_after(order, marks, min(high, len(order)), pod_sets):
-            if high >= len(order):
-                self._future.rollback(self._mark)
-                return None
-            low, high = high, high * 2
-        high = min(high, len(order))
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._fits_after(order, marks, middle, pod_sets):
-                high = middle
-            else:
-                low = middle
+        high = fewest(lambda number: self._fits_after(order, marks, number, pod_sets), len(order))
+        if high is None:
+            self._future.rollback(self._mark)
+            return None
         starts = order[high - 1].ends if order else now
         while high < len(order) and order[high].ends <= starts:
             high += 1
@@ -171,7 +162,7 @@ class Backfill:
             return
         self._future.rollback(self._mark)
         for run in self._ended:
-            _give(self._future, run.ahead)
+            give(self._future, run.ahead)
         for run in self._started.values():
             run.ahead, run.beside = self._take(run.held), ()
         for run in self._running.values():
@@ -198,7 +189,7 @@ class Backfill:
             del marks[number + 1 :]
             self._future.rollback(marks[number])
         for run in order[len(marks) - 1 : number]:
-            _give(self._future, run.ahead)
+            give(self._future, run.ahead)
             marks.append(self._future.mark())
 
     def _beside(self, pod_sets: Sequence[PodSetFacts]) -> tuple[tuple[Share, ...] | None, Places]:
@@ -224,7 +215,27 @@ class Backfill:
         return found
 
 
-def _give(placement: Placement, places: Places) -> None:
+def fewest(fits: Callable[[int], bool], most: int) -> int | None:
+    """The smallest number, at least one if there are so many, for which it fits; None if not even for `most`.
+
+    Found by doubling and halving: where it fits for some number it fits for all larger ones.
+    """
+    low, high = 0, min(1, most)
+    while not fits(high):
+        if high >= most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def give(placement: Placement, places: Places) -> None:
+    """Free what a workload has of a placement."""
     for place in places:
         if isinstance(place, Held):
             placement.vacate((place,))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -105,12 +105,12 @@ _WIDE = 3
 """So many of a sort's widest lines say nothing of its user."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Seen:
     """Runs of one sort that ended."""
 
-    counts: Floats = field(default_factory=lambda: np.zeros(_BINS))
-    runs: int = 0
+    counts: Floats
+    runs: int
 
 
 class History:
@@ -124,6 +124,12 @@ class History:
         """Whether anything is known."""
         return bool(self._seen)
 
+    def copy(self) -> History:
+        """The same, which may learn more without this one."""
+        other = History()
+        other._seen, other._estimates = self._seen.copy(), self._estimates.copy()
+        return other
+
     def knows(self, sort: Sort) -> bool:
         """Whether enough work of this sort's own user or job has ended to say how long it takes."""
         own = (self._seen.get(line) for line in sort.widening[_WIDE:])
@@ -135,9 +141,10 @@ class History:
         if len(self._seen) > SORTS_MAX:
             self._forget()
         for line in sort.widening:
-            seen = self._seen.setdefault(line, _Seen())
-            seen.counts[bin_] += 1.0
-            seen.runs += 1
+            seen = self._seen.get(line)
+            counts = seen.counts.copy() if seen is not None else np.zeros(_BINS)
+            counts[bin_] += 1.0
+            self._seen[line] = _Seen(counts, 1 + (seen.runs if seen is not None else 0))
 
     def estimate(self, sort: Sort) -> Estimate:
         """What is expected of work of this sort."""

@@ -20,15 +20,14 @@ from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 _stem = lru_cache(maxsize=4096)(stem_of)
 
 
-def sort_of(facts: WorkloadFacts) -> Sort:
+def sort_of(obj: Workload, pod_sets: tuple[PodSetFacts, ...]) -> Sort:
     """Its queue (with the namespace, which stands for the user), the stem of its job's name, its devices."""
-    obj = facts.obj
     owner = controller_of(obj)
     return Sort(
         queue=obj.spec.queue_name,
         user=obj.metadata.namespace,
         stem=_stem(owner.name if owner is not None else obj.metadata.name),
-        devices=devices_of(facts.pod_sets),
+        devices=devices_of(pod_sets),
     )
 
 
@@ -69,6 +68,11 @@ def past_seconds(obj: Workload) -> float:
     return float(obj.status.accumulated_past_execution_time_seconds or 0)
 
 
+def has_limit(obj: Workload) -> bool:
+    """Whether it is ended after some time, however long it would take."""
+    return obj.spec.maximum_execution_time_seconds is not None
+
+
 def limit_left(obj: Workload) -> float:
     """Seconds after which its next or present attempt is ended at the latest; infinite without a limit."""
     limit = obj.spec.maximum_execution_time_seconds
@@ -84,10 +88,12 @@ def pod_limit(pod: Pod) -> float:
 def lasts(facts: WorkloadFacts, history: History) -> Lasting:
     """How long it is expected to run once it starts."""
     limit = limit_left(facts.obj)
-    return lasting(history.estimate(sort_of(facts)), None if math.isinf(limit) else max(1.0, limit))
+    return lasting(history.estimate(sort_of(facts.obj, facts.pod_sets)), None if math.isinf(limit) else max(1.0, limit))
 
 
 def runs_on(facts: WorkloadFacts, history: History, now: datetime) -> float:
-    """How many more seconds a running workload is expected to run; at least one."""
+    """How many more seconds a workload is expected to run that runs, or starts now; at least one."""
+    so_far = elapsed(facts.obj, now)
+    ran_so_far = past_seconds(facts.obj) if so_far is None else so_far
     limit = facts.obj.spec.maximum_execution_time_seconds
-    return remaining(history.estimate(sort_of(facts)), elapsed(facts.obj, now) or 0.0, limit)
+    return remaining(history.estimate(sort_of(facts.obj, facts.pod_sets)), ran_so_far, limit)

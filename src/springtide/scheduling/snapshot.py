@@ -16,6 +16,7 @@ import numpy as np
 from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import Devices
+from springtide.scheduling.durations import History
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import devices_of
@@ -64,6 +65,8 @@ class Snapshot:
 
 
 def idle_cluster(nodes: Sequence[NodeFacts], demands: Iterable[Demand] = ()) -> Snapshot:
+    history: History = field(default_factory=History)
+    """How long work took that has finished."""
     """Nodes with nothing on them and nobody waiting: for replays and benchmarks. Nodes name their devices."""
     facts = tuple(nodes)
     resources = tuple(sorted({name for node in facts for name in node.allocatable}))

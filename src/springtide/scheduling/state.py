@@ -31,6 +31,7 @@ from springtide.scheduling.facts import (
     pod_facts,
     workload_facts,
 )
+from springtide.scheduling.finished import Finished
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import Inventory
 from springtide.scheduling.ledger import Ledger
@@ -76,6 +77,7 @@ class ClusterState:
         self._checkpoints = Checkpoints()
         self._nodes = Nodes()
         self._node_facts: dict[str, NodeFacts] = {}
+        self._finished = Finished()
         self._changed_nodes: set[str] = set()
         self._node_set_changed = False
         self._pods: dict[str, PodFacts] = {}
@@ -150,6 +152,9 @@ class ClusterState:
             self._workloads[key] = after
         if before is not None:
             self._count_workload(before, -1)
+        if after is not None:
+            after = sorted_workload(after, self._neighbours)
+        self._finished.change_workload(before, old, new)
         if after is not None:
             self._count_workload(after, +1)
         if not is_same_workload(before, after):
@@ -271,6 +276,7 @@ class ClusterState:
                 dict(self._flavors),
             )
         return self._queues
+            history=self._finished.history(),
 
     # -- inside ------------------------------------------------------------------------------------
 

@@ -1,0 +1,181 @@
+"""Who waits for room first has its place kept: who may pass it, who may not, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from springtide.api.kueue import Workload
+from springtide.api.struct import replace
+from springtide.scheduling.timing import Timing
+from tests.builders import node, pod, pod_set, pod_spec, with_condition, workload
+from tests.scheduling.world import World
+
+HOUR = 3600.0
+
+
+def job(
+    name: str, gpus: int, *, limit: int | None = None, created: float = 0, priority: int | None = None
+) -> Workload:
+    """A gang of one-GPU pods that is stopped after `limit` seconds."""
+    made = workload(name, pod_set(gpus, pod_spec(gpu=1)), created=created, priority=priority, job=name)
+    return replace(made, spec=replace(made.spec, maximum_execution_time_seconds=limit))
+
+
+class Scene(World):
+    """Nodes of eight GPUs, and time that goes as the test says."""
+
+    def __init__(self, nodes: int = 1, **timing: Any) -> None:
+        super().__init__(*(node(f"n{number}", cpu=64, gpu=8) for number in range(nodes)))
+        self.options["timing"] = Timing(**timing)
+
+    def at(self, seconds: float, *new: Workload) -> list[str]:
+        """One cycle at this moment with these added: who has been admitted by then."""
+        self.add(*new)
+        self.clock = seconds - 1
+        self.cycle()
+        return sorted(
+            obj.metadata.name
+            for obj in self.objects.values()
+            if isinstance(obj, Workload) and obj.status.admission is not None
+        )
+
+    def finish(self, name: str, seconds: float) -> None:
+        """It ends by itself."""
+        done = with_condition(self.workload(f"default/{name}"), "Finished", reason="Succeeded", since=seconds)
+        self.add(done)
+        self.remove(done)
+
+    def why(self, name: str) -> str:
+        return self.condition(f"default/{name}").message
+
+
+@pytest.mark.parametrize(
+    ("story", "gpus", "limit", "starts"),
+    [
+        ("ends before the first starts", 4, 800, True),
+        ("would still run when the first is to start", 4, 1000, False),
+        ("has no limit, and nothing is known of it", 4, None, False),
+        ("fits beside the first", 2, None, True),
+    ],
+)
+def test_who_passes_the_first_that_waits(story: str, gpus: int, limit: int | None, starts: bool) -> None:
+    scene = Scene()
+    assert scene.at(0, job("running", 4, limit=1000)) == ["running"]
+    later = job("later", gpus, limit=limit, created=101)
+    admitted = scene.at(101, job("first", 6, created=50), later)
+    assert ("later" in admitted) is starts, story
+    assert "first" not in admitted
+    assert "expected to start about 00:20 UTC: when default/running (4 devices) ends" in scene.why("first")
+
+
+def test_who_is_held_up_learns_what_would_let_it_start() -> None:
+    scene = Scene()
+    scene.at(0, job("running", 4, limit=1000))
+    scene.at(100, job("first", 8, created=50), job("later", 2, created=60))
+    condition = scene.condition("default/later")
+    assert condition.reason == "PendingEvaluation"
+    assert condition.message == (
+        "there is room, but it might put off default/first, which is expected to start about 00:20 UTC; "
+        "with spec.maximumExecutionTimeSeconds of at most 900 it would start now"
+    )
+    scene.add(replace(job("later", 2, created=60, limit=900), status=scene.workload("default/later").status))
+    assert "later" in scene.at(100)
+
+
+def test_without_any_known_duration_everybody_who_fits_starts_as_in_kueue() -> None:
+    scene = Scene()
+    scene.at(0, job("running", 4))
+    assert "later" in scene.at(100, job("first", 8, created=50), job("later", 2, created=60))
+
+
+def test_the_place_is_kept_once_the_first_has_waited_for_long() -> None:
+    scene = Scene(firm_after_seconds=600)
+    scene.at(0, job("running", 4))
+    assert "early" in scene.at(100, job("first", 8, created=50), job("early", 1, created=60))
+    assert "late" not in scene.at(651, job("late", 1, created=640))
+    assert "limited" in scene.at(652, job("limited", 1, created=645, limit=300))
+
+
+def test_kept_places_can_be_turned_off() -> None:
+    scene = Scene(backfill=False, firm_after_seconds=1)
+    scene.at(0, job("running", 4, limit=1000))
+    assert "later" in scene.at(5000, job("first", 8, created=50), job("later", 2, created=60))
+
+
+def test_what_finished_before_says_how_long_its_like_will_run() -> None:
+    scene = Scene()
+    for number in range(4):
+        scene.at(number * 1000, job(f"train-{number}", 4, created=number * 1000))
+        scene.finish(f"train-{number}", number * 1000 + 900)
+    assert scene.at(5000, job("train-9", 4, created=5000)) == ["train-9"]
+    admitted = scene.at(5100, job("first", 8, created=5050), job("other", 2, created=5060))
+    assert admitted == ["train-9"], "nothing is known of `other`"
+    assert "when default/train-9 (4 devices) ends" in scene.why("first")
+    assert "train-10" not in scene.at(5101, job("train-10", 4, created=5101)), "it lasts as long as train-9"
+
+
+def test_a_plain_pod_passes_only_if_it_is_ended_in_time() -> None:
+    scene = Scene()
+    scene.at(0, job("running", 4, limit=1000))
+    asking = pod("forever", pod_spec(gpu=1), created=60)
+    short = pod("short", pod_spec(gpu=1), created=61)
+    short = replace(short, spec=replace(short.spec, active_deadline_seconds=600))
+    scene.add(asking, short)
+    scene.at(100, job("first", 8, created=50))
+    assert not scene.pod("default/forever").spec.node_name
+    assert scene.pod("default/short").spec.node_name == "n0"
+
+
+def test_other_nodes_are_nobodys_business() -> None:
+    scene = Scene()
+    scene.add(node("other", cpu=64, gpu=8, labelled={"pool": "b"}), node("n0", cpu=64, gpu=8, labelled={"pool": "a"}))
+    scene.at(0, job("running", 8, limit=1000))
+    there = workload("there", pod_set(8, pod_spec(gpu=1, selector={"pool": "b"})), created=60, job="there")
+    first = workload("first", pod_set(8, pod_spec(gpu=1, selector={"pool": "a"})), created=50, job="first")
+    assert "there" in scene.at(100, first, there)
+
+
+def test_a_second_plan_on_what_the_first_wrote_changes_nothing() -> None:
+    scene = Scene(nodes=2)
+    scene.at(0, job("running", 10, limit=1000))
+    scene.at(100, job("first", 16, created=50), *(job(f"j{n}", 2, created=60 + n, limit=n * 500) for n in (1, 2)))
+    scene.clock -= 1
+    assert scene.cycle().commands == ()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(5, 16),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(20, 400), st.booleans()), min_size=30, max_size=60),
+    st.booleans(),
+)
+def test_no_stream_of_small_jobs_starves_a_gang(
+    gang: int, stream: list[tuple[int, int, bool]], limited_first: bool
+) -> None:
+    """It starts within its patience, the longest that ran then, and its patience once more."""
+    patience, longest, step = 300.0, 400, 20
+    scene = Scene(nodes=2, firm_after_seconds=patience)
+    ends: dict[str, float] = {}
+    scene.at(1, job("filler", 16, limit=longest if limited_first else None))
+    ends["filler"] = float(longest)
+    scene.add(job("gang", gang, created=2))
+    started = None
+    moment, number = 20.0, 0
+    while started is None:
+        for name in [name for name, end in ends.items() if end <= moment]:
+            scene.finish(name, ends.pop(name))
+        size, lasts, limited = stream[number % len(stream)]
+        number += 1
+        new = job(f"s{number}x", size, limit=lasts if limited else None, created=moment)
+        admitted = scene.at(moment, new)
+        for name in admitted:
+            if name not in ends and name != "gang":
+                ends[name] = moment + stream[(int(name[1:-1]) - 1) % len(stream)][1]
+        if "gang" in admitted:
+            started = moment
+        moment += step
+        assert moment <= 2 + patience + longest + patience + 2 * step, "the gang starves"
