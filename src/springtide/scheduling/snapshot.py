@@ -62,11 +62,11 @@ class Snapshot:
     """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""
     checkpoints: Mapping[str, datetime] = field(default_factory=dict)
     """When workloads last saved their work, of those that say so."""
+    history: History = field(default_factory=History)
+    """How long work took that has finished."""
 
 
 def idle_cluster(nodes: Sequence[NodeFacts], demands: Iterable[Demand] = ()) -> Snapshot:
-    history: History = field(default_factory=History)
-    """How long work took that has finished."""
     """Nodes with nothing on them and nobody waiting: for replays and benchmarks. Nodes name their devices."""
     facts = tuple(nodes)
     resources = tuple(sorted({name for node in facts for name in node.allocatable}))

@@ -75,9 +75,9 @@ class ClusterState:
         self._ledger = Ledger()
         self._inventory = Inventory()
         self._checkpoints = Checkpoints()
+        self._finished = Finished()
         self._nodes = Nodes()
         self._node_facts: dict[str, NodeFacts] = {}
-        self._finished = Finished()
         self._changed_nodes: set[str] = set()
         self._node_set_changed = False
         self._pods: dict[str, PodFacts] = {}
@@ -149,12 +149,13 @@ class ClusterState:
         before = self._workloads.pop(key, None)
         after = workload_facts(new) if new is not None else None
         if after is not None:
+            after = sorted_workload(after, self._neighbours)
+        self._finished.change_workload(before, old, new)
+        moved = self._volcano.change_workload(key, new, after)
+        if after is not None:
             self._workloads[key] = after
         if before is not None:
             self._count_workload(before, -1)
-        if after is not None:
-            after = sorted_workload(after, self._neighbours)
-        self._finished.change_workload(before, old, new)
         if after is not None:
             self._count_workload(after, +1)
         if not is_same_workload(before, after):
@@ -263,6 +264,7 @@ class ClusterState:
             releasing=tuple(self._releasing()),
             gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},
             checkpoints=self._checkpoints.newest(),
+            history=self._finished.history(),
         )
 
     def _tree(self) -> QueueTree:
@@ -276,7 +278,6 @@ class ClusterState:
                 dict(self._flavors),
             )
         return self._queues
-            history=self._finished.history(),
 
     # -- inside ------------------------------------------------------------------------------------
 
