@@ -145,8 +145,6 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
         return _below("spec", queueing.COHORT_WHY)
     if kind is kueue.ResourceFlavor:
         return _below("spec", queueing.FLAVOR_WHY)
-    if kind is kueue.Topology:
-        return _below("spec", queueing.TOPOLOGY_KIND_WHY)
     if kind is kueue.AdmissionCheck:
         return _below("spec", queueing.ADMISSION_CHECK_WHY)
     if kind is kueue.LocalQueue:

@@ -16,7 +16,8 @@ import numpy as np
 from springtide.api.commands import Command
 from springtide.api.gpus import spelled
 from springtide.scheduling import status, turns
-from springtide.scheduling.claims import Claims, Preempted
+from springtide.scheduling.claims import Claims, Moved, Preempted
+from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
@@ -71,7 +72,7 @@ class Cycle:
         self._parked: set[tuple[PodSetFacts, ...]] = set()
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
-        self._claimants = [facts for facts in snapshot.waiting if facts.claims]
+        self._claimants = sorted((one for one in snapshot.waiting if one.claims), key=lambda one: one.moved)
         self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
         self._released: set[str] = set()
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
@@ -129,6 +130,28 @@ class Cycle:
             self._consider(borrower, may_borrow=True)
         return self._starts > before
 
+    def consolidate(self, settings: Consolidation, now: datetime) -> None:
+        """Move some so that those can start who wait although there is enough in pieces."""
+        if self._claims.anything_ends:
+            return
+        waiting = [facts for facts in self._queue() if isinstance(facts, WorkloadFacts)]
+        wishes = ((facts, self._waits.get(_ref(facts))) for facts in waiting)
+        found = [Wish(facts, why) for facts, why in wishes if isinstance(why, tuple)]
+        if not found:
+            return
+        moved = moved_within_the_hour((*self._snapshot.waiting, *self._snapshot.admitted), now)
+        mover = Mover(self._placement, self._claims.running, self._as_charged, settings, moved)
+        for wish in found[: settings.tried_per_cycle]:
+            answer = mover.seek(wish)
+            if answer is not None:
+                self._claims.move(answer)
+                self._waits[_ref(wish.facts)] = self._claims.held(wish.facts) or wish.pod_sets
+
+    @property
+    def moved(self) -> Sequence[Moved]:
+        """Who has to go elsewhere, and why."""
+        return self._claims.moved
+
     @property
     def preempted(self) -> Sequence[Preempted]:
         """Who has to go, and for whom."""
@@ -136,7 +159,8 @@ class Cycle:
 
     @property
     def _ended(self) -> set[str]:
-        return self._released | self._claims.preempted.keys()
+        moved = {one.victim.facts.key for one in self._claims.moved}
+        return self._released | self._claims.preempted.keys() | moved
 
     @property
     def next_at(self) -> datetime | None:
@@ -195,7 +219,12 @@ class Cycle:
                 counts.waits(*tree.line(facts.obj))
         for facts, placed in self.admitted.values():
             counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, placed.usage)
-        return list(counts.commands(self._snapshot.queue_objects, now))
+        commands: list[Command] = list(counts.commands(self._snapshot.queue_objects, now))
+        if self._snapshot.volcano is not None:
+            admitted = {key: placed.usage for key, (_, placed) in self.admitted.items()}
+            over = {facts.key: facts.usage for facts in self._snapshot.admitted if facts.key in ended}
+            commands += self._snapshot.volcano.commands(self._snapshot.usage, admitted, over)
+        return commands
 
     # -- one workload ------------------------------------------------------------------------------
 
@@ -219,6 +248,9 @@ class Cycle:
         queue = self._door.enter(facts, self._blocked)
         if isinstance(queue, Verdict):
             self._waits[_ref(facts)] = queue
+            own = self._snapshot.queues.resolve(facts.obj) if facts.moved else None
+            if isinstance(own, ClusterQueueFacts):
+                self._claims.keep(facts, own)
             return
         held = self._claims.held(facts)
         if held is not None:
@@ -261,6 +293,13 @@ class Cycle:
             confining = [flavor for flavor in given if flavor.labels or flavor.tolerations or flavor.levels]
             found.append(on_nodes_of(pod_set, confining) if confining else pod_set)
         return tuple(found)
+
+    def _as_charged(self, facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:
+        """An admitted workload's pod sets, on the nodes of the flavors it is charged to."""
+        given = facts.admission.pod_set_assignments if facts.admission is not None else ()
+        flavors = {one.name: one.flavors for one in given}
+        charged = Granted(tuple(flavors.get(one.name, {}) for one in facts.pod_sets), {}, False)
+        return self._on_their_nodes(facts.pod_sets, charged)
 
     def _wait(
         self, facts: WorkloadFacts, queue: ClusterQueueFacts, why: Verdict | tuple[PodSetFacts, ...]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
 from springtide.api.meta import Object
+from springtide.api.volcano import Queue
 from springtide.scheduling.state import ClusterState
 
 Change = Callable[[Any, Any], None]
@@ -21,10 +22,12 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
     """By kind, what takes in its changes; in the order in which they are best taken in at first."""
     return {
         Namespace: state.change_namespace,
+        Topology: state.change_topology,
         ResourceFlavor: state.change_flavor,
         Cohort: state.change_cohort,
         ClusterQueue: state.change_cluster_queue,
         LocalQueue: state.change_local_queue,
+        Queue: state.change_queue,
         Node: state.change_node,
         Workload: state.change_workload,
         Pod: state.change_pod,

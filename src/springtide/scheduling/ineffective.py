@@ -24,11 +24,7 @@ CLUSTER_QUEUE_WHY = {
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
 COHORT_WHY = {"fairSharing": "cohorts share by quota alone, queues by weight"}
-FLAVOR_WHY = {
-    "topologyName": "levels of topology are the labels of nodes that workloads name",
-    "resourceWeights": "all resources count the same in fair sharing",
-}
-TOPOLOGY_KIND_WHY = {"levels": "levels of topology are the labels of nodes that workloads name"}
+FLAVOR_WHY = {"resourceWeights": "all resources count the same in fair sharing"}
 ADMISSION_CHECK_WHY = dict.fromkeys(
     ("controllerName", "retryDelayMinutes", "parameters"),
     "there are no admission checks: quota and room on nodes admit",
@@ -40,12 +36,8 @@ WORKLOAD_WHY = {
 }
 POD_SET_WHY = {"minCount": "all pods of a set are admitted or none"}
 TOPOLOGY_WHY = {
-    "podSetGroupName": "each pod set is placed by itself",
-    "podSetSliceRequiredTopology": "a pod set is placed as one",
-    "podSetSliceSize": "a pod set is placed as one",
-    "podsetSliceRequiredTopologyConstraints": "a pod set is placed as one",
-    "subGroupIndexLabel": "a pod set is placed as one",
-    "subGroupCount": "a pod set is placed as one",
+    "subGroupIndexLabel": "pods are made in the order of their index, which is that of the assignment",
+    "subGroupCount": "pods are made in the order of their index, which is that of the assignment",
 }
 _UNKNOWN_WHY = "not a field of this API version"
 _DEFAULTS = {

@@ -88,7 +88,7 @@ class Quota:
                     continue
                 group = _group_of(queue, name)
                 if group is None:
-                    if name == PODS:
+                    if name == PODS or not queue.covers_all:
                         continue
                     return _uncovered(queue, name)
                 of_group = {other: wanted[other] for other in wanted if other in group[0].resources}
@@ -227,20 +227,22 @@ def _group_of(queue: ClusterQueueFacts, resource: str) -> tuple[FlavorQuota, ...
 def _uncovered(queue: ClusterQueueFacts, name: str) -> Refused:
     return Refused(
         "NoMatchingFlavor",
-        f"ClusterQueue {queue.name} has no quota for {name}: "
+        f"{queue.title} has no quota for {name}: "
         "add it to spec.resourceGroups or do not ask for it",
     )
 
 
 def _no_flavor(queue: ClusterQueueFacts) -> Refused:
-    return Refused("NoMatchingFlavor", f"ClusterQueue {queue.name} has a group without flavors")
+    return Refused("NoMatchingFlavor", f"{queue.title} has a group without flavors")
 
 
 def _unsuitable(queue: ClusterQueueFacts, pod_set: PodSetFacts) -> Refused:
+    levels = ", ".join(pod_set.named_levels)
+    asked = f", or their Topology has no levels {levels} in this order" if levels else ""
     return Refused(
         "NoMatchingFlavor",
-        f"pod set {pod_set.name} may use no flavor of ClusterQueue {queue.name}: its node selector, "
-        "node affinity or tolerations match none of their nodeLabels and nodeTaints",
+        f"pod set {pod_set.name} may use no flavor of {queue.title}: its node selector, "
+        f"node affinity or tolerations match none of their nodeLabels and nodeTaints{asked}",
     )
 
 
@@ -251,7 +253,7 @@ def _exceeds(
     lent = " with all it may borrow" if queue.cohort else ""
     return Refused(
         "ExceedsMaxQuota",
-        f"can never start in ClusterQueue {queue.name}: asks {asked} {name}, "
+        f"can never start in {queue.title}: asks {asked} {name}, "
         f"the whole quota of flavor {flavor.name}{lent} is {whole}; ask for less or raise nominalQuota",
     )
 
@@ -262,6 +264,6 @@ def _waits(
     free = readable_amount(name, max(0, available))
     return Refused(
         "WaitingForQuota",
-        f"needs {readable_amount(name, amount)} {name} of ClusterQueue {queue.name}, flavor {flavor.name}; "
+        f"needs {readable_amount(name, amount)} {name} of {queue.title}, flavor {flavor.name}; "
         f"{free} of {readable_amount(name, potential)} is free",
     )

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
 from springtide.api.meta import Object
+from springtide.api.volcano import Queue
 from springtide.scheduling.checkpoints import Checkpoints
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cohorts import QuotaNode
@@ -35,6 +36,7 @@ from springtide.scheduling.finished import Finished
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import Inventory
 from springtide.scheduling.ledger import Ledger
+from springtide.scheduling.neighbours import Neighbours, sorted_pod, sorted_workload
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
     ClusterQueueFacts,
@@ -48,6 +50,7 @@ from springtide.scheduling.queues import (
 )
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.volcano_ledger import VolcanoLedger
 
 F = TypeVar("F")
 Q = TypeVar("Q", ClusterQueue, LocalQueue)
@@ -73,6 +76,7 @@ class ClusterState:
         self.version = 0
         self._scheduler_names = scheduler_names
         self._ledger = Ledger()
+        self._neighbours = Neighbours()
         self._inventory = Inventory()
         self._checkpoints = Checkpoints()
         self._finished = Finished()
@@ -97,7 +101,9 @@ class ClusterState:
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._cohorts: dict[str, QuotaNode] = {}
         self._flavors: dict[str, FlavorFacts] = {}
+        self._topologies: dict[str, tuple[str, ...]] = {}
         self._queues: QueueTree | None = None
+        self._volcano = VolcanoLedger()
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -131,6 +137,7 @@ class ClusterState:
         if new is not None:
             assumed = self._assumed(key, new)
             after = pod_facts(new, before, assumed.node, self._scheduler_names, assumed.notes)
+            after = sorted_pod(after, self._neighbours)
             self._pods[key] = after
             if after.waits:
                 self._waiting_pods[key] = after
@@ -158,7 +165,7 @@ class ClusterState:
             self._count_workload(before, -1)
         if after is not None:
             self._count_workload(after, +1)
-        if not is_same_workload(before, after):
+        if moved or not is_same_workload(before, after):
             self.version += 1
 
     def change_cluster_queue(self, old: ClusterQueue | None, new: ClusterQueue | None) -> None:
@@ -187,9 +194,20 @@ class ClusterState:
         """A ResourceFlavor came, changed or went."""
         self._keep(self._flavors, _key(old, new), flavor_facts(new) if new is not None else None)
 
+    def change_topology(self, old: Topology | None, new: Topology | None) -> None:
+        """A Topology came, changed or went."""
+        levels = tuple(level.node_label for level in new.spec.levels) if new is not None else None
+        self._keep(self._topologies, _key(old, new), levels)
+
+    def change_queue(self, old: Queue | None, new: Queue | None) -> None:
+        """A Queue of Volcano came, changed or went."""
+        self._volcano.change_queue(_key(old, new), new)
+        self.version += 1
+
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""
         labels = new.metadata.labels if new is not None else None
+        self._neighbours.change_namespace(_key(old, new), labels)
         self._keep(self._namespaces, _key(old, new), labels)
 
     def assume_bound(
@@ -239,6 +257,8 @@ class ClusterState:
     def snapshot(self) -> Snapshot:
         """The cluster as of now."""
         self._refresh_nodes()
+        if self._neighbours.stale:
+            self._sort_anew()
         names = [facts.name for facts in self._nodes.facts]
         resources, capacity, allocated = self._ledger.arrays(names)
         devices, devices_when_empty = self._inventory.devices(self._nodes.facts)
@@ -258,7 +278,9 @@ class ClusterState:
             pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
-            queues=self._tree(),
+            neighbourhood=self._neighbours.neighbourhood(),
+            queues=self._volcano.join(self._tree(), resources, capacity),
+            volcano=self._volcano.books(),
             queue_objects=(*self._cluster_queue_objects.values(), *self._local_queue_objects.values()),
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
             releasing=tuple(self._releasing()),
@@ -275,7 +297,10 @@ class ClusterState:
                 dict(self._local_queues),
                 dict(self._namespaces),
                 dict(self._cohorts),
-                dict(self._flavors),
+                {
+                    name: replace(flavor, levels=self._topologies.get(flavor.topology, ()))
+                    for name, flavor in self._flavors.items()
+                },
             )
         return self._queues
 
@@ -318,6 +343,7 @@ class ClusterState:
     def _count_pod(self, pod: PodFacts, sign: int) -> None:
         if pod.holds and pod.pod_class is not None:
             self._ledger.take(pod.node, pod.pod_class, sign)
+            self._neighbours.count(pod.pod_class, pod.node, sign, leaving=pod.ending)
         self._inventory.count_pod(pod, sign)
         self._checkpoints.count_pod(pod, sign)
         self._count_ending(pod, sign)
@@ -325,6 +351,25 @@ class ClusterState:
             self._count_created(pod, sign)
         elif pod.pod_class is not None and (pod.holds or pod.waits):
             self._count_demand(pod.pod_class, sign)
+
+    def _sort_anew(self) -> None:
+        """Labels count that did not: every pod and pod set gets the sort it has now."""
+        self._neighbours.begin_anew()
+        for key, pod in self._pods.items():
+            found = self._pods[key] = sorted_pod(pod, self._neighbours)
+            if key in self._waiting_pods:
+                self._waiting_pods[key] = found
+            if key in self._ending:
+                self._ending[key] = found
+            if found.holds and found.pod_class is not None:
+                self._neighbours.count(found.pod_class, found.node, 1, leaving=found.ending)
+        for key, workload in self._workloads.items():
+            self._workloads[key] = sorted_workload(workload, self._neighbours)
+            for pod_set in self._workloads[key].pod_sets if workload.admission is not None else ():
+                for name, node in workload.assigned:
+                    if name == pod_set.name:
+                        missing = self._missing(workload, (name, node))
+                        self._neighbours.count(pod_set.pod_class, node, missing)
 
     def _count_created(self, pod: PodFacts, sign: int) -> None:
         """A pod that exists no longer needs its workload's reservation, and the other way round."""
@@ -401,6 +446,7 @@ class ClusterState:
         pod_class = next((found.pod_class for found in workload.pod_sets if found.name == pod_set), None)
         if pod_class is not None:
             self._ledger.take(node, pod_class, pods)
+            self._neighbours.count(pod_class, node, pods)
 
     def _held_by(self, workload: str) -> Mapping[str, int]:
         held: Counter[str] = Counter()
