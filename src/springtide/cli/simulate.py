@@ -11,6 +11,7 @@ import click
 
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
+from springtide.cli.simulate_capacity import capacity
 from springtide.cli.simulate_jobs import jobs
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ _DEFAULT_POLICY = "fragments"
 
 @click.group(name="simulate")
 def command() -> None:
-    """Replay a trace with the scheduler's own code and compare policies. Needs no platform."""
+    """Replay a trace, or change the cluster on trial, with the scheduler's own code. Nothing is written."""
 
 
 command.add_command(jobs)
+command.add_command(capacity)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _WORKLOAD = ("workload", "workloads", "wl", "workload.kueue.x-k8s.io", "workloads.kueue.x-k8s.io")
 _POD = ("pod", "pods", "po")
+_WIDTH = len("would preempt") + 2
 
 
 async def explanation_of(session: Session, workload: Workload | Pod) -> Explanation | None:
@@ -68,8 +69,7 @@ def render(found: Explanation, at: datetime) -> str:
     step = next_step_of(found.kind, found.reason)
     if step and not helps:
         rows.append(("next", step))
-    width = max(len(name) for name, _ in rows) + 2
-    return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
+    return "\n".join(f"{name:<{_WIDTH}}{text}" for name, text in rows)
 
 
 def _place(found: Explanation) -> str:

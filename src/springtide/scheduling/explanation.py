@@ -20,8 +20,8 @@ from springtide.scheduling.whatif import Victim, victims_for
 
 AHEAD_MAX = 10
 """So many of those before it are named."""
-_CLOSED = ("Suspended", "Evicted", "Misconfigured", "SchedulingGated")
-"""Reasons that lie with the object itself: no change of the cluster helps."""
+_CLOSED = ("Suspended", "Evicted", "Misconfigured", "SchedulingGated", "WaitingForPreemptedWorkloads")
+"""Reasons that lie with the object itself, or pass by themselves: nothing is tried."""
 
 
 @dataclass(frozen=True)

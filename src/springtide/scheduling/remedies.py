@@ -186,10 +186,10 @@ class _Bench:
             now = self._state.snapshot()
             waiting, pods = snapshot.waiting, snapshot.pods
             if self.starts(replace(now, waiting=waiting, pods=pods, queues=snapshot.queues)):
-                yield Trial(f"with {_nodes(number)} more like {like}", True)
+                yield Trial(f"with {_nodes(number)} like {like}", True)
                 break
         else:
-            yield Trial(f"with {_nodes(added)} more like {like}", False)
+            yield Trial(f"with {_nodes(added)} like {like}", False)
         self._state.remove_like(like, added)
 
     def _lacking(self, snapshot: Snapshot) -> tuple[str, int] | None:
@@ -205,6 +205,8 @@ class _Bench:
             if not empty[row]:
                 return None
             missing = pod_set.count - int(np.minimum(view.fits, pod_set.count).sum())
+            if not missing and not pod_set.required_level:
+                continue
             needed = -(-missing // int(empty[row]))
             if needed > number:
                 best, number = snapshot.nodes.facts[row].name, needed
@@ -254,7 +256,7 @@ def _pods(number: int) -> str:
 
 
 def _nodes(number: int) -> str:
-    return f"{number} node{'' if number == 1 else 's'}"
+    return f"{number} more node{'' if number == 1 else 's'}"
 
 
 def _listed(names: list[str]) -> str:

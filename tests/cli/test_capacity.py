@@ -1,0 +1,103 @@
+"""`simulate capacity`: what if there were other nodes, quotas or another policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from springtide.api.kueue import Workload
+from springtide.api.struct import replace
+from springtide.client import Client
+from tests.builders import cluster_queue, local_queue, node, pod_set, pod_spec, resource_flavor, workload
+from tests.cli.scene import Scene
+from tests.cli.test_waiting import settle
+
+GPU = "nvidia.com/gpu"
+
+
+def job(name: str, pods: int) -> Workload:
+    made = workload(name, pod_set(pods, pod_spec(cpu=1, gpu=8)))
+    return replace(made, metadata=replace(made.metadata, uid="", owner_references=[]))
+
+
+def cluster(quota: int = 32) -> Scene:
+    """Two nodes of eight GPUs, one gang of two runs and one waits."""
+    queue = cluster_queue(quota={GPU: quota, "cpu": 100})
+    scene = Scene().given(
+        node("a", cpu=8, gpu=8),
+        node("b", cpu=8, gpu=8),
+        resource_flavor(),
+        queue,
+        local_queue(),
+        job("first", 2),
+    )
+
+    async def cycles(client: Client) -> None:
+        await settle(3, client)
+
+    return scene.do(cycles).given(job("second", 2))
+
+
+def test_more_nodes_let_the_gang_start_and_nothing_is_written() -> None:
+    scene = cluster()
+    result = scene.run("simulate", "capacity", "--add-nodes", "2=a")
+    assert result.exit_code == 0, result.output
+    assert "starts then, not now\n  default/second" in result.stdout
+    assert "16 of 16 (100 %)" in result.stdout
+    assert "32 of 32 (100 %)" in result.stdout
+    found = json.loads(scene.run("simulate", "capacity", "--add-nodes", "1=a", "-o", "json").stdout)
+    assert found["then"]["starts"] == []
+    assert found["then"]["nodes"] == 3
+    (waits,) = found["then"]["waits"]
+    assert waits["key"] == "default/second"
+    assert "1 of 2 pods fit now" in waits["why"]
+    assert scene.run("get", "node", "a+1").exit_code == 1
+
+
+def test_quota_is_what_stands_in_the_way() -> None:
+    scene = cluster(quota=16)
+    more_nodes = json.loads(scene.run("simulate", "capacity", "--add-nodes", "2=a", "-o", "json").stdout)
+    assert more_nodes["then"]["starts"] == []
+    both = ("--add-nodes", "2=a", "--quota", f"default/{GPU}=32")
+    assert json.loads(scene.run("simulate", "capacity", *both, "-o", "json").stdout)["then"]["starts"] == [
+        "default/second"
+    ]
+
+
+def test_what_runs_on_a_node_that_goes_waits_again() -> None:
+    found = json.loads(cluster().run("simulate", "capacity", "--remove-node", "b", "-o", "json").stdout)
+    assert found["now"]["runs"] == 1
+    assert found["then"]["runs"] == 0
+    assert [one["key"] for one in found["then"]["waits"]] == ["default/first", "default/second"]
+
+
+def test_a_cluster_is_saved_and_asked_without_a_server(tmp_path: Path) -> None:
+    scene, saved = cluster(), tmp_path / "cluster.json"
+    assert scene.run("simulate", "capacity", "--save", str(saved)).exit_code == 0
+    asked = ("simulate", "capacity", "--snapshot", str(saved), "--add-nodes", "2=a", "-o", "json")
+    assert json.loads(Scene().run(*asked).stdout) == json.loads(
+        scene.run("simulate", "capacity", "--add-nodes", "2=a", "-o", "json").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--add-nodes", "two=a"], "not COUNT=NODE"),
+        (["--add-nodes", "2=z"], "no node is named 'z'; there are: a, b"),
+        (["--remove-node", "z"], "no node is named 'z'"),
+        (["--quota", "default"], "not QUEUE/[FLAVOR/]RESOURCE=AMOUNT"),
+        (["--quota", f"nowhere/{GPU}=1"], "no ClusterQueue is named 'nowhere'; there are: default"),
+        (["--quota", "default/memory=1Gi"], "has no quota of memory; it has: default/cpu"),
+        (["--quota", f"default/spot/{GPU}=1"], f"has no quota of spot/{GPU}"),
+        (["--quota", f"default/{GPU}=many"], "many"),
+        (["--policy", "nope"], "policy 'nope' is not registered"),
+        (["--snapshot", "/nowhere.json"], "no such file"),
+    ],
+)
+def test_a_wrong_change_says_what_there_is(arguments: list[str], message: str) -> None:
+    result = cluster().run("simulate", "capacity", *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr

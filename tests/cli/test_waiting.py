@@ -1,0 +1,261 @@
+"""`springtide explain` of what waits: every output below stands in the guide, word for word.
+
+A scene is a cluster of objects on which the scheduler's own cycles have run until nothing changed.
+`python -m tests.cli.test_waiting` prints the guide's blocks anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from springtide.api.kueue import ClusterQueue, Workload
+from springtide.api.meta import Object
+from springtide.api.pods import PodSchedulingGate
+from springtide.api.struct import decode, encode, replace
+from springtide.client import Client
+from springtide.client.execute import execute
+from springtide.scheduling import plan
+from springtide.scheduling.feeds import feeds, state_of
+from springtide.scheduling.state import ClusterState
+from tests.builders import (
+    at,
+    cluster_queue,
+    gpu_node,
+    local_queue,
+    node,
+    pod,
+    pod_set,
+    pod_spec,
+    resource_flavor,
+    taint,
+    workload,
+)
+from tests.cli.scene import Scene
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "waiting.md"
+GPU = "nvidia.com/gpu"
+
+
+@dataclass
+class Case:
+    """A cluster, and one on it that waits."""
+
+    title: str
+    objects: Sequence[Object]
+    reason: str
+    name: str = "workload/train"
+    first: Sequence[Object] = ()
+    """What is there, and runs, before the rest comes."""
+    says: Sequence[str] = field(default_factory=tuple)
+    """Parts of the answer that matter."""
+    cycles: int = 5
+
+
+def train(*sets: Any, **more: Any) -> Workload:
+    return unborn(workload("train", *sets, **more))
+
+
+def unborn(obj: Workload) -> Workload:
+    """As a client sends it: without an owner that is not there."""
+    return replace(obj, metadata=replace(obj.metadata, uid="", owner_references=[]))
+
+
+def racks(number: int, per_rack: int, gpus: int = 8) -> list[Object]:
+    return [
+        node(f"r{rack}-n{index}", cpu=64, gpu=gpus, labelled={"rack": f"r{rack}"})
+        for rack in range(number)
+        for index in range(per_rack)
+    ]
+
+
+def of_eight(count: int, *, within: str = "") -> Any:
+    return pod_set(count, pod_spec(cpu=4, gpu=8), within=within)
+
+
+def preempting(name: str = "default", **spec: Any) -> ClusterQueue:
+    raw = encode(cluster_queue(name, {GPU: 16, "cpu": 999}))
+    raw["spec"].update(spec)
+    return decode(ClusterQueue, raw)
+
+
+OPEN = (cluster_queue(), local_queue(), resource_flavor())
+LIMITED = (cluster_queue(quota={GPU: 16, "cpu": 999}), local_queue(), resource_flavor())
+
+CASES = (
+    Case(
+        "No room now",
+        [train(of_eight(3))],
+        "TopologyPlacementFailed",
+        first=[*OPEN, *racks(1, 4), unborn(workload("other", of_eight(2)))],
+        says=["with 2 pods instead of 3", "with 1 more node like"],
+    ),
+    Case(
+        "No node is large enough",
+        [*OPEN, *racks(1, 2), train(pod_set(1, pod_spec(gpu=16)))],
+        "TopologyPlacementFailed",
+        says=["no node can ever hold it: asks 16 nvidia.com/gpu, largest node has 8"],
+    ),
+    Case(
+        "Free GPUs, but not side by side",
+        [train(pod_set(1, pod_spec(gpu=8)))],
+        "TopologyPlacementFailed",
+        first=[
+            *OPEN,
+            *racks(1, 2),
+            unborn(workload("a", pod_set(1, pod_spec(gpu=4, selector={"kubernetes.io/hostname": "r0-n0"})))),
+            unborn(workload("b", pod_set(1, pod_spec(gpu=4, selector={"kubernetes.io/hostname": "r0-n1"})))),
+        ],
+        says=["has 4 free of 8"],
+    ),
+    Case(
+        "Not within one rack",
+        [*OPEN, *racks(2, 2), train(of_eight(3, within="rack"))],
+        "TopologyPlacementFailed",
+        says=["within one rack", "without its required topology"],
+    ),
+    Case(
+        "No node matches",
+        [
+            *OPEN,
+            *racks(1, 2),
+            train(pod_set(1, pod_spec(gpu=1, selector={"gpu": "h100"}))),
+        ],
+        "TopologyPlacementFailed",
+        says=["node selector gpu=h100", "without its node selector"],
+    ),
+    Case(
+        "All nodes are tainted",
+        [*OPEN, node("a", taints=[taint("maintenance")]), train(pod_set(1, pod_spec(cpu=1)))],
+        "TopologyPlacementFailed",
+        says=["tainted, e.g. with maintenance", "if it tolerated all taints"],
+    ),
+    Case(
+        "No part of a GPU is free that large",
+        [train(pod_set(1, pod_spec(gpu=1, more={"nvidia.com/gpumem": 30000})))],
+        "TopologyPlacementFailed",
+        first=[
+            *OPEN,
+            gpu_node("a", gpus=2),
+            *(
+                unborn(workload(f"w{n}", pod_set(1, pod_spec(gpu=1, more={"nvidia.com/gpumem": 20000}))))
+                for n in range(4)
+            ),
+        ],
+        says=["nvidia.com/gpu"],
+    ),
+    Case(
+        "The quota is used by others",
+        [train(of_eight(1))],
+        "WaitingForQuota",
+        first=[*LIMITED, *racks(1, 4), unborn(workload("other", of_eight(2)))],
+        says=["without limits of quota in ClusterQueue default"],
+    ),
+    Case(
+        "More than the whole quota",
+        [*LIMITED, *racks(1, 4), train(of_eight(3))],
+        "ExceedsMaxQuota",
+        says=["with 2 pods instead of 3"],
+    ),
+    Case(
+        "The queue has no such resource",
+        [*LIMITED, *racks(1, 1), train(pod_set(1, pod_spec(cpu=1, memory="1Gi")))],
+        "NoMatchingFlavor",
+        says=["memory"],
+    ),
+    Case(
+        "Others make way",
+        [train(of_eight(2), priority=10)],
+        "WaitingForPreemptedWorkloads",
+        first=[
+            preempting(preemption={"withinClusterQueue": "LowerPriority"}),
+            local_queue(),
+            resource_flavor(),
+            *racks(1, 2),
+            unborn(workload("other", of_eight(2))),
+        ],
+        says=["default/other"],
+        cycles=0,
+    ),
+    Case(
+        "Behind the head of a strict queue",
+        [
+            cluster_queue(strict=True),
+            local_queue(),
+            resource_flavor(),
+            *racks(1, 1),
+            unborn(workload("head", of_eight(2), priority=5)),
+            train(pod_set(1, pod_spec(cpu=1))),
+        ],
+        "PendingEvaluation",
+        says=["StrictFIFO", "if nobody were before it (default/head)"],
+    ),
+    Case(
+        "Its queue is stopped",
+        [cluster_queue(stop="Hold"), local_queue(), *racks(1, 1), train(pod_set(1, pod_spec(cpu=1)))],
+        "Suspended",
+        says=["stopPolicy"],
+    ),
+    Case(
+        "Its queue does not exist",
+        [*OPEN, *racks(1, 1), train(pod_set(1, pod_spec(cpu=1)), queue="research")],
+        "Misconfigured",
+        says=["research"],
+    ),
+    Case(
+        "A pod is gated",
+        [
+            node("a"),
+            replace(
+                pod("web"),
+                spec=replace(pod_spec(cpu=1), scheduling_gates=[PodSchedulingGate(name="example.com/wait")]),
+            ),
+        ],
+        "SchedulingGated",
+        name="pod/web",
+        says=["example.com/wait"],
+    ),
+)
+
+
+def outcome(case: Case) -> str:
+    """What the command prints."""
+    scene = Scene()
+    for objects, cycles in ((case.first, 5), (case.objects, case.cycles)):
+        scene.given(*objects).do(partial(settle, cycles))
+    result = scene.run("explain", case.name)
+    assert result.exit_code == 0, result.output
+    return result.stdout.rstrip()
+
+
+async def settle(cycles: int, client: Client) -> None:
+    """Cycles of the scheduler, until one changes nothing."""
+    for turn in range(cycles):
+        objects: list[Object] = []
+        for kind in feeds(ClusterState()):
+            objects += (await client.list(kind)).items
+        commands = plan(state_of(objects).snapshot(), at(turn)).commands
+        if not await execute(client, commands, record=lambda _: None):
+            return
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_the_answer_is_right_and_the_guide_shows_it(case: Case) -> None:
+    shown = outcome(case)
+    assert f"reason         {case.reason}" in shown
+    for part in case.says:
+        assert part in shown
+    assert block(case, shown) in PAGE.read_text(), "python -m tests.cli.test_waiting prints the blocks anew"
+
+
+def block(case: Case, shown: str) -> str:
+    return f"## {case.title}\n```console\n$ springtide explain {case.name}\n{shown}\n```\n"
+
+
+if __name__ == "__main__":
+    print("\n".join(block(case, outcome(case)) for case in CASES))
