@@ -239,8 +239,8 @@ def test_neighbours_in_rank_are_neighbours_in_the_tree() -> None:
 
 
 def test_each_slice_is_a_run_of_ranks() -> None:
-    asked = {"podSetSliceRequiredTopology": RACK, "podSetSliceSize": 4}
-    made = world("a/r1: 3 3; a/r2: 4 1; b/r1: 9", gang(16, **asked))
+    asked = gang(16, podSetSliceRequiredTopology=RACK, podSetSliceSize=4)
+    made = world("a/r1: 3 3; a/r2: 4 1; b/r1: 9", asked)
     slots = slots_of(made.workload("default/gang"))
     assert slots is not None
     for first in range(0, 16, 4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -192,17 +193,64 @@ def test_resources_of_the_job_are_laid_over_those_of_the_runtime_one_by_one() ->
     assert container.resources.requests == {"cpu": "4", "memory": "2Gi"}
 
 
+def _annotated(said: dict[str, str]) -> ClusterTrainingRuntime:
+    annotations = {f"kueue.x-k8s.io/podset-{name}": text for name, text in said.items()}
+    return runtime(
+        replicated={"template": {"spec": {"template": {"metadata": {"annotations": annotations}}}}}
+    )
+
+
 def test_topology_annotations_become_the_pod_sets_request() -> None:
-    annotated = {
-        "template": {
-            "spec": {
-                "template": {"metadata": {"annotations": {"kueue.x-k8s.io/podset-required-topology": "rack"}}}
-            }
-        }
-    }
-    request = node_set(job(), runtime(replicated=annotated)).topology_request
+    said = {"required-topology": "block", "slice-required-topology": "rack", "slice-size": "2"}
+    request = node_set(job(trainer={"numNodes": 4}), _annotated(said)).topology_request
     assert request is not None
-    assert request.required == "rack"
+    assert (request.required, request.pod_set_slice_required_topology) == ("block", "rack")
+    assert request.pod_set_slice_size == 2
+
+
+def test_layers_of_slices_are_read_from_their_annotation() -> None:
+    layers = '[{"topology": "rack", "size": 4}, {"topology": "kubernetes.io/hostname", "size": 2}]'
+    said = {"preferred-topology": "block", "slice-required-topology-constraints": layers}
+    request = node_set(job(trainer={"numNodes": 8}), _annotated(said)).topology_request
+    assert request is not None
+    found = request.podset_slice_required_topology_constraints
+    assert [(one.topology, one.size) for one in found] == [("rack", 4), ("kubernetes.io/hostname", 2)]
+
+
+WRONG_TOPOLOGY = {
+    "two levels for all": (
+        {"required-topology": "rack", "preferred-topology": "rack"}, "exclude each other"),
+    "a slice without its size": ({"slice-required-topology": "rack"}, "go together"),
+    "a size without its level": ({"slice-size": "2"}, "go together"),
+    "a size that is no number": (
+        {"slice-required-topology": "rack", "slice-size": "two"}, "must be a whole number of at least 1"),
+    "a size that does not divide the pods": (
+        {"slice-required-topology": "rack", "slice-size": "3"}, "4 pods cannot be cut into slices of 3"),
+    "layers that do not divide each other": (
+        {"slice-required-topology-constraints":
+            '[{"topology": "block", "size": 4}, {"topology": "rack", "size": 3}]'},
+        "4 pods cannot be cut into slices of 3"),
+    "layers that are no JSON": ({"slice-required-topology-constraints": "rack"}, "in JSON"),
+    "layers and a slice": (
+        {"slice-required-topology-constraints": "[]", "slice-required-topology": "rack", "slice-size": "2"},
+        "exclude each other"),
+    "a level twice": (
+        {"slice-required-topology-constraints":
+            '[{"topology": "rack", "size": 4}, {"topology": "rack", "size": 2}]'},
+        "names a level twice"),
+    "a group without a level": ({"group-name": "all"}, "beside it, and no slices"),
+    "a group with slices": (
+        {"group-name": "all", "required-topology": "block", "slice-required-topology": "rack",
+         "slice-size": "2"}, "beside it, and no slices"),
+    "unconstrained, perhaps": ({"unconstrained-topology": "perhaps"}, "must be true or false"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "why"), WRONG_TOPOLOGY.values(), ids=WRONG_TOPOLOGY)
+def test_topology_annotations_that_make_no_sense_are_refused(said: dict[str, str], why: str) -> None:
+    with pytest.raises(UnresolvableError, match=re.escape(why)) as told:
+        node_set(job(trainer={"numNodes": 4}), _annotated(said))
+    assert "kueue.x-k8s.io/podset-" in str(told.value)
 
 
 def test_the_restart_budget_and_the_ttl_of_the_jobset_template_are_carried() -> None:

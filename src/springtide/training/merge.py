@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from springtide.api import labels, quantity
-from springtide.api.kueue import PodSet, PodSetTopologyRequest
+from springtide.api.kueue import PodSet
 from springtide.api.pods import PodTemplateSpec
 from springtide.api.struct import decode, encode
+from springtide.api.topologyrules import topology_request
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
 from springtide.training.ineffective import Ineffective, ineffective_fields
 from springtide.training.patches import overlay, upsert
@@ -148,9 +149,11 @@ def _pod_set(job: TrainJob, runtime: TrainingTemplate, replicated: dict[str, Any
         template.get("metadata", {}),
     )
     decoded = decode(PodTemplateSpec, {"metadata": metadata, "spec": pod})
-    return PodSet(
-        name=name, count=count, template=decoded, topology_request=_topology(metadata.get("annotations", {}))
-    )
+    try:
+        asked = topology_request(metadata.get("annotations", {}), count)
+    except ValueError as error:
+        raise UnresolvableError("InvalidSpec", f"pod set {name}: annotation {error}") from None
+    return PodSet(name=name, count=count, template=decoded, topology_request=asked)
 
 
 def _nodes(job: TrainJob, runtime: TrainingTemplate) -> int:
@@ -275,18 +278,3 @@ def _check_names(job: TrainJob, pod_set: str, count: int) -> None:
             f"metadata.name makes the host name {longest!r}, {len(longest)} characters long; at most "
             f"{HOSTNAME_CHARACTERS_MAX} fit: make the job anew under a shorter name",
         )
-
-
-def _topology(annotations: dict[str, str]) -> PodSetTopologyRequest | None:
-    """Kueue's topology annotations of the pod template as the pod set's request."""
-    required = annotations.get(labels.PODSET_REQUIRED_TOPOLOGY)
-    preferred = annotations.get(labels.PODSET_PREFERRED_TOPOLOGY)
-    unconstrained = annotations.get(labels.PODSET_UNCONSTRAINED_TOPOLOGY)
-    if required is None and preferred is None and unconstrained is None:
-        return None
-    return PodSetTopologyRequest(
-        required=required,
-        preferred=preferred,
-        unconstrained=None if unconstrained is None else unconstrained == "true",
-        pod_index_label=labels.JOB_COMPLETION_INDEX,
-    )
