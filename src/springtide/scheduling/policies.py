@@ -141,6 +141,14 @@ def _packing(sight: Sight) -> Ranking:
     return Ranking(opens * 1000.0 + (share == WHOLE).sum(axis=1) * 10.0 + _left(sight))
 
 
+def _best_fit(sight: Sight) -> Ranking:
+    """The least left over of CPUs and devices, each as a share of a node of 128 CPUs and eight devices.
+
+    Source of the rule and of both numbers: the BestFit baseline of Weng et al., USENIX ATC 2023.
+    """
+    return Ranking(sight.nodes.cpu / 128_000 + sight.nodes.share.sum(axis=1) / (8 * WHOLE))
+
+
 def _random(sight: Sight) -> Ranking:
     """Any node that will do."""
     return Ranking(sight.random.random(len(sight.free)))
@@ -150,5 +158,6 @@ FRAGMENTS = register_policy(Policy("fragments", _fragments))
 LEAST_WASTE = register_policy(Policy("least-waste", _least_waste))
 SPREAD = register_policy(Policy("spread", _most_free, even=True))
 FGD = register_policy(Policy("fgd", _published, weights=PLAIN))
+BEST_FIT = register_policy(Policy("best-fit", _best_fit))
 PACKING = register_policy(Policy("packing", _packing))
 RANDOM = register_policy(Policy("random", _random, fickle=True))
