@@ -8,7 +8,7 @@ import pytest
 
 from springtide.api.core import PodSpec
 from springtide.api.struct import decode
-from springtide.scheduling.classes import class_of, constraints_of, unsupported_fields
+from springtide.scheduling.classes import class_of, constraints_of
 from springtide.scheduling.requests import format_amount, pod_requests, readable_amount, readable_pair
 from tests.builders import taint
 
@@ -127,20 +127,6 @@ def test_equal_pods_are_one_class_and_others_are_not() -> None:
     assert class_of(spec()) == class_of(spec(hostname="other", restartPolicy="Never"))
     assert class_of(spec()) != class_of(spec(nodeSelector={"zone": "x"}))
     assert class_of(spec()) != class_of(spec(containers=[container("2")]))
-
-
-def test_hard_demands_that_are_not_understood_are_named() -> None:
-    term = {"topologyKey": "zone", "labelSelector": {}}
-    pod = spec(
-        affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}},
-        topologySpreadConstraints=[
-            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
-        ],
-    )
-    assert unsupported_fields(pod) == (
-        "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-        "topologySpreadConstraints with whenUnsatisfiable: DoNotSchedule",
-    )
 
 
 @pytest.mark.parametrize(

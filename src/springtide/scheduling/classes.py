@@ -19,6 +19,7 @@ from springtide.api.core import (
     Toleration,
 )
 from springtide.api.nodematch import term_holds
+from springtide.scheduling.between import Sort
 from springtide.scheduling.devices import DeviceRequest
 from springtide.scheduling.requests import CPU, Amounts, pod_requests
 from springtide.scheduling.sharing import PARTS, device_request
@@ -99,8 +100,8 @@ class PodClass:
     constraints: Constraints
     devices: DeviceRequest | None = None
     """What it asks of devices, where nodes say which they have."""
-    unsupported: tuple[str, ...] = ()
-    """Fields whose demand this scheduler cannot honour: such pods wait rather than run in the wrong place."""
+    between: Sort | None = None
+    """What it has to do with other pods, where pods ask about each other."""
 
     @property
     def amounts(self) -> Amounts:
@@ -119,7 +120,7 @@ def class_of(spec: PodSpec, annotations: Mapping[str, str] | None = _NO_ANNOTATI
     """
     requests = tuple(sorted(item for item in pod_requests(spec).items() if item[0] not in PARTS))
     devices = device_request(spec, annotations) if annotations is not None else None
-    return PodClass(requests, constraints_of(spec), devices, unsupported_fields(spec))
+    return PodClass(requests, constraints_of(spec), devices)
 
 
 def constraints_of(spec: PodSpec) -> Constraints:
@@ -147,19 +148,3 @@ def constraints(
 
 _UNCONSTRAINED = ((), None, (), ())
 _TOLERATES_ALL = Toleration(operator="Exists")
-
-
-def unsupported_fields(spec: PodSpec) -> tuple[str, ...]:
-    """Hard demands that placement does not look at yet."""
-    found: list[str] = []
-    affinity = spec.affinity
-    if affinity is not None:
-        for field, name in (
-            (affinity.pod_affinity, "podAffinity"),
-            (affinity.pod_anti_affinity, "podAntiAffinity"),
-        ):
-            if field is not None and field.required_during_scheduling_ignored_during_execution:
-                found.append(f"affinity.{name}.requiredDuringSchedulingIgnoredDuringExecution")
-    if any(spread.when_unsatisfiable == "DoNotSchedule" for spread in spec.topology_spread_constraints):
-        found.append("topologySpreadConstraints with whenUnsatisfiable: DoNotSchedule")
-    return tuple(found)

@@ -354,10 +354,6 @@ class Cycle:
             gates = ", ".join(gate.name for gate in facts.obj.spec.scheduling_gates)
             self._waits[_ref(facts)] = Verdict("SchedulingGated", f"Scheduling is blocked by gates: {gates}")
             return
-        if pod_class.unsupported:
-            fields = ", ".join(pod_class.unsupported)
-            self._waits[_ref(facts)] = Verdict("Unschedulable", f"the scheduler cannot honour {fields} yet")
-            return
         held = self._claims.held(facts)
         if held is not None:
             self._waits[_ref(facts)] = held

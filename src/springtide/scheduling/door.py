@@ -46,13 +46,6 @@ class Door:
             return barred
         if facts.error:
             return Verdict("Misconfigured", facts.error)
-        unsupported = next((s for s in facts.pod_sets if s.pod_class.unsupported), None)
-        if unsupported is not None:
-            fields = ", ".join(unsupported.pod_class.unsupported)
-            return Verdict(
-                "Misconfigured",
-                f"pod set {unsupported.name}: the scheduler cannot honour {fields} yet; remove it",
-            )
         queue = self.queues.resolve(facts.obj)
         if isinstance(queue, Closed):
             return Verdict(queue.reason, queue.message)

@@ -123,6 +123,18 @@ class Nodes:
             self._aversions[constraints] = found
         return found
 
+    def selected(self, constraints: Constraints) -> Mask:
+        """Which nodes selector and required affinity choose, whatever state they are in."""
+        if not constraints.selector and constraints.affinity is None:
+            return np.ones(len(self.facts), dtype=np.bool_)
+        found = [constraints.select(facts.name, facts.labels) for facts in self.facts]
+        return np.array(found, dtype=np.bool_)
+
+    def tolerated(self, constraints: Constraints) -> Mask:
+        """Which nodes have no taint that keeps such pods away."""
+        found = [not facts.taints or constraints.untolerated(facts.taints) is None for facts in self.facts]
+        return np.array(found, dtype=np.bool_)
+
     def domains(self, label: str) -> Domains:
         """How a node label divides the nodes."""
         found = self._domains.get(label)

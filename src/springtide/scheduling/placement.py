@@ -22,6 +22,8 @@ from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import BINPACK, Devices, Taken
 from springtide.scheduling.devices import SPREAD as SPREADING
 from springtide.scheduling.facts import PodSetFacts
+from springtide.scheduling.filters import Filters
+from springtide.scheduling.filters_gang import place_neighbours
 from springtide.scheduling.fragments import Fragments, Seen
 from springtide.scheduling.groups import place_groups
 from springtide.scheduling.policies import FRAGMENTS, PACKING, SCARCITY, SPREAD, Policy, Sight
@@ -52,6 +54,8 @@ class _Before:
     rows: Ints
     free: Ints
     devices: tuple[Ints, ...]
+    filters: int
+    """What `Filters.mark` said."""
 
 
 class Placement:
@@ -88,6 +92,7 @@ class Placement:
         self._ending = list(snapshot.releasing)
         self._coming: Ints | None = None
         self._coming_devices: tuple[Ints, ...] = ()
+        self._filters = Filters(snapshot.nodes, snapshot.neighbourhood, self._row_of)
 
     def place(
         self, pod_sets: Sequence[PodSetFacts], within: Placement | None = None
@@ -107,22 +112,34 @@ class Placement:
             return tuple(together) if together is not None else None
         shares: list[Share] = []
         for pod_set in pod_sets:
-            view = self.view(pod_set.pod_class)
-            share = choose(self._nodes, view if within is None else _both(view, within), pod_set)
+            share = self.place_set(pod_set, within)
             if share is None:
                 self.rollback(mark)
                 return None
-            shares.append(self._take(view, share))
+            shares.append(share)
         return tuple(shares)
 
     def place_set(
         self, pod_set: PodSetFacts, within: Placement | None = None, rows: Ints | None = None
     ) -> Share | None:
         """Place all pods of one set and take what they need, perhaps on these nodes alone."""
-        view = self.view(pod_set.pod_class)
+        if pod_set.pod_class.between is not None:
+            return place_neighbours(
+                self,
+                self._nodes,
+                self._filters,
+                pod_set,
+                lambda: self._look(pod_set.pod_class, within, rows),
+                lambda share: self.take(pod_set.pod_class, share),
+            )
+        share = choose(self._nodes, self._look(pod_set.pod_class, within, rows), pod_set)
+        return self._take(self._views[pod_set.pod_class], share) if share is not None else None
+
+    def _look(self, pod_class: PodClass, within: Placement | None, rows: Ints | None) -> View:
+        """What such pods see, perhaps at two moments, perhaps of some nodes alone."""
+        view = self.view(pod_class)
         seen = view if within is None else _both(view, within)
-        share = choose(self._nodes, seen if rows is None else inside(seen, rows), pod_set)
-        return self._take(view, share) if share is not None else None
+        return seen if rows is None else inside(seen, rows)
 
     def take(self, pod_class: PodClass, share: Share) -> Share:
         """Take so many pods of a class on these nodes, of which devices is chosen anew."""
@@ -142,21 +159,24 @@ class Placement:
         if not shares:
             return
         rows = np.unique(np.concatenate([share.rows for _, share in shares]))
-        self._moves.append(_Before(rows, self._free[rows], self._devices.rows(rows)))
+        before = _Before(rows, self._free[rows], self._devices.rows(rows), self._filters.mark())
+        self._moves.append(before)
         for pod_class, share in shares:
             asked = pod_class.devices
+            if pod_class.between is not None:
+                self._filters.leave(pod_class.between, share)
             if share.devices and asked is not None:
                 self._devices.give_back_all(_row_of_each(share), share.devices, asked)
             elif asked is not None:
                 self._devices.give_back_used(share.rows, share.counts, asked)
-            self._count(self._known(pod_class), share, -1)
+            self._free_up(self._known(pod_class), share, -1)
 
     def occupy(self, held: Iterable[Held]) -> bool:
         """Take what pods held before, where all of it is still free; otherwise nothing."""
         mark = self.mark()
         for pod_class, share in self._shares(held):
             view, asked = self._known(pod_class), pod_class.devices
-            if (self._room_at(view, share) < share.counts).any():
+            if (self._room_at(view, share) < share.counts).any() or not self._bears(view, share):
                 self.rollback(mark)
                 return False
             if asked is None or not share.devices:
@@ -183,8 +203,10 @@ class Placement:
         """
         now = self._free.copy(), self._devices.copy()
         seen = len(self._log)
+        self._filters.later = True
         self._end_all()
         yield
+        self._filters.later = False
         touched = np.unique(np.array(self._log[seen:], dtype=np.int64))
         self._coming = self._free - np.minimum(self._free, now[0])
         self._free -= self._coming
@@ -199,6 +221,7 @@ class Placement:
         other._log, other._usable_seen = self._log[self._usable_seen :], 0
         other._moves, other._views, other._ending = [], {}, []
         other._coming, other._coming_devices = None, ()
+        other._filters = self._filters.twin()
         return other
 
     def mark(self) -> int:
@@ -212,6 +235,7 @@ class Placement:
             if isinstance(done, _Before):
                 self._free[done.rows] = done.free
                 self._devices.set_rows(done.rows, done.devices)
+                self._filters.rollback(done.filters)
                 self._touch(done.rows)
                 continue
             self._apply(_Move(done.view, done.share, -done.sign))
@@ -243,6 +267,11 @@ class Placement:
     def capacity(self, view: View) -> Ints:
         """What nodes have of what the class asks for: nodes × its columns. Only if `view.offered`."""
         return self._capacity[:, view.columns]
+
+    @property
+    def filters(self) -> Filters:
+        """What pods ask of each other. Not to be changed."""
+        return self._filters
 
     @property
     def devices(self) -> Devices:
@@ -419,7 +448,19 @@ class Placement:
                     self._devices.move(row, next(devices), asked, -move.sign)
         self._count(move.view, move.share, move.sign)
 
+    def _bears(self, view: View, share: Share) -> bool:
+        """Whether other pods bear such pods there, and they them."""
+        if view.pod_class.between is None:
+            return True
+        allowed = self._filters.through(self.view(view.pod_class)).fits[share.rows] > 0
+        return bool(allowed.all())
+
     def _count(self, view: View, share: Share, sign: int) -> None:
+        if view.pod_class.between is not None:
+            self._filters.count(view.pod_class.between, share, sign)
+        self._free_up(view, share, sign)
+
+    def _free_up(self, view: View, share: Share, sign: int) -> None:
         if len(share.rows) == 1:
             row = int(share.rows[0])
             self._free[row, view.columns] -= view.amounts * (sign * int(share.counts[0]))

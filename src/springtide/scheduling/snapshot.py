@@ -20,9 +20,11 @@ from springtide.scheduling.durations import History
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import devices_of
+from springtide.scheduling.neighbours import Neighbourhood
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.releasing import Held, PodSetOnNode
+from springtide.scheduling.volcano_ledger import QueueBooks
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +53,13 @@ class Snapshot:
     """How many pods of a waiting workload still exist, of whatever attempt and phase."""
     lingering: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """What the pods of a waiting workload's ended attempt still hold, by workload."""
+    neighbourhood: Neighbourhood | None = None
+    """Which sorts of pods stand where; None where no pod asks about others."""
     queues: QueueTree = field(default_factory=QueueTree)
     queue_objects: tuple[ClusterQueue | LocalQueue, ...] = ()
     """The queues as last seen, for what their status says."""
+    volcano: QueueBooks | None = None
+    """The same of Queues of Volcano; None without any."""
     usage: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
     """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""
     releasing: tuple[Held, ...] = ()

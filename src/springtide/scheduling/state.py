@@ -201,8 +201,8 @@ class ClusterState:
 
     def change_queue(self, old: Queue | None, new: Queue | None) -> None:
         """A Queue of Volcano came, changed or went."""
-        self._volcano.change_queue(_key(old, new), new)
-        self.version += 1
+        if self._volcano.change_queue(_key(old, new), new):
+            self.version += 1
 
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""

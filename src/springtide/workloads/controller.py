@@ -14,13 +14,13 @@ from itertools import groupby
 from springtide.api import labels
 from springtide.api.commands import Command, Create, Delete, Emit
 from springtide.api.core import Node, Pod, Service
+from springtide.api.gangpods import job_of
 from springtide.api.kueue import Workload
 from springtide.api.meta import Object
 from springtide.api.springtide import Diagnosis
 from springtide.client import Forbidden, Invalid
 from springtide.runtime import Runtime
 from springtide.workloads.plan import View, plan, refuse
-from springtide.workloads.pods import job_of
 
 ROOM = "workloads"
 _INDEX = "workloads.workload"

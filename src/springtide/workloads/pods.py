@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 
 from springtide.api import labels
 from springtide.api.core import Node, Pod, Service, ServiceSpec
+from springtide.api.gangpods import job_of, labels_of_pods
 from springtide.api.gpus import NOTES, indices_in, registered_by, spelled
 from springtide.api.gpus import notes as notes_of
 from springtide.api.kueue import PodSet, PodSetAssignment, Workload, names_nodes, places_of
-from springtide.api.meta import ObjectMeta, controller_of, find_condition, owner_reference
+from springtide.api.meta import ObjectMeta, find_condition, owner_reference
 from springtide.api.struct import replace
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,12 +45,6 @@ def attempt_of(workload: Workload) -> int:
     """The number of the workload's current attempt, from 0."""
     state = workload.status.requeue_state
     return (state.count or 0) if state is not None else 0
-
-
-def job_of(workload: Workload) -> str:
-    """The name of the job the workload runs for; its own where nothing owns it."""
-    owner = controller_of(workload)
-    return owner.name if owner is not None else workload.metadata.name
 
 
 def slots_of(workload: Workload) -> list[Slot] | None:
@@ -80,7 +75,7 @@ def pod_for(workload: Workload, slot: Slot, node: Node | None = None) -> Pod:
         name=slot.pod,
         generate_name="",
         namespace=workload.metadata.namespace,
-        labels={**template.metadata.labels, **_labels(workload, slot, job)},
+        labels={**template.metadata.labels, **_labels(workload, slot)},
         annotations={
             **{key: text for key, text in template.metadata.annotations.items() if key not in NOTES},
             **_notes(workload, slot, node),
@@ -116,13 +111,10 @@ def peer_service(workload: Workload) -> Service:
     )
 
 
-def _labels(workload: Workload, slot: Slot, job: str) -> dict[str, str]:
+def _labels(workload: Workload, slot: Slot) -> dict[str, str]:
     return {
-        labels.WORKLOAD: workload.metadata.name,
+        **labels_of_pods(workload, slot.pod_set.name),
         labels.ATTEMPT: str(attempt_of(workload)),
-        labels.PODSET: slot.pod_set.name,
-        labels.JOBSET_NAME: job,
-        labels.REPLICATED_JOB_NAME: slot.pod_set.name,
         labels.JOB_COMPLETION_INDEX: str(slot.index),
     }
 
