@@ -158,5 +158,5 @@ def test_settings_name_a_policy_that_exists() -> None:
     from springtide.scheduling.policies import policy_named
 
     assert policy_named(Settings().policy).name == "fragments"
-    with pytest.raises(ValueError, match="known: fgd, fragments, least-waste"):
+    with pytest.raises(ValueError, match="known: best-fit, fgd, fragments, least-waste"):
         policy_named("most-waste")
