@@ -172,7 +172,9 @@ class World:
         raw = encode(self.objects[(kind, key)])
         status = raw.setdefault("status", {})
         owned = {"QuotaReserved", "Admitted", "PodScheduled", "Active", "UnsupportedFields", "Preempted"}
-        owned |= {condition["type"] for condition in applied["conditions"]}
+        if "conditions" not in applied:  # the status of a Queue is the scheduler's as a whole
+            status.clear()
+        owned |= {condition["type"] for condition in applied.get("conditions", ())}
         others = [c for c in status.get("conditions", []) if c["type"] not in owned]
         owned |= {"Requeued", "DeactivationTarget"}
         others = [c for c in others if c["type"] not in owned]
@@ -186,7 +188,8 @@ class World:
         ):
             status.pop(field, None)
         status.update(applied)
-        status["conditions"] = others + applied["conditions"]
+        if "conditions" in applied:
+            status["conditions"] = others + applied["conditions"]
         self.add(decode(kind, raw))
 
     def _pod_of(self, owner: Workload, pod_set: str, suffix: str, node: str, devices: str) -> Pod:

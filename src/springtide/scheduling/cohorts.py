@@ -38,6 +38,8 @@ class QuotaNode:
     cells: Mapping[Cell, CellQuota] = field(default_factory=dict)
     weight: float = 1.0
     """Its part in fair sharing; 0: only what nobody else wants."""
+    reclaimable: bool = True
+    """Whether others may take back what it uses beyond its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class _Node:
     parent: _Node | None
     cells: Mapping[Cell, CellQuota]
     weight: float
+    reclaimable: bool
     subtree: dict[Cell, int]
     """What belongs to it and what its children put up for all below it."""
 
@@ -251,7 +254,7 @@ class Book:
 
 def _link(node: QuotaNode, parent: _Node | None) -> _Node:
     nominal = {cell: quota.nominal for cell, quota in node.cells.items()}
-    return _Node(node.name, parent, node.cells, node.weight, nominal)
+    return _Node(node.name, parent, node.cells, node.weight, node.reclaimable, nominal)
 
 
 def _put_up(node: _Node) -> None:

@@ -316,7 +316,7 @@ def _reclaimable(asking: Asking, cells: frozenset[Cell], book: Book, tree: Tree)
         entitled = entitled or within
     found = {}
     for queue in sorted(tree.around(own) - {own}):
-        if _borrows(own, queue, cells, book, tree):
+        if tree.queue(queue).reclaimable and _borrows(own, queue, cells, book, tree):
             meeting = tree.meeting(own, queue)
             found[queue] = Tier.ENTITLED if entitled_below[id(meeting)] else Tier.COHORT
     return found
