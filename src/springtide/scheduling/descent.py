@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from springtide.scheduling.arrays import Ints
+from springtide.scheduling.arrays import Ints, Mask
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.packing import fewest, fullest, gaps, spend
 from springtide.scheduling.tree import Tree
@@ -85,7 +85,7 @@ def descend(tree: Tree, view: View, pod_set: PodSetFacts) -> Share | None:
         if not (counts[level] >= number).any():
             continue
         if level == tree.bottom:
-            return _bottom(tree, asked, view, [(np.arange(len(tree.rows)), number)])
+            return _one_node(tree, view, pod_set.count, counts[level] >= number)
         chosen = fewest(counts[level], number, room[level] if room is not counts else None)
         return _down(tree, asked, view, counts, level, chosen) if chosen is not None else None
     return _spilt(tree, asked, view, counts, pod_set.count) if asked.spills else None
@@ -149,6 +149,13 @@ def _bottom(tree: Tree, asked: Wanted, view: View, lots: Sequence[_Lot]) -> Shar
         rows.append(here[share.rows])
         counts.append(share.counts * unit)
     return in_order(tree, Share(np.concatenate(rows), np.concatenate(counts)))
+
+
+def _one_node(tree: Tree, view: View, count: int, holds: Mask) -> Share:
+    """The best node of those that hold all."""
+    here = tree.rows[holds]
+    best = here[view.ranked[here].argmin()]
+    return Share(best.reshape(1), np.array([count], dtype=np.int64))
 
 
 def in_order(tree: Tree, share: Share) -> Share:
