@@ -151,8 +151,6 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
         return _below("spec", queueing.LOCAL_QUEUE_WHY)
     if kind is kueue.Workload:
         return {
-            **_below("spec", queueing.WORKLOAD_WHY),
-            **_below("spec.podSets[]", queueing.POD_SET_WHY),
             **_below("spec.podSets[].topologyRequest", queueing.TOPOLOGY_WHY),
         }
     return {}

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, mo
 from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
+from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
@@ -70,6 +73,7 @@ class Cycle:
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
+        self._too_small: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
         self._claimants = sorted((one for one in snapshot.waiting if one.claims), key=lambda one: one.moved)
@@ -110,11 +114,26 @@ class Cycle:
                 self._placement.end(held_by(facts, self._snapshot.gone.get(facts.key, {})))
         return found
 
+    def seat(self) -> None:
+        """Send pods that were made by others to the places of their group."""
+        for facts in self._snapshot.admitted if self._snapshot.members else ():
+            seating = self._snapshot.members.get(facts.key)
+            if seating is None or facts.key in self._released:
+                continue
+            for pod, (node, indices) in seating.places(facts):
+                if self.is_cut:
+                    return
+                row = self._placement.row_of(node)
+                named = self._snapshot.devices.named[row] if row >= 0 and indices else ()
+                devices = tuple(named[index] for index in indices if index < len(named))
+                self.bound[pod.key] = pod, Given(node, indices, devices, facts.attempt)
+
     def admit(self) -> bool:
         """One pass over the queue; whether anything was admitted or bound."""
         before = self._starts
         self._blocked.clear()
         self._parked.clear()
+        self._too_small.clear()
         self._waits.clear()
         self._behind.clear()
         for facts in self._queue():
@@ -178,7 +197,7 @@ class Cycle:
 
     def explain(self, now: datetime, refresh: bool) -> tuple[list[Command], bool]:
         """Commands that tell those who wait why; and whether some keep an older sentence for now."""
-        commands: list[Command] = []
+        commands: list[Command] = list(self._explain_members(now))
         stale = False
         for position, facts in enumerate(self._queue()):
             verdict = self._verdict(facts)
@@ -200,6 +219,14 @@ class Cycle:
             else:
                 commands.append(status.explain(facts, verdict, now))
         return commands, stale
+
+    def _explain_members(self, now: datetime) -> Iterator[Command]:
+        """Once for each pod: it is the group that waits, and the group's Workload that says for what."""
+        for key, seating in self._snapshot.members.items():
+            verdict = Verdict("Unschedulable", f"waits for its group: Workload {key} says for what")
+            for pod in seating.pods:
+                if pod.key not in self.bound and status.told(pod.obj) != verdict:
+                    yield from status.explain_pod(pod, verdict, now)
 
     def why(self, facts: Item) -> Verdict | None:
         """Why it waits; None if it does not."""
@@ -264,18 +291,66 @@ class Cycle:
             self._behind[queue.name] = [facts]
             return
         if isinstance(granted, Refused):
-            refused = Verdict(granted.reason, granted.message)
-            self._wait(facts, queue, self._claims.claim(facts, queue) or refused)
+            self._settle(facts, queue, Verdict(granted.reason, granted.message))
             return
+        why = self._start(facts, queue, granted)
+        if isinstance(why, Verdict):
+            self._wait(facts, queue, why)
+        elif why is not None:
+            self._settle(facts, queue, why)
+
+    def _start(
+        self, facts: WorkloadFacts, queue: ClusterQueueFacts, granted: Granted
+    ) -> Verdict | tuple[PodSetFacts, ...] | None:
+        """Admit it, if there is room; else why not."""
         placed_as = self._on_their_nodes(facts.pod_sets, granted)
         shares = self._place(facts, placed_as)
         if shares is None or isinstance(shares, Verdict):
-            self._wait(facts, queue, shares or self._claims.claim(facts, queue) or placed_as)
-            return
+            return shares or placed_as
         self._quota.charge(queue, granted)
+        self.admitted[facts.key] = facts, self._placed(queue.name, granted, shares)
+        return None
+
+    def _settle(
+        self, facts: WorkloadFacts, queue: ClusterQueueFacts, why: Verdict | tuple[PodSetFacts, ...]
+    ) -> None:
+        """There is no room for all of it: with fewer pods, in the place of others, or later.
+
+        Who may get more pods while it runs begins with fewer rather than make anybody go.
+        """
+        if facts.is_elastic and self._start_smaller(facts, queue):
+            return
+        asked = replace(facts, pod_sets=smallest(facts.pod_sets)) if facts.is_elastic else facts
+        claimed = self._claims.claim(asked, queue)
+        if claimed is None and not facts.is_elastic and self._start_smaller(facts, queue):
+            return
+        self._wait(facts, queue, claimed or why)
+
+    def _start_smaller(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
+        """Admit it with as many pods as there is room for, if that is enough for it."""
+        tried = queue.name, facts.pod_sets
+        if not spare(facts.pod_sets) or tried in self._too_small:
+            return False
+        fewer = largest(facts.pod_sets, partial(self._has_room, queue))
+        granted = self._quota.ask(queue, fewer) if fewer is not None else None
+        if fewer is None or not isinstance(granted, Granted):
+            self._too_small.add(tried)
+            return False
+        return self._start(replace(facts, pod_sets=fewer), queue, granted) is None
+
+    def _has_room(self, queue: ClusterQueueFacts, pod_sets: tuple[PodSetFacts, ...]) -> bool:
+        granted = self._quota.ask(queue, pod_sets)
+        if isinstance(granted, Refused):
+            return False
+        mark = self._placement.mark()
+        found = self._placement.place(self._on_their_nodes(pod_sets, granted)) is not None
+        self._placement.rollback(mark)
+        return found
+
+    def _placed(self, queue: str, granted: Granted, shares: Sequence[Share]) -> Placed:
         nodes = tuple(self._named(share) for share in shares)
         devices = tuple(self._devices(share) for share in shares)
-        self.admitted[facts.key] = facts, Placed(queue.name, granted.flavors, granted.usage, nodes, devices)
+        return Placed(queue, granted.flavors, granted.usage, nodes, devices)
 
     def _may_use(self, pod_set: PodSetFacts, flavor: FlavorQuota, group: Sequence[FlavorQuota]) -> bool:
         known = self._snapshot.queues.flavors

@@ -13,7 +13,16 @@ from datetime import UTC, datetime
 from springtide.api import labels
 from springtide.api.core import Pod
 from springtide.api.gpus import GPU, indices_in, spelled
-from springtide.api.kueue import Admission, PodSetAssignment, Workload, WorkloadReason, names_nodes, nodes_of, places_of
+from springtide.api.kueue import (
+    Admission,
+    PodSetAssignment,
+    Workload,
+    WorkloadReason,
+    names_nodes,
+    nodes_of,
+    places_of,
+)
+from springtide.api.membership import Membership, membership_of
 from springtide.api.meta import Condition, controller_of, find_condition, is_true
 from springtide.scheduling.classes import PodClass, class_of
 from springtide.scheduling.holdings import Holding, holding_of
@@ -47,6 +56,13 @@ class PodSetFacts:
     """Pod sets of one group share one domain."""
     levels: tuple[str, ...] = ()
     """The topology of the nodes it may run on, the widest level first; none: the levels it names itself."""
+    min_count: int | None = None
+    """How few pods will do; None: all of them are needed."""
+
+    @property
+    def fewest(self) -> int:
+        """As few pods as will do."""
+        return self.count if self.min_count is None else min(self.min_count, self.count)
 
     @property
     def named_levels(self) -> tuple[str, ...]:
@@ -94,6 +110,18 @@ class WorkloadFacts:
         return self.obj.spec.active
 
     @property
+    def is_elastic(self) -> bool:
+        """Whether it may get more pods, and lose some, while it runs: its owner says so."""
+        return self.obj.metadata.annotations.get(labels.ELASTIC_JOB) == "true"
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many pods of each pod set are admitted."""
+        given = self.admission.pod_set_assignments if self.admission is not None else ()
+        wanted = {one.name: one.count for one in self.pod_sets}
+        return {one.name: wanted.get(one.name, 0) if one.count is None else one.count for one in given}
+
+    @property
     def requeue_at(self) -> datetime | None:
         """Before when it is not considered, if it was put back for a time."""
         state = self.obj.status.requeue_state
@@ -122,6 +150,8 @@ class PodFacts:
     """Is being deleted and holds its requests until it is gone."""
     holding: Holding | None = None
     """What it holds of its node's devices, or will."""
+    member_of: str = ""
+    """Key of the Workload that stands for its group, if somebody else made it; it is placed with that."""
 
     @property
     def devices(self) -> str:
@@ -179,6 +209,9 @@ def pod_facts(
     name = obj.metadata.labels.get(labels.WORKLOAD, "")
     owned = name and owner is not None and owner.kind == "Workload"
     node = obj.spec.node_name or assumed_node
+    member = None if owned or obj.spec.scheduler_name not in scheduler_names else membership_of(obj)
+    if member is not None:
+        return _member_facts(obj, member, pod_class, error, node, assumed_notes or {})
     attempt = obj.metadata.labels.get(labels.ATTEMPT, "0")
     holds = bool(node) and obj.status.phase not in TERMINAL_PHASES
     return PodFacts(
@@ -198,6 +231,33 @@ def pod_facts(
         and obj.status.phase not in TERMINAL_PHASES,
         ending=holds and obj.metadata.deletion_timestamp is not None,
         holding=_holding(obj, pod_class, assumed_notes or {}),
+    )
+
+
+def _member_facts(
+    obj: Pod, member: Membership, pod_class: PodClass | None, error: str, node: str, notes: Mapping[str, str]
+) -> PodFacts:
+    """The facts of a pod of a group: bound, it is a pod of the Workload that stands for the group."""
+    attempt = notes.get(labels.ATTEMPT) or obj.metadata.annotations.get(labels.ATTEMPT, "")
+    holds = bool(node) and obj.status.phase not in TERMINAL_PHASES
+    return PodFacts(
+        obj=obj,
+        key=obj.key,
+        pod_class=pod_class,
+        error=error,
+        node=node,
+        holds=holds,
+        workload=member.workload if node else "",
+        cell=(
+            int(attempt) if attempt.isdecimal() else 0,
+            member.pod_set,
+            node if obj.status.phase != "Failed" else "",  # somebody may make another in its place
+        ),
+        order=(-(obj.spec.priority or 0), obj.metadata.creation_timestamp or EPOCH, obj.key),
+        waits=False,
+        ending=holds and obj.metadata.deletion_timestamp is not None,
+        holding=_holding(obj, pod_class, notes),
+        member_of=member.workload,
     )
 
 
@@ -236,6 +296,7 @@ def is_same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
         and before.pod_class == after.pod_class
         and before.holding == after.holding
         and not after.waits
+        and (bool(after.node) or not after.member_of)
     )
 
 
@@ -291,6 +352,7 @@ def pod_sets_of(obj: Workload) -> tuple[tuple[PodSetFacts, ...], str]:
                 unconstrained=asked.unconstrained,
                 slices=asked.slices,
                 group=asked.group,
+                min_count=None if asked.slices else pod_set.min_count,
             )
         )
     return tuple(found), ""

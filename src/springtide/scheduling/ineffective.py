@@ -31,10 +31,6 @@ ADMISSION_CHECK_WHY = dict.fromkeys(
 )
 """Kinds without a status to say it in; their pages of the reference do."""
 LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
-WORKLOAD_WHY = {
-    "maximumExecutionTimeSeconds": "use spec.activeDeadlineSeconds of the TrainJob",
-}
-POD_SET_WHY = {"minCount": "all pods of a set are admitted or none"}
 TOPOLOGY_WHY = {
     "subGroupIndexLabel": "pods are made in the order of their index, which is that of the assignment",
     "subGroupCount": "pods are made in the order of their index, which is that of the assignment",
@@ -71,14 +67,13 @@ def ineffective_fields(obj: ClusterQueue | LocalQueue | Workload) -> list[str]:
     if isinstance(obj, LocalQueue):
         return [*unknown, *_named("spec", spec, LOCAL_QUEUE_WHY)]
     unknown = [one for one in unknown if ".template." not in one]
-    return [*unknown, *_named("spec", spec, WORKLOAD_WHY), *_of_pod_sets(spec)]
+    return [*unknown, *_of_pod_sets(spec)]
 
 
 def _of_pod_sets(spec: dict[str, Any]) -> list[str]:
     found: list[str] = []
     for number, pod_set in enumerate(spec.get("podSets", [])):
         path = f"spec.podSets[{number}]"
-        found += _named(path, pod_set, POD_SET_WHY)
         found += _named(f"{path}.topologyRequest", pod_set.get("topologyRequest", {}), TOPOLOGY_WHY)
     return found
 

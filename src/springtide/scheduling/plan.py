@@ -13,6 +13,7 @@ from datetime import datetime
 from springtide.api.commands import Command, Plan
 from springtide.scheduling import status
 from springtide.scheduling.cycle import Cycle
+from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.snapshot import Snapshot
@@ -42,6 +43,8 @@ class Options:
     """How long pods may take to become ready before their workload gives its place back; None: for ever."""
     timing: Timing = KUEUE
     """Whose turn it is, and who may start before its turn."""
+    consolidation: Consolidation | None = None
+    """When workloads are moved to make room; None: never."""
     starts_max: int | None = None
     """End after so many admissions and bindings, so that their writes need not wait; None: no end."""
 
@@ -51,11 +54,15 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     options = options or Options()
     cycle = cycle_on(snapshot, now, options)
     released = cycle.release()
+    cycle.seat()
     while cycle.admit():
         pass
+    if options.consolidation is not None and not cycle.is_cut:
+        cycle.consolidate(options.consolidation, now)
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
     commands += [command for one in cycle.preempted for command in one.commands(now)]
+    commands += [command for one in cycle.moved for command in one.commands(now)]
     commands += [one for facts, ending in released for one in status.release(facts, ending, now)]
     if cycle.is_cut:
         return Plan(tuple(commands), 0.0, cycle.notes)

@@ -20,6 +20,7 @@ from springtide.scheduling.durations import History
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import devices_of
+from springtide.scheduling.members import Seating
 from springtide.scheduling.neighbours import Neighbourhood
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.queues import QueueTree
@@ -66,6 +67,8 @@ class Snapshot:
     """What pods hold that are ending: deleted, of an evicted workload, or of an ended attempt."""
     gone: Mapping[str, Mapping[PodSetOnNode, int]] = field(default_factory=dict)
     """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""
+    members: Mapping[str, Seating] = field(default_factory=dict)
+    """Pods of groups that have no node yet, by the Workload that stands for the group."""
     checkpoints: Mapping[str, datetime] = field(default_factory=dict)
     """When workloads last saved their work, of those that say so."""
     history: History = field(default_factory=History)

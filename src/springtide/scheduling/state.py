@@ -36,6 +36,7 @@ from springtide.scheduling.finished import Finished
 from springtide.scheduling.fragments import Demand
 from springtide.scheduling.inventory import Inventory
 from springtide.scheduling.ledger import Ledger
+from springtide.scheduling.members import Members
 from springtide.scheduling.neighbours import Neighbours, sorted_pod, sorted_workload
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
@@ -90,6 +91,7 @@ class ClusterState:
         self._workloads: dict[str, WorkloadFacts] = {}
         self._pods_of: dict[str, set[str]] = {}
         self._created: dict[str, Counter[tuple[int, str, str]]] = {}
+        self._members = Members()
         self._ending: dict[str, PodFacts] = {}
         self._gone: dict[str, Counter[tuple[int, PodSetOnNode]]] = {}
         self._demands: Counter[tuple[int, DeviceRequest | None]] = Counter()
@@ -133,6 +135,8 @@ class ClusterState:
         key = _key(old, new)
         before = self._pods.pop(key, None)
         self._waiting_pods.pop(key, None)
+        if before is not None and before.member_of:
+            self._members.discard(before)
         after = None
         if new is not None:
             assumed = self._assumed(key, new)
@@ -141,6 +145,8 @@ class ClusterState:
             self._pods[key] = after
             if after.waits:
                 self._waiting_pods[key] = after
+            elif after.member_of:
+                self._members.add(after)
         else:
             self._bound.pop(key, None)
         if before is not None:
@@ -287,6 +293,7 @@ class ClusterState:
             gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},
             checkpoints=self._checkpoints.newest(),
             history=self._finished.history(),
+            members=self._members.waiting(self._workloads, self._seats),
         )
 
     def _tree(self) -> QueueTree:
@@ -447,6 +454,16 @@ class ClusterState:
         if pod_class is not None:
             self._ledger.take(node, pod_class, pods)
             self._neighbours.count(pod_class, node, pods)
+
+    def _seats(self, workload: WorkloadFacts) -> Counter[PodSetOnNode]:
+        """The places of a workload's current attempt that are taken by pods there are."""
+        found: Counter[PodSetOnNode] = Counter()
+        for key in self._pods_of.get(workload.key, ()):
+            pod = self._pods[key]
+            attempt, pod_set, node = pod.cell
+            if attempt == workload.attempt and node:
+                found[pod_set, node, pod.devices] += 1
+        return found
 
     def _held_by(self, workload: str) -> Mapping[str, int]:
         held: Counter[str] = Counter()

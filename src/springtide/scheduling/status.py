@@ -32,9 +32,10 @@ from springtide.api.kueue import (
 )
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode, replace
-from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts, attempt_of
 from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.requests import quantities
+from springtide.scheduling.runs import past_seconds, past_with
 
 OWNED = ("QuotaReserved", "Admitted", UNSUPPORTED)
 PREEMPTED = WorkloadReason.PREEMPTED.value
@@ -103,6 +104,8 @@ class Given:
     """Its devices on the node, where that names them."""
     devices: Sequence[Device] = ()
     """The same, with what there is to say of each."""
+    attempt: int | None = None
+    """The attempt of its group, for a pod that somebody else made for one."""
 
 
 def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
@@ -215,6 +218,8 @@ def bind(facts: PodFacts, given: Given, now: datetime) -> tuple[Command, ...]:
     if given.devices:
         notes = notes_of(facts.obj.spec, given.node, given.devices, now)
         notes[labels.DEVICES] = spelled(given.indices)
+    if given.attempt is not None:
+        notes[labels.ATTEMPT] = str(given.attempt)
     note = f"Successfully assigned {facts.key} to {given.node}"
     return (
         Bind(metadata.namespace, metadata.name, metadata.uid, given.node, notes),
@@ -297,6 +302,10 @@ def _apply(
     stats = _stats(obj, evicted)
     if stats:
         status["schedulingStats"] = {"evictions": stats}
+    ran_out = evicted is not None and evicted[1] == WorkloadReason.MAXIMUM_EXECUTION_TIME_EXCEEDED
+    ran = past_with(obj, now) if attempt > attempt_of(obj) else past_seconds(obj)
+    if ran and not ran_out:
+        status["accumulatedPastExecutionTimeSeconds"] = int(ran)
     metadata = obj.metadata
     fields: dict[str, Any] = {"status": status}
     if metadata.resource_version:  # decided on this version: one changed since is decided anew

@@ -54,10 +54,13 @@ def slots_of(workload: Workload) -> list[Slot] | None:
     job, suffix = job_of(workload), _suffix(workload)
     slots: list[Slot] = []
     for pod_set in workload.spec.pod_sets:
-        places = _places(assignments.get(pod_set.name))
-        if len(places) < pod_set.count:
+        assignment = assignments.get(pod_set.name)
+        given = assignment.count if assignment is not None else None
+        count = pod_set.count if given is None else given  # fewer of a pod set that has a minCount
+        places = _places(assignment)
+        if len(places) < count:
             return None
-        for index in range(pod_set.count):
+        for index in range(count):
             host = f"{job}-{pod_set.name}-0-{index}"
             node, devices = places[index]
             slots.append(Slot(pod_set, index, node, host, f"{host}-{suffix}", devices))
