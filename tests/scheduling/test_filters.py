@@ -199,7 +199,8 @@ def test_who_follows_another_starts_in_the_same_cycle() -> None:
 
 def test_a_wish_to_be_apart_is_granted_if_it_can_be() -> None:
     weighted = {"weight": 10, "podAffinityTerm": term_of(app_of("web"))}
-    asked: Json = {"affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [weighted]}}}
+    wish = {"preferredDuringSchedulingIgnoredDuringExecution": [weighted]}
+    asked: Json = {"affinity": {"podAntiAffinity": wish}}
     world = World(*zoned("xxy"), queues=False)
     world.add(*(decode(Pod, pod_of(name, app="web", **asked)) for name in ("one", "two")))
     world.cycle()
