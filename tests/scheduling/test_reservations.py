@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from springtide.api.kueue import Workload
 from springtide.api.struct import replace
+from springtide.scheduling import plan
 from springtide.scheduling.timing import Timing
-from tests.builders import node, pod, pod_set, pod_spec, with_condition, workload
+from tests.builders import at, evicted, node, pod, pod_set, pod_spec, with_condition, workload
 from tests.scheduling.world import World
 
 HOUR = 3600.0
@@ -23,6 +24,11 @@ def job(
     """A gang of one-GPU pods that is stopped after `limit` seconds."""
     made = workload(name, pod_set(gpus, pod_spec(gpu=1)), created=created, priority=priority, job=name)
     return replace(made, spec=replace(made.spec, maximum_execution_time_seconds=limit))
+
+
+def without_condition(obj: Workload, type_: str) -> Workload:
+    kept = [one for one in obj.status.conditions if one.type != type_]
+    return replace(obj, status=replace(obj.status, conditions=kept))
 
 
 class Scene(World):
@@ -48,6 +54,10 @@ class Scene(World):
         done = with_condition(self.workload(f"default/{name}"), "Finished", reason="Succeeded", since=seconds)
         self.add(done)
         self.remove(done)
+
+    def next_look(self) -> float | None:
+        """Seconds from now after which the scheduler looks again by itself."""
+        return plan(self.snapshot(), at(self.clock)).requeue_after_seconds
 
     def why(self, name: str) -> str:
         return self.condition(f"default/{name}").message
@@ -102,7 +112,7 @@ def test_the_place_is_kept_once_the_first_has_waited_for_long() -> None:
 
 def test_kept_places_can_be_turned_off() -> None:
     scene = Scene(backfill=False, firm_after_seconds=1)
-    scene.at(0, job("running", 4, limit=1000))
+    scene.at(0, job("running", 4, limit=9000))
     assert "later" in scene.at(5000, job("first", 8, created=50), job("later", 2, created=60))
 
 
@@ -132,7 +142,10 @@ def test_a_plain_pod_passes_only_if_it_is_ended_in_time() -> None:
 
 def test_other_nodes_are_nobodys_business() -> None:
     scene = Scene()
-    scene.add(node("other", cpu=64, gpu=8, labelled={"pool": "b"}), node("n0", cpu=64, gpu=8, labelled={"pool": "a"}))
+    scene.add(
+        node("other", cpu=64, gpu=8, labelled={"pool": "b"}),
+        node("n0", cpu=64, gpu=8, labelled={"pool": "a"}),
+    )
     scene.at(0, job("running", 8, limit=1000))
     there = workload("there", pod_set(8, pod_spec(gpu=1, selector={"pool": "b"})), created=60, job="there")
     first = workload("first", pod_set(8, pod_spec(gpu=1, selector={"pool": "a"})), created=50, job="first")
@@ -142,15 +155,50 @@ def test_other_nodes_are_nobodys_business() -> None:
 def test_a_second_plan_on_what_the_first_wrote_changes_nothing() -> None:
     scene = Scene(nodes=2)
     scene.at(0, job("running", 10, limit=1000))
-    scene.at(100, job("first", 16, created=50), *(job(f"j{n}", 2, created=60 + n, limit=n * 500) for n in (1, 2)))
+    scene.at(
+        100, job("first", 16, created=50), *(job(f"j{n}", 2, created=60 + n, limit=n * 500) for n in (1, 2))
+    )
     scene.clock -= 1
     assert scene.cycle().commands == ()
 
 
+def test_work_ends_when_its_time_is_over_whatever_becomes_of_it() -> None:
+    scene = Scene()
+    scene.at(0, job("running", 4, limit=1000))
+    scene.add(job("waiting", 8, created=1))
+    assert plan(scene.snapshot(), at(400)).requeue_after_seconds == 600
+    scene.start_pods("default/running")
+    scene.at(999)
+    assert scene.is_admitted("default/running")
+    scene.at(1000)
+    evicted = scene.condition("default/running", "Evicted")
+    assert evicted.reason == "DeactivatedDueToMaximumExecutionTimeExceeded"
+    assert scene.condition("default/running", "DeactivationTarget").reason == "MaximumExecutionTimeExceeded"
+    assert "exceeding the maximum execution time (1000 s)" in scene.why("running")
+    assert scene.workload("default/running").status.accumulated_past_execution_time_seconds is None
+
+
+def test_attempts_share_one_limit() -> None:
+    scene = Scene()
+    scene.at(0, job("running", 4, limit=1000))
+    scene.add(evicted(scene.workload("default/running")))
+    scene.at(600)
+    status = scene.workload("default/running").status
+    assert status.admission is None
+    assert status.accumulated_past_execution_time_seconds == 600
+    scene.add(without_condition(scene.workload("default/running"), "Evicted"))
+    scene.at(700)
+    assert scene.is_admitted("default/running")
+    assert scene.workload("default/running").status.accumulated_past_execution_time_seconds == 600
+    assert scene.next_look() == 400
+    scene.at(1100)
+    assert not scene.is_admitted("default/running")
+
+
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(5, 16),
-    st.lists(st.tuples(st.integers(1, 4), st.integers(20, 400), st.booleans()), min_size=30, max_size=60),
+    st.integers(10, 16),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(100, 400), st.booleans()), min_size=30, max_size=60),
     st.booleans(),
 )
 def test_no_stream_of_small_jobs_starves_a_gang(

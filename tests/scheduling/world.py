@@ -183,6 +183,7 @@ class World:
             "requeueState",
             "schedulingStats",
             "admissionChecks",
+            "accumulatedPastExecutionTimeSeconds",
             "flavorsReservation",
             "flavorsUsage",
         ):

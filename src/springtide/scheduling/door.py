@@ -15,6 +15,7 @@ from springtide.api.meta import find_condition
 from springtide.scheduling.facts import WorkloadFacts
 from springtide.scheduling.patience import Patience, overdue_at
 from springtide.scheduling.queues import Closed, ClusterQueueFacts, QueueTree
+from springtide.scheduling.runs import has_limit, limit_at, out_of_time
 from springtide.scheduling.status import Ending, Verdict
 
 PODS_RESET = "NotAdmitted"
@@ -23,6 +24,7 @@ _STOPPED = WorkloadReason.CLUSTER_QUEUE_STOPPED.value
 _LOCAL_STOPPED = WorkloadReason.LOCAL_QUEUE_STOPPED.value
 DEACTIVATED = WorkloadReason.DEACTIVATED.value
 WAITS_FOR_BACKOFF = "WaitingForBackoff"
+OUT_OF_TIME = WorkloadReason.MAXIMUM_EXECUTION_TIME_EXCEEDED.value
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ class Door:
         if isinstance(queue, Closed) and queue.drains:
             stopped = _LOCAL_STOPPED if queue.local else _STOPPED
             return Ending(stopped, queue.message, verdict=Verdict(queue.reason, queue.message))
+        if out_of_time(facts.obj, self.now):
+            seconds = facts.obj.spec.maximum_execution_time_seconds
+            return Ending.deactivating(OUT_OF_TIME, f"exceeding the maximum execution time ({seconds} s)")
         return self.patience.judge(facts.obj, self.now) if self.patience is not None else None
 
     def next_at(
@@ -77,6 +82,8 @@ class Door:
     ) -> datetime | None:
         """When something of this is next decided by time alone."""
         moments = [facts.requeue_at for facts in waiting if facts.requeue_at is not None]
+        limits = ((facts.key, limit_at(facts.obj)) for facts in admitted if has_limit(facts.obj))
+        moments += [at for key, at in limits if at is not None and key not in ended]
         if self.patience is not None:
             moments += [
                 at

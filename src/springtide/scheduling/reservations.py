@@ -7,9 +7,9 @@ expected to end; others start if they surely end before that moment, or fit both
 
 How long what runs will take must be known for that: by its limit, or because work like it has ended before.
 Where it is not, everybody who fits starts, as in Kueue, until the first has waited for `firm_after_seconds`.
-From then on its promise is firm: only what has a limit may start in front of it, and what started since without
-one counts last, in the order of its start. That order never changes, so the place of the first only ever comes
-nearer: it waits for what ran by then to end, and for nothing that came later but for bounded time.
+From then on its promise is firm: only what has a limit may start in front of it, and what started since
+without one counts last, in the order of its start. That order never changes, so the place of the first only
+ever comes nearer: it waits for what ran by then to end, and for what came later but for bounded time.
 Called by the cycle. Costs nothing while nobody waits for room, or nothing is known and nobody waits for long.
 """
 

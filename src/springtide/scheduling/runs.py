@@ -8,7 +8,7 @@ and `lineup`, which ask it.
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from springtide.api.core import Pod
@@ -73,6 +73,23 @@ def has_limit(obj: Workload) -> bool:
     return obj.spec.maximum_execution_time_seconds is not None
 
 
+def limit_at(obj: Workload) -> datetime | None:
+    """When its present attempt reaches its limit; None if it does not run, or has none."""
+    started = started_at(obj)
+    return started + timedelta(seconds=limit_left(obj)) if started is not None and has_limit(obj) else None
+
+
+def out_of_time(obj: Workload, now: datetime) -> bool:
+    """Whether it has run for as long as it may (`maximumExecutionTimeSeconds`)."""
+    at = limit_at(obj)
+    return at is not None and at <= now
+
+
+def past_with(obj: Workload, now: datetime) -> int:
+    """Seconds it has run in all attempts when the present one ends now."""
+    return int(elapsed(obj, now) or past_seconds(obj))
+
+
 def limit_left(obj: Workload) -> float:
     """Seconds after which its next or present attempt is ended at the latest; infinite without a limit."""
     limit = obj.spec.maximum_execution_time_seconds
@@ -88,7 +105,9 @@ def pod_limit(pod: Pod) -> float:
 def lasts(facts: WorkloadFacts, history: History) -> Lasting:
     """How long it is expected to run once it starts."""
     limit = limit_left(facts.obj)
-    return lasting(history.estimate(sort_of(facts.obj, facts.pod_sets)), None if math.isinf(limit) else max(1.0, limit))
+    return lasting(
+        history.estimate(sort_of(facts.obj, facts.pod_sets)), None if math.isinf(limit) else max(1.0, limit)
+    )
 
 
 def runs_on(facts: WorkloadFacts, history: History, now: datetime) -> float:

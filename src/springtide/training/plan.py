@@ -136,6 +136,7 @@ def _desired_workload(snapshot: Snapshot) -> tuple[Workload, Resolved]:
         queue_name=job.metadata.labels.get(labels.QUEUE_NAME, ""),
         priority_class_ref=priority_class,
         priority=snapshot.priorities[priority_class.name] if priority_class is not None else None,
+        maximum_execution_time_seconds=_time_limit(job),
         active=not job.spec.suspend,
     )
     annotations = {
@@ -152,6 +153,8 @@ def _desired_workload(snapshot: Snapshot) -> tuple[Workload, Resolved]:
             ]
         ),
     }
+    if labels.DEADLINE in job.metadata.annotations:
+        annotations[labels.DEADLINE] = job.metadata.annotations[labels.DEADLINE]
     if resolved.ttl_seconds is not None:
         annotations[labels.TTL_SECONDS] = str(resolved.ttl_seconds)
     carried = (labels.QUEUE_NAME, labels.PRIORITY_CLASS)
@@ -195,6 +198,18 @@ def _priority_class(snapshot: Snapshot) -> PriorityClassRef | None:
             f"{known}. Create it, and the job goes on.",
         )
     return PriorityClassRef(group="kueue.x-k8s.io", kind="WorkloadPriorityClass", name=name)
+
+
+def _time_limit(job: TrainJob) -> int | None:
+    """Kueue's limit of how long it may run, over all attempts."""
+    text = job.metadata.labels.get(labels.MAX_EXEC_TIME_SECONDS)
+    if text is None:
+        return None
+    if not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise UnresolvableError(
+            "InvalidSpec", f"label {labels.MAX_EXEC_TIME_SECONDS} is {text!r}; it must be a number of seconds"
+        )
+    return int(text)
 
 
 def _remark_ignored_change(job: TrainJob, workload: Workload, draft: _Draft) -> None:
