@@ -1,0 +1,71 @@
+"""What users of other schedulers complain of, by its number, each a scene that must come out right here.
+
+Others stand where their subject does: preemption in `test_preemption`, Volcano's queues in
+`test_volcano_queues`, lost members and topology beside them, devices and crashes in `tests/simulation`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from springtide.scheduling import Ranking, Sight
+from springtide.scheduling.plan import Options, plan
+from springtide.scheduling.policies import FRAGMENTS, Policy
+from tests.builders import at, cluster_queue, local_queue, node, pod_set, pod_spec, workload
+from tests.scheduling.world import World
+
+NOW: datetime = at(100)
+
+
+def test_kueue_9715_ten_thousand_that_do_not_fit_hold_nobody_up() -> None:
+    """BestEffortFIFO looked at the same head again and again with 10,000 workloads behind it."""
+    looks: list[int] = []
+
+    def counting(sight: Sight) -> Ranking:
+        looks.append(len(sight.free))
+        return FRAGMENTS.score(sight)
+
+    world = World(node("a", cpu=8, gpu=8))
+    large = pod_set(2, pod_spec(cpu=1, gpu=8))
+    world.add(*(workload(f"large-{n:05}", large, created=n) for n in range(10_000)))
+    world.add(workload("small", pod_set(1, pod_spec(cpu=1)), created=10_000))
+    decided = plan(world.snapshot(), NOW, Options(Policy("counting", counting)))
+    for command in decided.commands:
+        world.execute(command)
+    assert world.is_admitted("default/small")
+    assert len(looks) < 20, "each sort of pods is looked at once, not each workload"
+    assert world.condition("default/large-09999").reason == "TopologyPlacementFailed"
+
+
+def test_kueue_9694_a_head_that_never_fits_does_not_starve_a_small_one_behind_it() -> None:
+    world = World(node("a", cpu=8, gpu=8))
+    world.add(cluster_queue(quota={"nvidia.com/gpu": 20_000, "cpu": 8}), local_queue())
+    world.add(workload("huge", pod_set(1250, pod_spec(gpu=8)), created=0))
+    world.add(workload("small", pod_set(1, pod_spec(cpu=1)), created=1))
+    world.cycle()
+    assert not world.is_admitted("default/huge")
+    assert world.is_admitted("default/small")
+
+
+def test_kueue_6214_a_gang_of_a_hundred_with_room_for_99_holds_nothing() -> None:
+    """99 of 100 pods were placed, and their nodes wasted until a timeout."""
+    world = World(*(node(f"n{index:03}", cpu=8, gpu=8) for index in range(99)))
+    world.add(workload("hundred", pod_set(100, pod_spec(cpu=1, gpu=8)), created=0))
+    world.add(workload("other", pod_set(99, pod_spec(cpu=1, gpu=8)), created=1))
+    world.cycle()
+    assert not world.is_admitted("default/hundred")
+    assert sum(world.placement("default/other")["node"].values()) == 99
+    assert "99 of 100 pods fit now" in world.condition("default/hundred").message or (
+        "hold 99" in world.condition("default/hundred").message
+    )
+
+
+def test_kueue_407_what_cannot_be_placed_takes_no_quota() -> None:
+    """Quota was given to what then stayed Pending, while others that would fit were kept out."""
+    world = World(node("a", cpu=8, gpu=4), node("b", cpu=8, gpu=4))
+    world.add(cluster_queue(quota={"nvidia.com/gpu": 8, "cpu": 16}), local_queue())
+    world.add(workload("whole", pod_set(1, pod_spec(gpu=8)), created=0))
+    world.add(workload("parts", pod_set(2, pod_spec(gpu=4)), created=1))
+    world.cycle()
+    assert not world.is_admitted("default/whole")
+    assert world.is_admitted("default/parts")
