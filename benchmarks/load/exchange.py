@@ -153,7 +153,7 @@ class Listener:
             if not head.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(head.decode())
             self.opened.set()
-            while self._left > 0 and (data := await _chunk(reader)):
+            while self._left > 0 and (data := await next_chunk(reader)):
                 self._count(data)
             self.resumed += self._left > 0
             writer.close()
@@ -172,7 +172,7 @@ class Listener:
         ).encode()
 
 
-async def _chunk(reader: asyncio.StreamReader) -> bytes:
+async def next_chunk(reader: asyncio.StreamReader) -> bytes:
     """The next chunk of a chunked answer; empty at its end. Chunks may split an event anywhere."""
     size = int((await reader.readline()).strip() or b"0", 16)
     data = await reader.readexactly(size)

@@ -28,9 +28,36 @@ class Peer:
     door: Door
     processes: tuple[psutil.Process, ...]
     start_seconds: float
+    ca_file: Path
 
     def resident_mb(self) -> int:
         return round(sum(one.memory_info().rss for one in self.processes) / 1e6)
+
+    def cpu_seconds(self) -> float:
+        return sum(cpu_seconds(one) for one in self.processes)
+
+    def write_kubeconfig(self, file: Path) -> Path:
+        """An administrator's way in, for programs that are started beside the benchmark."""
+        cluster = {
+            "server": f"https://127.0.0.1:{self.door.port}",
+            "certificate-authority": str(self.ca_file),
+        }
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "bench", "cluster": cluster}],
+            "users": [{"name": "bench", "user": {"token": self.door.token}}],
+            "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+            "current-context": "bench",
+        }
+        file.write_text(json.dumps(config))
+        return file
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time that a process has taken so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 @contextmanager
@@ -47,7 +74,8 @@ def springtide(folder: Path) -> Iterator[Peer]:
         trust = ssl.create_default_context(cafile=str(folder / "pki" / "ca.crt"))
         wait_until(lambda: says_ready(port, token, trust), process, log)
         seconds = time.perf_counter() - began
-        yield Peer("springtide", Door(port, token, trust), (psutil.Process(process.pid),), seconds)
+        ca_file = folder / "pki" / "ca.crt"
+        yield Peer("springtide", Door(port, token, trust), (psutil.Process(process.pid),), seconds, ca_file)
 
 
 @contextmanager
@@ -57,4 +85,4 @@ def kube_apiserver(assets: Path, folder: Path) -> Iterator[Peer]:
     with real.kube_apiserver(assets, folder, [admin], durable=True) as running:
         door = Door(running.port, TOKEN, ssl.create_default_context(cafile=str(running.ca_file)))
         processes = tuple(psutil.Process(pid) for pid in running.pids)
-        yield Peer("kube-apiserver + etcd", door, processes, running.start_seconds)
+        yield Peer("kube-apiserver + etcd", door, processes, running.start_seconds, running.ca_file)
