@@ -237,6 +237,12 @@ WORKLOAD: Final = (
                 "Another Workload goes first: the condition Preempted says by which rule, and which it is.",
                 _STARTS_BY_ITSELF,
             ),
+            Reason(
+                "Consolidated",
+                "It is moved, so that another Workload fits into what is free: the message says for whom, and"
+                " what that gains. Its new place is held.",
+                _STARTS_BY_ITSELF + ' `springtide.dev/movable: "false"` keeps it where it is.',
+            ),
             Reason("QuotaReserved", "It was evicted before by the scheduler, and runs again."),
             Reason(
                 "PodsReadyTimeout",
@@ -272,6 +278,15 @@ WORKLOAD: Final = (
                 "Its pods were not ready in time more often than backoffLimitCount allows.",
                 "Mend the cause; then set spec.active to false and to true again.",
             ),
+        ),
+    ),
+    Group(
+        "Workload",
+        "Consolidated",
+        "Whether it is on its way to another place, and when it was last.",
+        (
+            Reason("Moved", "It makes room for the Workload that the message names.", _STARTS_BY_ITSELF),
+            Reason("QuotaReserved", "It was moved before, and runs again."),
         ),
     ),
     Group(

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "queue": "Show queues and who waits in which order",
     "explain": "Say why a job waits or failed, and what to do",
     "plan": "Show what the scheduler would decide about a job that does not exist yet",
+    "defragment": "Show whom moving others would let start, and move them",
     "simulate": "Replay a trace with the scheduler's own code and compare policies",
     "server": "Run the embedded API server alone",
     "scheduler": "Run the scheduler alone, against any cluster",

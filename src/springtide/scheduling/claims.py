@@ -16,6 +16,7 @@ from springtide.api.commands import Command
 from springtide.api.kueue import WorkloadReason
 from springtide.scheduling import status
 from springtide.scheduling.classes import PodClass
+from springtide.scheduling.defragmentation import Rearrangement
 from springtide.scheduling.facts import WAITS_FOR_OTHERS, PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.preemption import Found, Trial, search
@@ -66,6 +67,23 @@ class Preempted:
         return status.preempt(self.victim.facts, self.victim.reason, message, now)
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A workload that has to go elsewhere, and why."""
+
+    victim: Candidate
+    why: Rearrangement
+
+    def commands(self, now: datetime) -> tuple[Command, ...]:
+        """What ends its attempt here."""
+        one, found = self.why.wish.facts, self.why
+        message = (
+            f"Moved to make room for {one.key} (UID: {one.obj.metadata.uid}, priority {priority_of(one)}): "
+            f"{found.words}"
+        )
+        return status.move(self.victim.facts, message, now)
+
+
 class Claims:
     """What is held in one cycle for those who wait for others to end."""
 
@@ -92,6 +110,7 @@ class Claims:
         self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._running: Running | None = None
         self.preempted: dict[str, Preempted] = {}
+        self.moved: list[Moved] = []
 
     def held(self, facts: WorkloadFacts | PodFacts) -> Verdict | None:
         """What a workload or pod waits for whose place is held already."""
@@ -127,9 +146,42 @@ class Claims:
         message = f"fits on {node}, and waits until what is ending there has gone"
         return self._hold(facts, Verdict("Unschedulable", message))
 
+    def keep(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> None:
+        """Hold the place of one that is moved while its old pods are ending."""
+        if self.held(facts) is None:
+            with self._quota.later(), self._placement.later():
+                message = self._claim(facts, queue, preempts=False)
+            if message is not None:
+                self._hold(facts, Verdict(WAITS_FOR_OTHERS, message))
+
+    def move(self, found: Rearrangement) -> None:
+        """Hold the places of a rearrangement; its quota is taken already, or is that of the waiting one."""
+        with self._placement.later():
+            self._placement.vacate(held for one, _ in found.places for held in one.victim.held)
+            for pod_set, share in zip(found.wish.pod_sets, found.shares, strict=True):
+                self._placement.put(pod_set.pod_class, share)
+            for movable, shares in found.places:
+                for pod_set, share in zip(movable.pod_sets, shares, strict=True):
+                    self._placement.put(pod_set.pod_class, share)
+        self.moved += [Moved(movable.victim, found) for movable, _ in found.places]
+        names = _named([movable.victim for movable, _ in found.places])
+        self._hold(
+            found.wish.facts, Verdict(WAITS_FOR_OTHERS, f"waits until {names} moved; its place is held")
+        )
+
     def _hold(self, facts: WorkloadFacts | PodFacts, verdict: Verdict) -> Verdict:
         self._held[facts.obj.kind, facts.key] = verdict
         return verdict
+
+    @property
+    def running(self) -> Running:
+        """Who runs where."""
+        return self._who_runs()
+
+    @property
+    def anything_ends(self) -> bool:
+        """Whether anybody is on the way out, so that it is too early to say who fits where."""
+        return self._anything_ends
 
     @property
     def _anything_ends(self) -> bool:

@@ -16,6 +16,7 @@ from springtide.api.commands import Bind, Command, Plan
 from springtide.api.core import Node
 from springtide.api.gpus import REGISTER, registered
 from springtide.runtime import Runtime, logger
+from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.feeds import feeds
 from springtide.scheduling.metrics import CycleMetrics
 from springtide.scheduling.patience import Patience
@@ -45,6 +46,11 @@ class Settings:
     """Nobody is preempted before having run so long."""
     victims: str = LEAST_LOST_WORK.name
     """Name of the registered policy that chooses among those who may be preempted."""
+    consolidation: Consolidation | None = None
+    """When running workloads are moved so that one starts that waits although there is enough in pieces;
+    None: never."""
+    consolidation_interval_seconds: float = 30.0
+    """That is looked into at most this often."""
     cycle_interval_seconds: float = 0.01
     """Cycles start at least this far apart; 0 starts one for every change."""
     starts_per_cycle: int | None = 256
@@ -104,6 +110,8 @@ class _Scheduler:
         self._refresh_at = float("-inf")
         self._report_at = float("-inf")
         self._wake_at = float("inf")
+        self._move_at = float("-inf")
+        self._somebody_waits = False
         self._stale = False
         self._unreported = False
 
@@ -114,6 +122,7 @@ class _Scheduler:
             return self._next_at - now
         refresh, report = now >= self._refresh_at, now >= self._report_at
         due = (self._stale and refresh) or (self._unreported and report) or now >= self._wake_at
+        due = due or (self._somebody_waits and now >= self._move_at)
         if self.state.version == self._decided_version and not due:
             return self._until_due(now)
         version = self.state.version
@@ -124,6 +133,7 @@ class _Scheduler:
         self._stale = decided.requeue_after_seconds is not None
         cut = decided.requeue_after_seconds == 0
         self._wake_at = now + (decided.requeue_after_seconds or float("inf"))
+        self._somebody_waits = self._settings.consolidation is not None and bool(decided.notes)
         self._unreported = cut or not report
         if refresh and not cut:
             self._refresh_at = now + REFRESH_SECONDS
@@ -140,15 +150,27 @@ class _Scheduler:
         due = [self._refresh_at] * self._stale + [self._report_at] * self._unreported
         if self._wake_at != float("inf"):
             due.append(self._wake_at)
+        if self._somebody_waits:
+            due.append(self._move_at)
         return max(0.0, min(due) - now) if due else None
 
     def _decide(self, refresh: bool, report: bool) -> Plan:
         with self._metrics.cycle_seconds.time():
             snapshot = self.state.snapshot()
-            options = replace(self._options, refresh=refresh, report=report)
+            options = replace(
+                self._options, refresh=refresh, report=report, consolidation=self._consolidation()
+            )
             decided = plan(snapshot, self._runtime.clock.now(), options)
         self._metrics.observe(decided)
         return decided
+
+    def _consolidation(self) -> Consolidation | None:
+        """When workloads may be moved in this cycle: None if it is too early to look again."""
+        now = self._runtime.clock.monotonic()
+        if self._settings.consolidation is None or now < self._move_at:
+            return None
+        self._move_at = now + self._settings.consolidation_interval_seconds
+        return self._settings.consolidation
 
     async def _write(self, commands: Sequence[Command]) -> None:
         """Write the plan in its order, several at a time. Raises the first error after trying all."""

@@ -138,10 +138,11 @@ def size_of(facts: WorkloadFacts) -> float:
     pods_of: Counter[str] = Counter()
     for (pod_set, _), count in facts.assigned.items():
         pods_of[pod_set] += count
-    return sum(_size_of_pod(one) * pods_of[one.name] for one in facts.pod_sets) or _LEAST_SIZE
+    return sum(size_of_pod(one) * pods_of[one.name] for one in facts.pod_sets) or _LEAST_SIZE
 
 
-def _size_of_pod(pod_set: PodSetFacts) -> float:
+def size_of_pod(pod_set: PodSetFacts) -> float:
+    """How much one pod of the set asks for, in devices."""
     asked = pod_set.pod_class.devices
     devices = asked.count * asked.part.size(0) / WHOLE if asked is not None else 0.0
     return max(devices, pod_set.pod_class.cpu / (1000 * CORES_PER_DEVICE), _LEAST_SIZE)
