@@ -57,6 +57,8 @@ OF_WORKLOAD = {
     "podSets[].topologyRequest.podsetSliceRequiredTopologyConstraints[].topology": "likewise, by layers",
     "podSets[].topologyRequest.podsetSliceRequiredTopologyConstraints[].size": "likewise",
     "podSets[].topologyRequest.podIndexLabel": "the order of pods is that of their index",
+    "podSets[].topologyRequest.subGroupIndexLabel": "numbers the pods' groups",
+    "podSets[].topologyRequest.subGroupCount": "how many groups",
     "queueName": "the queue",
     "priority": "the order",
     "priorityClassRef.group": "names the class that gave the priority",

@@ -158,7 +158,7 @@ def parse(schedule: str, zone: str = "") -> Schedule:
             raise BadSchedule(f"invalid schedule format: nothing follows {head}")
         schedule = schedule.strip()
     if schedule.startswith(_EVERY):
-        return Every(max(1, int(_duration_seconds(schedule.removeprefix(_EVERY)))))
+        return Every(max(1, int(duration_seconds(schedule.removeprefix(_EVERY)))))
     if schedule.startswith("@"):
         if schedule not in _MACROS:
             raise BadSchedule(f"unrecognized descriptor: {schedule}")
@@ -245,8 +245,8 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _duration_seconds(text: str) -> Fraction:
-    """Seconds of a duration as Go writes it: `1h30m`, `90s`, `1.5h`."""
+def duration_seconds(text: str) -> Fraction:
+    """Seconds of a duration as Go writes it: `1h30m`, `90s`, `1.5h`. Raises BadSchedule, a ValueError."""
     sign = -1 if text.startswith("-") else 1
     rest = text.removeprefix("-").removeprefix("+")
     if rest == "0":

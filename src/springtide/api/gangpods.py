@@ -16,6 +16,18 @@ def job_of(workload: Workload) -> str:
     return owner.name if owner is not None else workload.metadata.name
 
 
+def host_of(workload: Workload, pod_set: str, index: int) -> str:
+    """Host name of a pod, the same in every attempt: JobSet's, or Volcano's where a Job of its owns it."""
+    middle = "" if is_of_volcano(workload) else "0-"
+    return f"{job_of(workload)}-{pod_set}-{middle}{index}"
+
+
+def is_of_volcano(workload: Workload) -> bool:
+    """Whether a Job of Volcano owns the workload: then its pods are called by their host names."""
+    owner = controller_of(workload)
+    return owner is not None and owner.api_version.startswith("batch.volcano.sh/")
+
+
 def labels_of_pods(workload: Workload, pod_set: str) -> dict[str, str]:
     """What all pods of a pod set have in common, in every attempt."""
     job = job_of(workload)

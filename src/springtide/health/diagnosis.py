@@ -94,6 +94,11 @@ def first_cause(reports: Sequence[RankReport], now: datetime) -> Cause | None:
     return min(causes, key=_precedence, default=None)
 
 
+def lost_node(reports: Sequence[RankReport], now: datetime) -> Cause | None:
+    """The first rank whose node is lost, whatever else has happened; None while none is."""
+    return min((cause for report in reports for cause in _lost(report, now)), key=_precedence, default=None)
+
+
 def causes_of(report: RankReport, now: datetime, *, alone: bool = False) -> list[Cause]:
     """Everything this rank shows; `alone`: it has no peers, so what it says is its own trouble."""
     pod = report.pod

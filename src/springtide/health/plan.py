@@ -4,7 +4,8 @@ One Diagnosis an attempt. A failure that another attempt may mend (a node, the p
 program within `failurePolicy.maxRestarts`) evicts the workload: condition Evicted True; scheduling takes
 the admission back and counts the attempt; `workloads` removes the pods; then Evicted goes False with
 reason Requeued and the next attempt may be admitted. Everything else is `fail_fast`: `workloads` reads the
-Diagnosis and finishes the workload with its message.
+Diagnosis and finishes the workload with its message. Of workloads that their owner judges (Volcano's Jobs)
+only lost nodes are this room's business.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason, is
 from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, owner_reference, set_condition
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
 from springtide.api.struct import encode
-from springtide.health.diagnosis import Cause, RankReport, confidence_in, first_cause, is_restartable
+from springtide.health.diagnosis import (
+    Cause,
+    RankReport,
+    confidence_in,
+    first_cause,
+    is_restartable,
+    lost_node,
+)
 from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS
 from springtide.health.tracebacks import without_prefix
@@ -83,7 +91,8 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     known = next((one for one in snapshot.diagnoses if one.spec.attempt == attempt), None)
     if known is not None:
         return Plan(tuple(_evict(workload, known, now)))
-    cause = first_cause(snapshot.reports, now)
+    judged = labels.VERDICT in workload.metadata.annotations
+    cause = (lost_node if judged else first_cause)(snapshot.reports, now)
     if cause is None:
         return Plan(requeue_after_seconds=_next_loss_seconds(snapshot.reports, now))
     wait_seconds = _left_to_settle(snapshot, cause, now, settings)

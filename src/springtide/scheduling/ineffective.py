@@ -32,8 +32,6 @@ ADMISSION_CHECK_WHY = dict.fromkeys(
 """Kinds without a status to say it in; their pages of the reference do."""
 LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
 TOPOLOGY_WHY = {
-    "subGroupIndexLabel": "pods are made in the order of their index, which is that of the assignment",
-    "subGroupCount": "pods are made in the order of their index, which is that of the assignment",
 }
 _UNKNOWN_WHY = "not a field of this API version"
 _DEFAULTS = {

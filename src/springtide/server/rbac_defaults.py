@@ -213,6 +213,7 @@ _CLUSTER_ROLES = {
         update,patch core pods/status
         read scheduling.k8s.io priorityclasses
         readupdate kueue.x-k8s.io *
+        readupdate scheduling.volcano.sh queues,queues/status
         readwrite coordination.k8s.io leases
         read apiextensions.k8s.io customresourcedefinitions
     """,
@@ -277,6 +278,8 @@ _AGGREGATES = {
         """
         write trainer.kubeflow.org trainjobs,trainingruntimes
         write kueue.x-k8s.io workloads
+        write batch.volcano.sh jobs
+        write scheduling.volcano.sh podgroups
         """,
     ),
     "springtide:aggregate-to-view": (
@@ -284,6 +287,8 @@ _AGGREGATES = {
         """
         read trainer.kubeflow.org trainjobs,trainjobs/status,trainingruntimes
         read kueue.x-k8s.io workloads,workloads/status,localqueues,localqueues/status
+        read batch.volcano.sh jobs,jobs/status
+        read scheduling.volcano.sh podgroups,podgroups/status,queues,queues/status
         read springtide.dev diagnoses,diagnoses/status
         """,
     ),

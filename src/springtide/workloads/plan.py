@@ -10,6 +10,7 @@ Level-triggered: the state is read off the objects, the first row that holds dec
 | 4 | is Evicted and still has an admission      | nothing: `scheduling` ends the attempt                  |
 | 5 | has pods of another attempt or owner       | those of other attempts are deleted, none is created    |
 | 6 | has a Diagnosis fail_fast of this attempt  | Finished=True Failed; running pods are deleted          |
+| 6b| is judged by its owner                    | `judged`: missing pods, or the end, as the owner says   |
 | 7 | has PodsReady absent or NotAdmitted        | missing pods are created; PodsReady=False WaitForStart  |
 | 8 | has only pods that succeeded               | Finished=True Succeeded                                 |
 | 9 | is none of these                           | PodsReady follows the pods; none is created again       |
@@ -21,7 +22,7 @@ back, and `scheduling` admits the next attempt only after that, so a mark never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,8 +34,11 @@ from springtide.api.kueue import Workload
 from springtide.api.meta import Condition, Object, controller_of, find_condition, is_true, set_condition
 from springtide.api.springtide import Action, Diagnosis
 from springtide.api.struct import encode
+from springtide.workloads.judged import begun_sets, due, is_judged, is_refilled, is_settled, verdict_of
 from springtide.workloads.pods import Slot, attempt_of, peer_service, pod_for, slots_of
 
+Due = Callable[[Sequence[Slot], Mapping[str, Pod]], Sequence[Slot]]
+"""Which pods should exist by now, of all and those that do."""
 OWNED = ("PodsReady", "Finished")
 NOT_ADMITTED = "NotAdmitted"
 """Reason of PodsReady between attempts; `scheduling` waits for it before it admits again."""
@@ -77,6 +81,8 @@ def plan(view: View, now: datetime) -> Plan:
     verdict = _verdict(view, attempt)
     if verdict is not None:
         return Plan((_finish(workload, "Failed", verdict, now), *_delete(_running(view.pods))))
+    if is_judged(workload):
+        return Plan((*_service(view), *_judged(view, now)))
     if _is_created(workload):
         return Plan((*_service(view), *_follow(view, now)))
     return Plan((*_service(view), *_create(view, now)))
@@ -91,20 +97,22 @@ def refuse(view: View, why: str, now: datetime) -> Plan:
 # -- rows of the table ------------------------------------------------------------------------------
 
 
-def _create(view: View, now: datetime) -> list[Command]:
-    """Every pod that is not there, and only then the mark that all have been created."""
+def _create(view: View, now: datetime, due_of: Due = lambda slots, _: list(slots)) -> list[Command]:
+    """Every pod that is due and not there, and only then the mark that all have been created."""
     workload = view.workload
     slots = slots_of(workload)
     if slots is None:
         note = "the admission does not say on which node each pod runs; no pods are created"
         return [Emit(workload, "IncompleteAdmission", note, type="Warning", action="Creating")]
-    present = {pod.metadata.name for pod in view.pods}
+    present = {pod.metadata.name: pod for pod in view.pods}
     creates: list[Command] = [
-        Create(pod_for(workload, slot, view.node_named(slot.node) if slot.devices else None))
-        for slot in slots
-        if slot.pod not in present
+        Create(_pod(view, slot)) for slot in due_of(slots, present) if slot.pod not in present
     ]
     return [*creates, *_pods_ready(workload, "False", WAIT_FOR_START, _waiting_for(slots), now)]
+
+
+def _pod(view: View, slot: Slot) -> Pod:
+    return pod_for(view.workload, slot, view.node_named(slot.node) if slot.devices else None)
 
 
 def _follow(view: View, now: datetime) -> list[Command]:
@@ -117,11 +125,39 @@ def _follow(view: View, now: datetime) -> list[Command]:
         return [_finish(workload, "Succeeded", f"All {_count(len(slots))} succeeded", now)]
     if all(pod is not None and _ready_or_succeeded(pod) for pod in found):
         return _ready(workload, len(slots), now)
+    return _not_ready(view, slots, now)
+
+
+def _not_ready(view: View, slots: Sequence[Slot], now: datetime) -> list[Command]:
+    workload, pods = view.workload, {pod.metadata.name: pod for pod in view.pods}
+    found = [pods.get(slot.pod) for slot in slots]
     known = find_condition(workload.status.conditions, "PodsReady")
     was_ready = known is not None and (known.status == "True" or known.reason == WAIT_FOR_RECOVERY)
     missing = [slot.pod for slot, pod in zip(slots, found, strict=True) if pod is None]
     message = f"Pod {missing[0]} is gone" if missing else _waiting_for(slots)
     return _pods_ready(workload, "False", WAIT_FOR_RECOVERY if was_ready else WAIT_FOR_START, message, now)
+
+
+def _judged(view: View, now: datetime) -> list[Command]:
+    """One step with a workload whose owner judges its pods: what is due and missing is made."""
+    workload = view.workload
+    verdict = verdict_of(workload)
+    if verdict is not None:
+        return [_finish(workload, *verdict, now), *_delete(_running(view.pods))]
+    slots = slots_of(workload)
+    if slots is None or not _is_created(workload):
+        return _create(view, now, due)
+    pods = {pod.metadata.name: pod for pod in view.pods}
+    wanted = due(slots, pods)
+    kept = set() if is_refilled(workload) else begun_sets(slots, pods)
+    made: list[Command] = [
+        Create(_pod(view, slot))
+        for slot in wanted
+        if slot.pod not in pods and slot.pod_set.name not in kept
+    ]
+    if all(is_settled(pods.get(slot.pod)) for slot in wanted):
+        return [*made, *_ready(workload, len(wanted), now)]
+    return [*made, *_not_ready(view, wanted, now)]
 
 
 def _ready(workload: Workload, pods: int, now: datetime) -> list[Command]:

@@ -2,7 +2,8 @@
 
 Pure; called by the plan. A pod's name follows from the workload, its attempt and its index, so creating
 it twice is one creation. Peers reach each other as `<job>-<pod set>-0-<index>.<job>` (JobSet's names), which
-is why every attempt has the same host names but pod names of its own.
+is why every attempt has the same host names but pod names of its own. Pods of a Job of Volcano are called by
+their host names, as its users expect.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 
 from springtide.api import labels
 from springtide.api.core import Node, Pod, Service, ServiceSpec
-from springtide.api.gangpods import job_of, labels_of_pods
+from springtide.api.gangpods import host_of, is_of_volcano, job_of, labels_of_pods
 from springtide.api.gpus import NOTES, indices_in, registered_by, spelled
 from springtide.api.gpus import notes as notes_of
 from springtide.api.kueue import PodSet, PodSetAssignment, Workload, names_nodes, places_of
@@ -51,7 +52,7 @@ def slots_of(workload: Workload) -> list[Slot] | None:
     """All pods of the admitted workload, neighbours side by side; None if it names too few nodes."""
     admission = workload.status.admission
     assignments = {a.name: a for a in admission.pod_set_assignments} if admission is not None else {}
-    job, suffix = job_of(workload), _suffix(workload)
+    suffix = "" if is_of_volcano(workload) else f"-{_suffix(workload)}"
     slots: list[Slot] = []
     for pod_set in workload.spec.pod_sets:
         assignment = assignments.get(pod_set.name)
@@ -61,9 +62,9 @@ def slots_of(workload: Workload) -> list[Slot] | None:
         if len(places) < count:
             return None
         for index in range(count):
-            host = f"{job}-{pod_set.name}-0-{index}"
+            host = host_of(workload, pod_set.name, index)
             node, devices = places[index]
-            slots.append(Slot(pod_set, index, node, host, f"{host}-{suffix}", devices))
+            slots.append(Slot(pod_set, index, node, host, f"{host}{suffix}", devices))
     return slots
 
 
@@ -83,6 +84,7 @@ def pod_for(workload: Workload, slot: Slot, node: Node | None = None) -> Pod:
             **{key: text for key, text in template.metadata.annotations.items() if key not in NOTES},
             **_notes(workload, slot, node),
             labels.JOB_COMPLETION_INDEX: str(slot.index),
+            **_rank(slot),
         },
         owner_references=[owner_reference(workload)],
     )
@@ -119,7 +121,25 @@ def _labels(workload: Workload, slot: Slot) -> dict[str, str]:
         **labels_of_pods(workload, slot.pod_set.name),
         labels.ATTEMPT: str(attempt_of(workload)),
         labels.JOB_COMPLETION_INDEX: str(slot.index),
+        **_numbers(slot),
     }
+
+
+def _numbers(slot: Slot) -> dict[str, str]:
+    """The labels by which the pod set wants its pods numbered."""
+    asked = slot.pod_set.topology_request
+    found: dict[str, str] = {}
+    if asked is not None and asked.pod_index_label:
+        found[asked.pod_index_label] = str(slot.index)
+    if asked is not None and asked.sub_group_index_label and asked.sub_group_count:
+        size = max(1, slot.pod_set.count // asked.sub_group_count)
+        found[asked.sub_group_index_label] = str(slot.index // size)
+    return found
+
+
+def _rank(slot: Slot) -> dict[str, str]:
+    first = slot.pod_set.template.metadata.annotations.get(labels.FIRST_RANK, "")
+    return {labels.RANK: str(int(first) + slot.index)} if first.isdecimal() else {}
 
 
 def _notes(workload: Workload, slot: Slot, node: Node | None) -> dict[str, str]:
