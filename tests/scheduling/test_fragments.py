@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springtide.scheduling.devices import WHOLE, DeviceRequest
-from springtide.scheduling.fragments import PLAIN, Demand, Fragments, Seen
+from springtide.scheduling.fragments import PLAIN, STANDARD, Demand, Fragments, Seen, Weights
 from springtide.scheduling.prices import worth
 from springtide.scheduling.sharing import GPU
 
@@ -54,18 +54,18 @@ demands = st.lists(
 
 @st.composite
 def nodes(draw: st.DrawFn) -> Seen:
-    count = draw(st.integers(1, 5))
+    count, devices = draw(st.integers(1, 5)), draw(st.sampled_from([4, 8]))
     free = st.sampled_from([0, 19, 20, 53, 81, 99, 100])
-    return Seen(
+    return Seen.of(
         cpu=np.array([draw(st.sampled_from([0, 999, 1000, 8000])) for _ in range(count)]),
         model=np.array([draw(st.integers(0, 2)) for _ in range(count)]),
-        share=np.array([[draw(free) for _ in range(4)] for _ in range(count)]),
+        share=np.array([[draw(free) for _ in range(devices)] for _ in range(count)]),
     )
 
 
 @given(demands, nodes())
 def test_usable_is_what_each_sort_of_pod_could_use(of: list[Demand], seen: Seen) -> None:
-    found = Fragments(of, MODELS, 4, 8000, PLAIN).usable(seen)
+    found = Fragments(of, MODELS, 8, 8000, PLAIN).usable(seen)
     assert found.tolist() == pytest.approx(usable_slowly(seen, of))
 
 
@@ -73,20 +73,29 @@ def test_usable_is_what_each_sort_of_pod_could_use(of: list[Demand], seen: Seen)
 def test_the_cost_is_what_is_stranded_more(
     of: list[Demand], seen: Seen, asked: DeviceRequest, cpu: int
 ) -> None:
-    fragments = Fragments(of, MODELS, 4, 8000, PLAIN)
-    cost, device = fragments.cost(seen, fragments.usable(seen), cpu, asked)
+    fragments = Fragments(of, MODELS, 8, 8000, PLAIN)
+    cost = fragments.cost(seen, fragments.standing(seen), cpu, asked)
     for row in range(len(seen.cpu)):
+        only = Seen.of(seen.cpu[row : row + 1], seen.model[row : row + 1], seen.share[row : row + 1])
         shares = seen.share[row].copy()
         able = np.flatnonzero(shares >= asked.share)
         if len(able) < asked.count or seen.cpu[row] < cpu:
             continue
-        taken = [int(device[row])] if asked.share < WHOLE else able[: asked.count].tolist()
+        taken = [fragments.device(only, cpu, asked)] if asked.share < WHOLE else able[: asked.count].tolist()
         shares[taken] -= asked.share
-        rest = Seen(seen.cpu[row : row + 1] - cpu, seen.model[row : row + 1], shares[None, :])
-        only = Seen(seen.cpu[row : row + 1], seen.model[row : row + 1], seen.share[row : row + 1])
+        rest = Seen.of(only.cpu - cpu, only.model, shares[None, :])
         before = only.share.sum() - usable_slowly(only, of)[0]
         after = rest.share.sum() - usable_slowly(rest, of)[0]
         assert cost[row] == pytest.approx(after - before, abs=1e-6)
+
+
+@given(demands, nodes(), st.sampled_from([PLAIN, STANDARD]))
+def test_one_node_at_a_time_is_worth_the_same_to_the_last_bit(
+    of: list[Demand], seen: Seen, weights: Weights
+) -> None:
+    fragments = Fragments(of, MODELS, 8, 8000, weights)
+    each = zip(seen.cpu.tolist(), seen.model.tolist(), seen.share.tolist(), seen.whole.tolist(), strict=True)
+    assert fragments.standing(seen).tolist() == [fragments.standing_of(*one) for one in each]
 
 
 def test_a_part_that_completes_a_device_costs_nothing_and_one_that_spoils_it_much() -> None:

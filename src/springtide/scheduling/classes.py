@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -102,6 +103,13 @@ class PodClass:
     """What it asks of devices, where nodes say which they have."""
     between: Sort | None = None
     """What it has to do with other pods, where pods ask about each other."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.requests, self.constraints, self.devices))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def amounts(self) -> Amounts:

@@ -8,8 +8,9 @@ as may share it. `DeviceRequest` is part of a class of pods; `Devices` is part o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 import numpy as np
 
@@ -54,6 +55,13 @@ class DeviceRequest:
     """How the pod wants nodes chosen: `binpack`, `spread`, or as the scheduler does."""
     device_policy: str = ""
     """The same for devices of a node."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, one.name) for one in fields(self)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def whole(self) -> bool:
@@ -150,18 +158,20 @@ class Devices:
         Of pods with parts of several devices the most fit where each takes those with most room, so they do.
         Raises ValueError when the row does not hold them.
         """
-        able = np.flatnonzero(self._free(row, asked))
-        if len(able) < asked.count:
-            raise ValueError(f"node {row} has {len(able)} of {asked.count} devices")
-        if asked.count > 1 and not asked.whole:
-            order = able[np.argsort(-self._pods(slice(row, row + 1), asked)[0, able], kind="stable")]
-        elif asked.device_policy == SPREAD:
-            order = able[np.argsort(-self.share[row, able], kind="stable")]
+        free = self._free(row, asked)
+        if len(free) < asked.count:
+            raise ValueError(f"node {row} has {len(free)} of {asked.count} devices")
+        if asked.whole or len(free) == 1:
+            chosen = tuple(free[: asked.count])
+        elif asked.count > 1:
+            pods = self._pods(slice(row, row + 1), asked)[0].tolist()
+            chosen = tuple(sorted(free, key=lambda index: -pods[index])[: asked.count])
+        elif first in free and not asked.device_policy:
+            chosen = (first,)
         else:
-            order = able[np.argsort(self.share[row, able], kind="stable")]
-            if first >= 0 and asked.count == 1 and not asked.device_policy and first in able:
-                order = np.array([first])
-        chosen = tuple(order[: asked.count].tolist())
+            share = self.share[row].tolist()
+            turn = -1 if asked.device_policy == SPREAD else 1
+            chosen = (min(free, key=lambda index: turn * share[index]),)
         self.move(row, chosen, asked, -1)
         return chosen
 
@@ -175,15 +185,15 @@ class Devices:
 
     def change(self, row: int, index: int, share: int, memory: int, sharers: int, sign: int) -> None:
         """Give so much of one device back (+1), or take it (-1)."""
-        self.power[row, index] += sign * share
-        self.memory[row, index] += sign * memory
-        self.slots[row, index] += sign * sharers
-        total, most = int(self.total[row, index]), int(self.sharers[row, index])
-        slots = int(self.slots[row, index])
+        power = self.power.item(row, index) + sign * share
+        memory = self.memory.item(row, index) + sign * memory
+        slots = self.slots.item(row, index) + sign * sharers
+        most = self.sharers.item(row, index)
+        self.power[row, index], self.memory[row, index], self.slots[row, index] = power, memory, slots
         if slots <= 0 or not most:
             left = 0
         else:
-            left = min(int(self.power[row, index]), int(self.memory[row, index]) * WHOLE // total)
+            left = min(power, memory * WHOLE // self.total.item(row, index))
             left = max(0, left if slots == most else min(left, WHOLE - 1))
         self.share[row, index] = left
 
@@ -282,16 +292,18 @@ class Devices:
             self._needs,
         )
 
-    def _free(self, row: int, asked: DeviceRequest) -> Mask:
-        able = self.able(asked)
+    def _free(self, row: int, asked: DeviceRequest) -> list[int]:
+        """Which devices of the row the request could have a part of now."""
         if asked.whole:
-            free = self.share[row] == WHOLE
+            free = [index for index, left in enumerate(self.share[row].tolist()) if left == WHOLE]
         else:
-            free = (self.slots[row] > 0) & (self.power[row] >= max(asked.share, 1))
+            slots, power, least = self.slots[row].tolist(), self.power[row].tolist(), max(asked.share, 1)
+            free = [index for index, left in enumerate(power) if left >= least and slots[index] > 0]
             if asked.memory or asked.percent:
-                free &= self.memory[row] >= self.needs(asked)[row]
-        found: Mask = free if able is None else free & able[row]
-        return found
+                memory, needs = self.memory[row].tolist(), self.needs(asked)[row].tolist()
+                free = [index for index in free if memory[index] >= needs[index]]
+        able = self.able(asked)
+        return free if able is None else [index for index in free if able[row, index]]
 
     def _accepted(self, asked: DeviceRequest) -> Mask | None:
         if not (asked.models or asked.not_models or asked.ids or asked.not_ids):

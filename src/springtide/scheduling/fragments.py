@@ -11,13 +11,17 @@ tables; the worth of parts of a device is `prices`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
 
-from springtide.scheduling.arrays import Floats, Ints, Mask
+from springtide.scheduling.arrays import Floats, Ints
 from springtide.scheduling.devices import WHOLE, DeviceRequest
 from springtide.scheduling.prices import worth
 
@@ -53,16 +57,39 @@ class Demand:
     often: float
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """The nodes that are looked at, one row a node."""
+class Seen(NamedTuple):
+    """The nodes that are looked at, one column a node: what costs depend on is read along the nodes."""
 
     cpu: Ints
     """Free CPU in thousandths."""
     model: Ints
     """Index of the model of the node's devices."""
-    share: Ints
-    """Free part of each device in hundredths; 0 where there is none. Nodes × devices."""
+    by_device: Ints
+    """Free part of each device in hundredths; 0 where there is none. Devices × nodes."""
+    whole: Ints
+    """How many devices nobody uses."""
+
+    @property
+    def share(self) -> Ints:
+        """Free part of each device in hundredths. Nodes × devices."""
+        return self.by_device.T
+
+    @staticmethod
+    def of(cpu: Ints, model: Ints, share: Ints) -> Seen:
+        """Nodes with these free parts of devices, one row a node."""
+        by_device = np.ascontiguousarray(share.T)
+        return Seen(cpu, model, by_device, (by_device == WHOLE).sum(axis=0))
+
+
+class _Parts(NamedTuple):
+    """What one pod that asks for a part of a device costs, as tables like those of `Fragments`."""
+
+    sizes: Ints
+    """Hundredths that it takes of a device of each model."""
+    used: Floats
+    """By what is free of a device that others use; the node keeps all its untouched devices."""
+    untouched: Floats
+    """Of a device that nobody uses, by how many such the node has, of which it loses one."""
 
 
 class Fragments:
@@ -86,10 +113,12 @@ class Fragments:
         asking = [(demand, demand.devices) for demand in demands if demand.often > 0]
         total = sum(demand.often for demand, _ in asking) or 1.0
         self._bins = _bins([demand.cpu for demand, devices in asking if devices is not None])
+        self._bins_list: list[int] = self._bins.tolist()
         self._rows = len(self._bins) + 1
-        self._columns = devices_max + 1
-        single = np.zeros((len(models), self._rows, WHOLE + 1))
-        together = np.zeros((len(models), self._rows, self._columns))
+        self._width = max(WHOLE, devices_max) + 1
+        self._one_model = len(models) <= 1
+        shape = (len(models), self._rows, self._width)
+        single, together = np.zeros(shape), np.zeros(shape)
         parts: dict[int, float] = {}
         for demand, devices in asking:
             if devices is None or devices.count > devices_max:
@@ -106,68 +135,98 @@ class Fragments:
             else:
                 together[able, first, devices.count] += often
         single, together = single.cumsum(axis=1).cumsum(axis=2), together.cumsum(axis=1).cumsum(axis=2)
-        self._part_usable = (single * np.arange(WHOLE + 1)).reshape(-1)
-        self._count_usable = (together * np.arange(self._columns) * WHOLE).reshape(-1)
+        self._part_usable = (single * np.arange(self._width)).reshape(-1)
+        self._count_usable = (together * np.arange(self._width) * WHOLE).reshape(-1)
         prices = weights.price * WHOLE * worth(_rounded(parts)) if weights.price else np.zeros(WHOLE + 1)
         self._kept = prices
         self._taken = prices + weights.opening * np.arange(WHOLE + 1) / WHOLE
         self._tidy_share = weights.tidiness / max(1, devices_max * WHOLE)
         self._tidy_cpu = weights.tidiness / max(1, cpu_max)
+        self._parts_of: dict[DeviceRequest, _Parts] = {}
 
     def usable(self, seen: Seen) -> Floats:
         """How much of each node's free devices a typical pod could use, in hundredths of a device."""
-        row = self._row(seen.model, seen.cpu)
-        parts = self._part_usable.take((row * (WHOLE + 1))[:, None] + seen.share)
-        whole = (seen.share == WHOLE).sum(axis=1)
-        found: Floats = parts.sum(axis=1) + self._count_usable.take(row * self._columns + whole)
+        page = self._page(seen.model, seen.cpu)
+        parts = _total(self._part_usable.take(page + seen.by_device))
+        found: Floats = parts + self._count_usable.take(page + seen.whole)
         return found
 
-    def cost(self, seen: Seen, usable: Floats, cpu: int, asked: DeviceRequest | None) -> tuple[Floats, Ints]:
-        """What one pod costs on each node, and on which device a part of one is best taken.
+    def standing(self, seen: Seen) -> Floats:
+        """What each node is worth as it is: what `cost` counts from."""
+        tidy = self._tidy_share * seen.by_device.sum(axis=0) + self._tidy_cpu * seen.cpu
+        found: Floats = self.usable(seen) + tidy
+        return found
 
-        `usable` is `usable(seen)`, kept by the caller; `cpu` what the pod takes. Nodes on which the pod does
-        not fit have some cost too; the caller leaves them out. The device is the first wholly free one for
-        pods that ask for whole ones, and -1 if they ask for none.
+    def standing_of(self, cpu: int, model: int, share: Sequence[int], whole: int) -> float:
+        """The same of one node, of which `whole` devices are wholly free: for the one that just changed."""
+        page = (bisect_right(self._bins_list, cpu) + model * self._rows) * self._width
+        item = self._part_usable.item
+        parts = [item(page + left) for left in share]
+        if len(parts) == 8:
+            a, b, c, d, e, f, g, h = parts
+            usable = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        else:
+            usable = reduce(add, parts, 0.0)
+        usable += self._count_usable.item(page + whole)
+        return usable + (self._tidy_share * sum(share) + self._tidy_cpu * cpu)
+
+    def cost(self, seen: Seen, standing: Floats, cpu: int, asked: DeviceRequest | None) -> Floats:
+        """What one pod costs on each node, on all of which it fits.
+
+        `standing` is `standing(seen)`, kept by the caller; `cpu` what the pod takes.
         """
-        row = self._row(seen.model, np.maximum(seen.cpu - cpu, 0))
-        at = (row * (WHOLE + 1))[:, None]
-        parts = self._part_usable.take(at + seen.share)
-        is_whole = seen.share == WHOLE
-        whole = is_whole.sum(axis=1)
-        count_at = row * self._columns
-        free = seen.share.sum(axis=1)
-        tidy = self._tidy_share * free + self._tidy_cpu * seen.cpu
-        before = usable + tidy
+        page = self._page(seen.model, seen.cpu - cpu)
+        at = page + seen.by_device
+        parts = _total(self._part_usable.take(at))
+        whole_at = page + seen.whole
         if asked is None or not asked.count:
-            after = parts.sum(axis=1) + self._count_usable.take(count_at + whole)
-            return before - after, np.full(len(free), -1, dtype=np.int64)
+            bare: Floats = standing - (parts + self._count_usable.take(whole_at))
+            return bare
         if asked.whole:
-            left = np.maximum(whole - asked.count, 0)
-            each = self._part_usable.take(row * (WHOLE + 1) + WHOLE)
-            after = parts.sum(axis=1) - asked.count * each + self._count_usable.take(count_at + left)
-            return before - after - asked.count * WHOLE, is_whole.argmax(axis=1)
-        size = self._sizes(asked)[seen.model][:, None]
-        return self._shared(seen, size, parts, at, is_whole, whole, count_at, before)
+            each = self._part_usable.take(page + WHOLE)
+            after = parts - asked.count * each + self._count_usable.take(whole_at - asked.count)
+            found: Floats = standing - after - asked.count * WHOLE
+            return found
+        part = self._parts(asked)
+        opened = part.untouched.take(whole_at)
+        best = np.minimum(part.used.take(at).min(axis=0) - self._count_usable.take(whole_at), opened)
+        size = part.sizes[0] if self._one_model else part.sizes.take(seen.model)
+        shared: Floats = standing - parts - size + best
+        return shared
 
-    def _shared(
-        self,
-        seen: Seen,
-        size: Ints,
-        parts: Floats,
-        at: Ints,
-        is_whole: Mask,
-        whole: Ints,
-        count_at: Ints,
-        before: Floats,
-    ) -> tuple[Floats, Ints]:
-        left = np.maximum(seen.share - size, 0)
-        gained = self._part_usable.take(at + left) - parts
-        fewer = self._count_usable.take((count_at + whole)[:, None] - is_whole)
-        each = self._taken.take(seen.share) - self._kept.take(left) - gained - fewer
-        each[seen.share < size] += _LAST_RESORT
-        device = each.argmin(axis=1)
-        best = each[np.arange(len(device)), device]
-        return before - parts.sum(axis=1) - size[:, 0] + best, device
+    def device(self, seen: Seen, cpu: int, asked: DeviceRequest) -> int:
+        """On which device of the first of these nodes a part of one is best taken."""
+        page = int(self._page(seen.model[:1], seen.cpu[:1] - cpu)[0])
+        whole = int(seen.whole[0])
+        part = self._parts(asked)
+        opened, fewer = part.untouched.item(page + whole), self._count_usable.item(page + whole)
+        shares = seen.by_device[:, 0].tolist()
+        costs = {
+            share: opened if share == WHOLE else part.used.item(page + share) - fewer
+            for share in dict.fromkeys(shares)
+        }
+        best: int = shares.index(min(costs, key=costs.__getitem__))
+        return best
+
+    def _parts(self, asked: DeviceRequest) -> _Parts:
+        """What taking such a part costs, table by table; worked out once for each sort of part."""
+        found = self._parts_of.get(asked)
+        if found is not None:
+            return found
+        sizes = self._sizes(asked)
+        shape = (len(sizes), self._rows, self._width)
+        share = np.minimum(np.arange(self._width), WHOLE)[None, :]
+        left = np.maximum(share - sizes[:, None], 0)
+        parts = self._part_usable.reshape(shape)
+        gained = np.take_along_axis(parts, left[:, None, :], axis=2) - parts[:, :, share[0]]
+        used = (self._taken.take(share) - self._kept.take(left))[:, None, :] - gained
+        used += np.where(share < sizes[:, None], _LAST_RESORT, 0.0)[:, None, :]
+        fewer = np.full(shape, -np.inf)
+        fewer[:, :, 1:] = self._count_usable.reshape(shape)[:, :, :-1]
+        untouched = used[:, :, WHOLE, None] - fewer
+        used[:, :, WHOLE:] = np.inf
+        found = self._parts_of[asked] = _Parts(sizes, used.reshape(-1), untouched.reshape(-1))
+        return found
 
     def _sizes(self, asked: DeviceRequest) -> Ints:
         """Hundredths of a device of each model that a pod takes, by what it takes most of."""
@@ -178,9 +237,21 @@ class Fragments:
             self._sizes_of[asked] = found
         return found
 
-    def _row(self, model: Ints, cpu: Ints) -> Ints:
-        found: Ints = model * self._rows + self._bins.searchsorted(cpu, side="right")
+    def _page(self, model: Ints, cpu: Ints) -> Ints:
+        """Where in the tables nodes of this model with so much free CPU begin."""
+        page: Ints = self._bins.searchsorted(cpu, side="right") * self._width
+        return page if self._one_model else page + model * (self._rows * self._width)
+
+
+def _total(parts: Floats) -> Floats:
+    """The sum over a node's devices, of eight in the order in which numpy adds a row of them."""
+    if len(parts) != 8:
+        found: Floats = parts.sum(axis=0)
         return found
+    pairs = parts[0::2] + parts[1::2]
+    fours = pairs[0::2] + pairs[1::2]
+    total: Floats = fours[0] + fours[1]
+    return total
 
 
 def _bins(cpus: Sequence[int]) -> Ints:

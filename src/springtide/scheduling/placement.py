@@ -2,7 +2,8 @@
 
 One `Placement` lives for one cycle. It starts from a snapshot's free capacity; what is placed is taken at
 once. How many pods fit on each node, and each node's score, are kept per class of pods and refreshed only
-at the nodes that changed since the class was last looked at. Which of them a set gets is `choice`.
+at the nodes that changed since the class was last looked at; how many fit is counted only for those who ask.
+Which of them a set gets is `choice`; what is free, and what has changed, is `supply`.
 Called by the cycle, the replays and the benchmarks.
 """
 
@@ -13,36 +14,42 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from springtide.scheduling.arrays import Floats, Ints
+from springtide.scheduling.arrays import Ints
 from springtide.scheduling.choice import choose, inside, room_in_best_domain
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.devices import BINPACK, Devices, Taken
+from springtide.scheduling.devices import BINPACK, DeviceRequest, Devices, Taken
 from springtide.scheduling.devices import SPREAD as SPREADING
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.filters import Filters
 from springtide.scheduling.filters_gang import place_neighbours
-from springtide.scheduling.fragments import Fragments, Seen
+from springtide.scheduling.fragments import Fragments
 from springtide.scheduling.groups import place_groups
-from springtide.scheduling.policies import FRAGMENTS, PACKING, SCARCITY, SPREAD, Policy, Sight
+from springtide.scheduling.policies import FRAGMENTS, PACKING, SPREAD, Policy, Sight
 from springtide.scheduling.releasing import Held
-from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
+from springtide.scheduling.requests import CPU
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.supply import Supply
 from springtide.scheduling.views import Share, View
 
-_REFRESH_ALL_SHARE = 8
-"""When more than one in so many nodes changed, recomputing all rows at once is cheaper than picking them."""
 _AVERSION_WEIGHT = 1000.0
 """Scores are shares of a node, a few units at most: a hundredth of an aversion still outweighs them."""
+_KEPT_MAX = 1 << 23
+"""Scores kept in all, classes × nodes: where there are more classes the oldest are worked out again."""
+_ONE = np.ones(1, dtype=np.int64)
+_ONE.flags.writeable = False
+_UNCOUNTED = np.empty(0, dtype=np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Move:
+class _Move(NamedTuple):
     """Something taken (or given back), so that it can be undone."""
 
-    view: View
+    pod_class: PodClass
+    takes: Ints
+    """What one pod takes of every resource."""
     share: Share
     sign: int
 
@@ -64,30 +71,23 @@ class Placement:
     def __init__(self, snapshot: Snapshot, policy: Policy = FRAGMENTS, seed: int = 0) -> None:
         self._nodes = snapshot.nodes
         self._policy = policy
-        self._column_of = {name: column for column, name in enumerate(snapshot.resources)}
         self._capacity = snapshot.capacity
-        self._free: Ints = snapshot.capacity - snapshot.allocated
-        self._devices = snapshot.devices.copy()
         self._whole = snapshot.devices_when_empty
-        self._weights = _weights(snapshot)
-        self._weighted: Floats = self._free * self._weights
-        self._cpu = self._column_of.get(CPU)
-        cpu_max = int(self._capacity[:, self._cpu].max(initial=0)) if self._cpu is not None else 0
-        devices_max = self._devices.share.shape[1]
+        cpu = snapshot.resources.index(CPU) if CPU in snapshot.resources else None
         self._fragments = Fragments(
             snapshot.demands,
-            self._devices.models,
-            devices_max,
-            cpu_max,
+            self._whole.models,
+            self._whole.share.shape[1],
+            int(self._capacity[:, cpu].max(initial=0)) if cpu is not None else 0,
             policy.weights,
-            self._devices.memories,
+            self._whole.memories,
         )
+        self._supply = Supply(snapshot, self._fragments)
+        self._all = np.arange(len(self._nodes))
+        self._kept_max = _KEPT_MAX // max(1, len(self._nodes))
         self._random = np.random.default_rng(seed)
-        self._log: list[int] = []
         self._moves: list[_Move | _Before] = []
         self._views: dict[PodClass, View] = {}
-        self._usable: Floats = self._fragments.usable(self._seen(slice(None)))
-        self._usable_seen = 0
         self._row_of = {facts.name: row for row, facts in enumerate(snapshot.nodes.facts)}
         self._ending = list(snapshot.releasing)
         self._coming: Ints | None = None
@@ -132,8 +132,17 @@ class Placement:
                 lambda: self._look(pod_set.pod_class, within, rows),
                 lambda share: self.take(pod_set.pod_class, share),
             )
+        if within is None and rows is None and _is_lone(pod_set):
+            return self._place_one(self._ranked(pod_set.pod_class))
         share = choose(self._nodes, self._look(pod_set.pod_class, within, rows), pod_set)
-        return self._take(self._views[pod_set.pod_class], share) if share is not None else None
+        return self.take(pod_set.pod_class, share) if share is not None else None
+
+    def _place_one(self, view: View) -> Share | None:
+        """The node with the best score, for one pod that asks nothing of the others or the topology."""
+        row = int(view.ranked.argmin()) if len(view.ranked) else -1
+        if row < 0 or view.ranked[row] == np.inf:
+            return None
+        return self._take(view, Share(np.array([row]), _ONE))
 
     def _look(self, pod_class: PodClass, within: Placement | None, rows: Ints | None) -> View:
         """What such pods see, perhaps at two moments, perhaps of some nodes alone."""
@@ -143,15 +152,15 @@ class Placement:
 
     def take(self, pod_class: PodClass, share: Share) -> Share:
         """Take so many pods of a class on these nodes, of which devices is chosen anew."""
-        return self._take(self.view(pod_class), share)
+        return self._take(self._ranked(pod_class), share)
 
     def give_back(self, pod_class: PodClass, share: Share) -> None:
         """Free what pods hold, as if they were gone."""
-        self._move(_Move(self.view(pod_class), share, -1))
+        self._move(_Move(pod_class, self._takes(pod_class), share, -1))
 
     def put(self, pod_class: PodClass, share: Share) -> None:
         """Take what `place` chose before."""
-        self._move(_Move(self.view(pod_class), share, +1))
+        self._move(_Move(pod_class, self._takes(pod_class), share, +1))
 
     def vacate(self, held: Iterable[Held]) -> None:
         """Free what pods hold, as if they were gone."""
@@ -159,32 +168,32 @@ class Placement:
         if not shares:
             return
         rows = np.unique(np.concatenate([share.rows for _, share in shares]))
-        before = _Before(rows, self._free[rows], self._devices.rows(rows), self._filters.mark())
+        before = _Before(rows, self._supply.free[:, rows], self.devices.rows(rows), self._filters.mark())
         self._moves.append(before)
         for pod_class, share in shares:
             asked = pod_class.devices
             if pod_class.between is not None:
                 self._filters.leave(pod_class.between, share)
             if share.devices and asked is not None:
-                self._devices.give_back_all(_row_of_each(share), share.devices, asked)
+                self.devices.give_back_all(_row_of_each(share), share.devices, asked)
             elif asked is not None:
-                self._devices.give_back_used(share.rows, share.counts, asked)
-            self._free_up(self._known(pod_class), share, -1)
+                self.devices.give_back_used(share.rows, share.counts, asked)
+            self._supply.free[:, share.rows] += self._takes(pod_class)[:, None] * share.counts
+        self._supply.touch(rows)
 
     def occupy(self, held: Iterable[Held]) -> bool:
         """Take what pods held before, where all of it is still free; otherwise nothing."""
         mark = self.mark()
         for pod_class, share in self._shares(held):
-            view, asked = self._known(pod_class), pod_class.devices
-            if (self._room_at(view, share) < share.counts).any() or not self._bears(view, share):
+            asked = pod_class.devices
+            if (self._room_at(pod_class, share) < share.counts).any() or not self._bears(pod_class, share):
                 self.rollback(mark)
                 return False
             if asked is None or not share.devices:
-                self._take(view, share)
+                self._take(self._known(pod_class), share)
                 continue
-            fine = self._devices.take_back(_row_of_each(share), share.devices, asked)
-            self._moves.append(_Move(view, share, +1))
-            self._count(view, share, +1)
+            fine = self.devices.take_back(_row_of_each(share), share.devices, asked)
+            self._note(_Move(pod_class, self._takes(pod_class), share, +1))
             if not fine:
                 self.rollback(mark)
                 return False
@@ -201,24 +210,22 @@ class Placement:
         What is taken within is taken of what ends first, and of what is free now only for the rest. Of what
         ends the others are then left so much less. No `mark` from outside may be rolled back to after.
         """
-        now = self._free.copy(), self._devices.copy()
-        seen = len(self._log)
+        supply = self._supply
+        now, devices, seen = supply.free.copy(), self.devices.copy(), supply.changes
         self._filters.later = True
         self._end_all()
         yield
         self._filters.later = False
-        touched = np.unique(np.array(self._log[seen:], dtype=np.int64))
-        self._coming = self._free - np.minimum(self._free, now[0])
-        self._free -= self._coming
-        self._coming_devices = self._devices.keep_to(now[1], touched)
-        self._touch(touched)
+        touched = supply.touched(seen)
+        self._coming = supply.free - np.minimum(supply.free, now)
+        supply.free[:] -= self._coming
+        self._coming_devices = self.devices.keep_to(devices, touched)
+        supply.touch(touched)
 
     def twin(self) -> Placement:
         """The same nodes with the same free, of which something else may become: nothing is shared."""
         other = copy(self)
-        other._free, other._weighted = self._free.copy(), self._weighted.copy()
-        other._devices, other._usable = self._devices.copy(), self._usable.copy()
-        other._log, other._usable_seen = self._log[self._usable_seen :], 0
+        other._supply = self._supply.twin()
         other._moves, other._views, other._ending = [], {}, []
         other._coming, other._coming_devices = None, ()
         other._filters = self._filters.twin()
@@ -233,36 +240,32 @@ class Placement:
         while len(self._moves) > mark:
             done = self._moves.pop()
             if isinstance(done, _Before):
-                self._free[done.rows] = done.free
-                self._devices.set_rows(done.rows, done.devices)
+                self._supply.free[:, done.rows] = done.free
+                self.devices.set_rows(done.rows, done.devices)
                 self._filters.rollback(done.filters)
-                self._touch(done.rows)
+                self._supply.touch(done.rows)
                 continue
-            self._apply(_Move(done.view, done.share, -done.sign))
+            self._apply(done._replace(sign=-done.sign))
 
     def stranded(self) -> float:
         """Free hundredths of devices that no typical pod could use."""
-        seen = self._seen(slice(None))
+        seen = self._supply.seen(self._all)
         return float(seen.share.sum() - self._fragments.usable(seen).sum())
 
     def view(self, pod_class: PodClass) -> View:
         """What this class sees now."""
-        view = self._views.get(pod_class)
-        if view is None:
-            view = self._views[pod_class] = self._new_view(pod_class)
-        elif view.policy.fickle:
-            self._recompute(view, slice(None))
-        elif view.seen < len(self._log):
-            self._refresh(view)
+        view = self._ranked(pod_class)
+        if view.counted < self._supply.changes:
+            self._count_room(view)
         return view
 
     def free(self, view: View) -> Ints:
         """What is free of what the class asks for: nodes × its columns. Only if `view.offered`."""
-        return self._free[:, view.columns]
+        return self._supply.free[view.columns].T
 
     def room_when_empty(self, view: View) -> Ints:
         """How many pods of the class each eligible node would hold with nothing else on it."""
-        return _fits(self._capacity, self._whole, view, slice(None))
+        return _room(self._capacity.T[view.columns], self._whole, view, self._all)
 
     def capacity(self, view: View) -> Ints:
         """What nodes have of what the class asks for: nodes × its columns. Only if `view.offered`."""
@@ -276,7 +279,7 @@ class Placement:
     @property
     def devices(self) -> Devices:
         """What is free of devices. Not to be changed."""
-        return self._devices
+        return self._supply.devices
 
     @property
     def devices_when_empty(self) -> Devices:
@@ -293,7 +296,7 @@ class Placement:
 
     def offers(self, resource: str) -> bool:
         """Whether any node has the resource."""
-        return resource in self._column_of
+        return resource in self._supply.columns
 
     def room_in_best_domain(self, view: View, pod_set: PodSetFacts) -> int:
         """How many more pods of the set the roomiest domain that it may be in holds."""
@@ -301,77 +304,106 @@ class Placement:
 
     # -- per class ---------------------------------------------------------------------------------
 
+    def _ranked(self, pod_class: PodClass) -> View:
+        """What this class sees now, but for how many fit."""
+        view = self._views.get(pod_class)
+        if view is None:
+            view = self._new_view(pod_class)
+            while len(self._views) >= self._kept_max and self._views:
+                del self._views[next(iter(self._views))]
+            self._views[pod_class] = view
+        elif not view.offered:
+            return view
+        elif view.policy.fickle:
+            self._rank(view, None)
+        elif view.seen < self._supply.changes:
+            self._rank(view, self._supply.changed(view.seen))
+        view.seen = self._supply.changes
+        return view
+
     def _new_view(self, pod_class: PodClass) -> View:
         asked = [(name, amount) for name, amount in pod_class.requests if amount > 0]
-        columns = [self._column_of.get(name, -1) for name, _ in asked]
+        columns = [self._supply.columns.get(name, -1) for name, _ in asked]
+        mask = self._nodes.mask(pod_class.constraints)
+        candidates, exact = self._supply.candidates(pod_class.devices, mask)
+        aversion = self._nodes.aversion(pod_class.constraints)
+        takes = self._takes(pod_class)
         view = View(
             pod_class=pod_class,
             columns=np.array(columns, dtype=np.int64),
             amounts=np.array([amount for _, amount in asked], dtype=np.int64),
-            mask=self._nodes.mask(pod_class.constraints),
-            wanted=np.zeros(len(self._column_of)),
-            cpu=next((amount for name, amount in asked if name == CPU), 0),
-            aversion=self._nodes.aversion(pod_class.constraints) * _AVERSION_WEIGHT,
+            takes=takes,
+            least=self._supply.least(pod_class),
+            wanted=takes * self._supply.weights,
+            mask=mask,
+            candidates=candidates,
+            exact=exact,
+            aversion=aversion if aversion.any() else None,
             offered=-1 not in columns,
-            fits=np.zeros(len(self._nodes), dtype=np.int64),
             ranked=np.full(len(self._nodes), np.inf),
-            device=np.full(len(self._nodes), -1, dtype=np.int64),
+            fits=_UNCOUNTED,
             policy=self._policy_of(pod_class),
         )
         if view.offered:
-            view.wanted[view.columns] = view.amounts
-            view.wanted *= self._weights
-            self._recompute(view, slice(None))
-        view.seen = len(self._log)
+            self._rank(view, None)
         return view
+
+    def _takes(self, pod_class: PodClass) -> Ints:
+        """What one pod takes of every resource."""
+        view = self._views.get(pod_class)
+        if view is not None:
+            return view.takes
+        columns = self._supply.columns
+        found = np.zeros(len(columns), dtype=np.int64)
+        for name, amount in pod_class.requests:
+            if amount > 0 and name in columns:
+                found[columns[name]] = amount
+        return found
 
     def _policy_of(self, pod_class: PodClass) -> Policy:
         """How nodes are chosen for such pods: as they say themselves, or as the scheduler does."""
         said = pod_class.devices.node_policy if pod_class.devices is not None else ""
         return {BINPACK: PACKING, SPREADING: SPREAD}.get(said, self._policy)
 
-    def _refresh(self, view: View) -> None:
-        changed = list(dict.fromkeys(self._log[view.seen :]))
-        view.seen = len(self._log)
+    def _rank(self, view: View, rows: Ints | None) -> None:
+        """Score these nodes anew (None: all)."""
+        able = self._supply.holding(view.least, rows)
+        if view.candidates is not None:
+            able &= view.candidates if rows is None else view.candidates.take(rows)
+        if rows is None:
+            view.ranked.fill(np.inf)
+            rows = np.flatnonzero(able)
+        else:
+            view.ranked[rows] = np.inf
+            rows = rows[able]
+        asked = view.pod_class.devices
+        if not view.exact and asked is not None:
+            rows = rows[self.devices.fits(rows, asked) > 0]
+        if not len(rows) and not view.policy.fickle:
+            return
+        cost = view.policy.score(self._sight(view, rows)).cost
+        if view.aversion is not None:
+            cost = cost + view.aversion.take(rows) * _AVERSION_WEIGHT
+        view.ranked[rows] = cost
+
+    def _count_room(self, view: View) -> None:
+        """Count how many fit on the nodes that changed since it was last done."""
+        rows: Ints | None = None
+        if view.counted < 0:
+            view.fits = np.zeros(len(self._nodes), dtype=np.int64)
+        else:
+            rows = self._supply.changed(view.counted)
+        view.counted = self._supply.changes
         if not view.offered:
             return
-        if len(changed) * _REFRESH_ALL_SHARE > len(self._nodes):
-            self._recompute(view, slice(None))
+        if rows is None:
+            view.fits[:] = _room(self._supply.free[view.columns], self.devices, view, self._all)
         else:
-            self._recompute(view, np.array(changed, dtype=np.int64))
+            free = self._supply.free.take(rows, axis=1)[view.columns]
+            view.fits[rows] = _room(free, self.devices, view, rows)
 
-    def _recompute(self, view: View, rows: slice | Ints) -> None:
-        fits = _fits(self._free, self._devices, view, rows)
-        view.fits[rows] = fits
-        ranking = view.policy.score(self._sight(view, rows))
-        cost = ranking.cost + view.aversion[rows]
-        cost[fits <= 0] = np.inf
-        view.ranked[rows] = cost
-        if ranking.device is not None:
-            view.device[rows] = ranking.device
-
-    def _sight(self, view: View, rows: slice | Ints) -> Sight:
-        changed = self._log[self._usable_seen :] if self._whole.share.shape[1] else []
-        if changed:
-            again = np.array(changed, dtype=np.int64)
-            self._usable[again] = self._fragments.usable(self._seen(again))
-            self._usable_seen = len(self._log)
-        return Sight(
-            free=self._weighted[rows],
-            wanted=view.wanted,
-            cpu=view.cpu,
-            asked=view.pod_class.devices,
-            nodes=self._seen(rows),
-            usable=self._usable[rows],
-            fragments=self._fragments,
-            random=self._random,
-        )
-
-    def _seen(self, rows: slice | Ints) -> Seen:
-        cpu = (
-            self._free[rows, self._cpu] if self._cpu is not None else np.zeros_like(self._devices.model[rows])
-        )
-        return Seen(cpu, self._devices.model[rows], self._devices.share[rows])
+    def _sight(self, view: View, rows: Ints) -> Sight:
+        return Sight(self._supply, rows, view.wanted, view.pod_class, self._fragments, self._random)
 
     # -- taking ------------------------------------------------------------------------------------
 
@@ -380,28 +412,29 @@ class Placement:
         if asked is not None:
             counted = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
             devices = tuple(
-                self._devices.take(row, asked, int(view.device[row]) if number == 0 else -1)
+                self.devices.take(row, asked, self._pick(view, asked, row) if number == 0 else -1)
                 for row, count in counted
                 for number in range(count)
             )
             share = Share(share.rows, share.counts, devices)
-        self._moves.append(_Move(view, share, +1))
-        self._count(view, share, +1)
+        self._note(_Move(view.pod_class, view.takes, share, +1))
         return share
+
+    def _pick(self, view: View, asked: DeviceRequest, row: int) -> int:
+        """The device of a node of which the policy would take a part; -1 if it does not mind."""
+        if view.policy.pick is None or asked.whole or asked.count != 1 or asked.device_policy:
+            return -1
+        return view.policy.pick(self._sight(view, np.array([row])))
 
     def _end_all(self) -> None:
         """Free everything that ends."""
         if self._coming is None:
             self.vacate(self._ending)
             return
-        rows = np.flatnonzero(self._coming.any(axis=1))
-        self._free += self._coming
-        self._devices.add(self._coming_devices, rows)
-        self._touch(rows)
-
-    def _touch(self, rows: Ints) -> None:
-        self._weighted[rows] = self._free[rows] * self._weights
-        self._log.extend(rows.tolist())
+        rows = np.flatnonzero(self._coming.any(axis=0))
+        self._supply.free[:] += self._coming
+        self.devices.add(self._coming_devices, rows)
+        self._supply.touch(rows)
 
     def _shares(self, held: Iterable[Held]) -> Iterator[tuple[PodClass, Share]]:
         """What is held, class by class: first those of which it is known which devices they have."""
@@ -411,7 +444,7 @@ class Placement:
             row = self._row_of.get(one.node)
             if row is None:
                 continue
-            which = bool(one.devices) and max(one.devices) < len(self._devices.named[row])
+            which = bool(one.devices) and max(one.devices) < len(self.devices.named[row])
             known = counts.setdefault((not which, id(one.pod_class)), (one.pod_class, Counter()))
             known[1][row] += one.count
             if which:
@@ -427,49 +460,56 @@ class Placement:
         found = self._views.get(pod_class)
         return found if found is not None else self.view(pod_class)
 
-    def _room_at(self, view: View, share: Share) -> Ints:
+    def _room_at(self, pod_class: PodClass, share: Share) -> Ints:
         """How many pods of the class fit, on any node and with the devices they had."""
-        rows, asked = share.rows, view.pod_class.devices
-        room: Ints = (self._free[rows][:, view.columns] // view.amounts).min(axis=1)
+        takes, asked = self._takes(pod_class), pod_class.devices
+        columns = np.flatnonzero(takes)
+        room: Ints = (self._supply.free[columns[:, None], share.rows] // takes[columns, None]).min(axis=0)
         if asked is not None and not share.devices:
-            room = np.minimum(room, self._devices.fits(rows, asked))
+            room = np.minimum(room, self.devices.fits(share.rows, asked))
         return room
 
     def _move(self, move: _Move) -> None:
         self._moves.append(move)
         self._apply(move)
 
+    def _note(self, move: _Move) -> None:
+        """Remember and count what was taken of devices already."""
+        self._moves.append(move)
+        self._count(move)
+
     def _apply(self, move: _Move) -> None:
-        asked = move.view.pod_class.devices
+        asked = move.pod_class.devices
         if asked is not None:
             devices = iter(move.share.devices)
             for row, count in zip(move.share.rows.tolist(), move.share.counts.tolist(), strict=True):
                 for _ in range(count):
-                    self._devices.move(row, next(devices), asked, -move.sign)
-        self._count(move.view, move.share, move.sign)
+                    self.devices.move(row, next(devices), asked, -move.sign)
+        self._count(move)
 
-    def _bears(self, view: View, share: Share) -> bool:
+    def _bears(self, pod_class: PodClass, share: Share) -> bool:
         """Whether other pods bear such pods there, and they them."""
-        if view.pod_class.between is None:
+        if pod_class.between is None:
             return True
-        allowed = self._filters.through(self.view(view.pod_class)).fits[share.rows] > 0
+        allowed = self._filters.through(self.view(pod_class)).fits[share.rows] > 0
         return bool(allowed.all())
 
-    def _count(self, view: View, share: Share, sign: int) -> None:
-        if view.pod_class.between is not None:
-            self._filters.count(view.pod_class.between, share, sign)
-        self._free_up(view, share, sign)
-
-    def _free_up(self, view: View, share: Share, sign: int) -> None:
+    def _count(self, move: _Move) -> None:
+        share = move.share
+        if move.pod_class.between is not None:
+            self._filters.count(move.pod_class.between, share, move.sign)
         if len(share.rows) == 1:
-            row = int(share.rows[0])
-            self._free[row, view.columns] -= view.amounts * (sign * int(share.counts[0]))
-            self._weighted[row] = self._free[row] * self._weights
-            self._log.append(row)
-            return
-        self._free[share.rows[:, None], view.columns] -= sign * share.counts[:, None] * view.amounts
-        self._weighted[share.rows] = self._free[share.rows] * self._weights
-        self._log.extend(share.rows.tolist())
+            count = move.sign * int(share.counts[0])
+            self._supply.use(int(share.rows[0]), move.takes if count == 1 else move.takes * count)
+        else:
+            self._supply.use_many(share.rows, move.sign * share.counts, move.takes)
+
+
+def _is_lone(pod_set: PodSetFacts) -> bool:
+    """Whether it is one pod that goes wherever it is best."""
+    return pod_set.count == 1 and not (
+        pod_set.required_level or pod_set.preferred_level or pod_set.slices or pod_set.unconstrained
+    )
 
 
 def _row_of_each(share: Share) -> Ints:
@@ -483,17 +523,9 @@ def _both(view: View, other: Placement) -> View:
     return replace(view, fits=fits, ranked=np.where(fits > 0, view.ranked, np.inf))
 
 
-def _weights(snapshot: Snapshot) -> Floats:
-    largest = snapshot.capacity.max(axis=0, initial=1)
-    scarce = [name not in (CPU, MEMORY, STORAGE, PODS) for name in snapshot.resources]
-    counted = [name not in (STORAGE, PODS) for name in snapshot.resources]
-    weights = np.where(scarce, SCARCITY, 1.0) * np.array(counted, dtype=np.float64)
-    found: Floats = weights / np.maximum(largest, 1)
-    return found
-
-
-def _fits(available: Ints, devices: Devices, view: View, rows: slice | Ints) -> Ints:
-    room = (available[rows][:, view.columns] // view.amounts).min(axis=1)
+def _room(free: Ints, devices: Devices, view: View, rows: Ints) -> Ints:
+    """How many pods fit on these nodes, of which so much is free: the class's columns × nodes."""
+    room = (free // view.amounts[:, None]).min(axis=0)
     if view.pod_class.devices is not None:
         room = np.minimum(room, devices.fits(rows, view.pod_class.devices))
-    return np.where(view.mask[rows], np.maximum(room, 0), 0)
+    return np.where(view.mask.take(rows), np.maximum(room, 0), 0)

@@ -13,35 +13,72 @@ from typing import NamedTuple
 import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints
+from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import WHOLE, DeviceRequest
 from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Seen, Weights
 from springtide.scheduling.plugins import load_plugin
-
-SCARCITY = 4.0
-"""How much more a share of an extended resource (an accelerator) counts than one of CPU or memory: pods that
-do not ask for it are kept off nodes that have it, and those that do fill up nodes already in use."""
+from springtide.scheduling.supply import SCARCITY as SCARCITY
+from springtide.scheduling.supply import Supply
 
 
-@dataclass(frozen=True, eq=False)
 class Sight:
-    """What a policy sees: the nodes it is asked about, one row a node, and the pod."""
+    """What a policy sees: nodes that hold the pod, one row a node, and the pod. Worked out as it is read."""
 
-    free: Floats
-    """What is free, nodes × resources, each as a weighted share of the largest node: see `SCARCITY`."""
-    wanted: Floats
-    """What the pod asks for, in the same shares."""
-    cpu: int
-    """What the pod asks for, in thousandths of a CPU."""
-    asked: DeviceRequest | None
-    """What the pod asks of devices."""
-    nodes: Seen
-    """Free CPUs and devices."""
-    usable: Floats
-    """`fragments.usable(nodes)`."""
-    fragments: Fragments
-    """What devices are stranded for the pods that usually come."""
-    random: np.random.Generator
-    """The only source of chance."""
+    __slots__ = ("_rows", "_supply", "asked", "cpu", "fragments", "random", "wanted")
+
+    def __init__(
+        self,
+        supply: Supply,
+        rows: Ints,
+        wanted: Floats,
+        pod_class: PodClass,
+        fragments: Fragments,
+        random: np.random.Generator,
+    ) -> None:
+        self._supply, self._rows = supply, rows
+        self.wanted = wanted
+        """What the pod asks for, each resource as a weighted share of the largest node: see `SCARCITY`."""
+        self.cpu = pod_class.cpu
+        """What the pod asks for, in thousandths of a CPU."""
+        self.asked: DeviceRequest | None = pod_class.devices
+        """What the pod asks of devices."""
+        self.fragments = fragments
+        """What devices are stranded for the pods that usually come."""
+        self.random = random
+        """The only source of chance."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def rows(self) -> Ints:
+        """Which of all nodes these are."""
+        return self._rows
+
+    @property
+    def nodes_in_all(self) -> int:
+        """How many nodes there are, those included that do not hold the pod."""
+        return len(self._supply)
+
+    @property
+    def free(self) -> Floats:
+        """What is free, nodes × resources, in the shares of `wanted`."""
+        return self._supply.weighted(self._rows)
+
+    @property
+    def nodes(self) -> Seen:
+        """Free CPUs and devices."""
+        return self._supply.seen(self._rows)
+
+    @property
+    def standing(self) -> Floats:
+        """`fragments.standing(nodes)`."""
+        return self._supply.standing(self._rows)
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether any node has devices."""
+        return bool(self._supply.devices.share.shape[1])
 
 
 class Ranking(NamedTuple):
@@ -49,11 +86,11 @@ class Ranking(NamedTuple):
 
     cost: Floats
     """The lowest is taken."""
-    device: Ints | None = None
-    """Which device a part of one is best taken of; None: the one that is used most already."""
 
 
 Score = Callable[[Sight], Ranking]
+Pick = Callable[[Sight], int]
+"""Which device of the one node in sight a part is best taken of."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +99,8 @@ class Policy:
 
     name: str
     score: Score
+    pick: Pick | None = None
+    """None: the device that is used most already."""
     even: bool = False
     """Spread a gang over nodes as evenly as they allow, instead of filling node after node."""
     weights: Weights = STANDARD
@@ -120,17 +159,22 @@ def _most_free(sight: Sight) -> Ranking:
 
 def _fragments(sight: Sight) -> Ranking:
     """The fewest devices stranded for the pods that usually come; pods without devices keep off them."""
-    if not sight.nodes.share.shape[1]:
+    if not sight.has_devices:
         return _least_waste(sight)
-    return Ranking(*sight.fragments.cost(sight.nodes, sight.usable, sight.cpu, sight.asked))
+    return Ranking(sight.fragments.cost(sight.nodes, sight.standing, sight.cpu, sight.asked))
 
 
 def _published(sight: Sight) -> Ranking:
     """Fragmentation gradient descent as published: a whole number from 0 to 100; the first of equals wins."""
-    cost, device = sight.fragments.cost(sight.nodes, sight.usable, sight.cpu, sight.asked)
+    cost = sight.fragments.cost(sight.nodes, sight.standing, sight.cpu, sight.asked)
     with np.errstate(over="ignore"):
         score = np.floor(100 / (1 + np.exp(cost / 100)))
-    return Ranking(-score, device)
+    return Ranking(-score)
+
+
+def _least_stranded(sight: Sight) -> int:
+    """The device of which a part strands least."""
+    return sight.fragments.device(sight.nodes, sight.cpu, sight.asked) if sight.asked is not None else -1
 
 
 def _packing(sight: Sight) -> Ranking:
@@ -151,13 +195,13 @@ def _best_fit(sight: Sight) -> Ranking:
 
 def _random(sight: Sight) -> Ranking:
     """Any node that will do."""
-    return Ranking(sight.random.random(len(sight.free)))
+    return Ranking(sight.random.random(sight.nodes_in_all)[sight.rows])
 
 
-FRAGMENTS = register_policy(Policy("fragments", _fragments))
+FRAGMENTS = register_policy(Policy("fragments", _fragments, _least_stranded))
 LEAST_WASTE = register_policy(Policy("least-waste", _least_waste))
 SPREAD = register_policy(Policy("spread", _most_free, even=True))
-FGD = register_policy(Policy("fgd", _published, weights=PLAIN))
-BEST_FIT = register_policy(Policy("best-fit", _best_fit))
+FGD = register_policy(Policy("fgd", _published, _least_stranded, weights=PLAIN))
 PACKING = register_policy(Policy("packing", _packing))
+BEST_FIT = register_policy(Policy("best-fit", _best_fit))
 RANDOM = register_policy(Policy("random", _random, fickle=True))

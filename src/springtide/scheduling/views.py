@@ -27,18 +27,26 @@ class View:
     pod_class: PodClass
     columns: Ints
     amounts: Ints
-    mask: Mask
+    takes: Ints
+    """What one pod takes of every resource."""
+    least: Ints
+    """What must be free for one pod: see `Supply.least`."""
     wanted: Floats
-    cpu: int
-    aversion: Floats
-    """What the pods would rather avoid; outweighs the policy's score."""
+    mask: Mask
+    candidates: Mask | None
+    """The nodes that may hold such a pod if they have enough free; None for all."""
+    exact: bool
+    """Whether every candidate with `least` free holds one."""
+    aversion: Floats | None
+    """What the pods would rather avoid; outweighs the policy's score. None for nothing."""
     offered: bool
     """Whether every resource asked for exists on some node."""
-    fits: Ints
     ranked: Floats
     """The policy's score; infinite where nothing fits."""
-    device: Ints
-    """The device a pod of the class is best given, where it asks for a part of one."""
+    fits: Ints
+    """How many fit; only what `Placement.view` gives has it."""
     policy: Policy
     seen: int = 0
-    """How much of the placement's log this view has taken in."""
+    """How many of the supply's changes `ranked` has taken in."""
+    counted: int = -1
+    """The same of `fits`; -1 before the first time."""

@@ -1,0 +1,191 @@
+"""What is free on every node, laid out as classes of pods look at it: one column a node.
+
+Beside the free amounts stand what follows from them and every class asks again: how many devices nobody uses,
+the largest part that can be had of one, what the node is worth as it stands. They are brought up to date with
+each change, and changes are numbered, so that a class later looks only at the nodes that changed since.
+Owned by a `Placement`, which takes from it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from springtide.scheduling.arrays import Floats, Ints, Mask
+from springtide.scheduling.classes import PodClass
+from springtide.scheduling.devices import WHOLE, DeviceRequest
+from springtide.scheduling.fragments import Fragments, Seen
+from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
+from springtide.scheduling.snapshot import Snapshot
+
+SCARCITY = 4.0
+"""How much more a share of an extended resource (an accelerator) counts than one of CPU or memory: pods that
+do not ask for it are kept off nodes that have it, and those that do fill up nodes already in use."""
+
+_UNTOUCHED, _PART = -2, -1
+"""Rows beside the resources: devices nobody uses, and the most power left of one that takes another pod."""
+_NOTHING = int(np.iinfo(np.int64).min)
+"""Less than is free anywhere, also of what was given twice."""
+
+
+class Supply:
+    """Free amounts of all nodes, and what follows from them."""
+
+    def __init__(self, snapshot: Snapshot, fragments: Fragments) -> None:
+        self.columns = {name: column for column, name in enumerate(snapshot.resources)}
+        self.devices = snapshot.devices.copy()
+        self.weights = _weights(snapshot)
+        self._fragments = fragments
+        self._cpu = self.columns.get(CPU)
+        nodes, resources = snapshot.capacity.shape
+        self._amounts = np.zeros((resources + 2, nodes), dtype=np.int64)
+        self._amounts[:resources] = (snapshot.capacity - snapshot.allocated).T
+        self._by_device: Ints = np.zeros(self.devices.share.shape[::-1], dtype=np.int64)
+        self._standing: Floats = np.zeros(nodes)
+        self._log: Ints = np.empty(256, dtype=np.int64)
+        self._numbers = np.arange(len(self._log))
+        self._last: Ints = np.full(nodes, -1)
+        self.changes = 0
+        """How many there have been."""
+        self._derive(np.arange(nodes))
+
+    def __len__(self) -> int:
+        return len(self._standing)
+
+    @property
+    def free(self) -> Ints:
+        """What is free, resources × nodes. Not to be changed without `touch`."""
+        return self._amounts[:_UNTOUCHED]
+
+    def twin(self) -> Supply:
+        """The same amounts, of which something else may become."""
+        other = object.__new__(Supply)
+        other.__dict__.update(self.__dict__)
+        other.devices = self.devices.copy()
+        other._amounts, other._by_device = self._amounts.copy(), self._by_device.copy()
+        other._standing, other._log, other._last = self._standing.copy(), self._log.copy(), self._last.copy()
+        return other
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def least(self, pod_class: PodClass) -> Ints:
+        """What a node must have free at least, so that one such pod fits: a column to compare with."""
+        found = np.full((len(self._amounts), 1), _NOTHING)
+        for name, amount in pod_class.requests:
+            if amount > 0 and name in self.columns:
+                found[self.columns[name]] = amount
+        asked = pod_class.devices
+        if asked is not None and asked.whole:
+            found[_UNTOUCHED] = asked.count
+        elif asked is not None:
+            found[_PART] = max(asked.share, 1)
+        return found
+
+    def candidates(self, asked: DeviceRequest | None, mask: Mask) -> tuple[Mask | None, bool]:
+        """Of these nodes those whose devices will do (None: all); whether `least` says all of the rest."""
+        exact = asked is None or asked.whole or (asked.count == 1 and not asked.memory and not asked.percent)
+        able = self.devices.able(asked) if asked is not None else None
+        if able is not None:
+            some = able.any(axis=1)
+            mask = mask & some
+            exact = exact and bool((able.all(axis=1) == some).all())
+        return None if mask.all() else mask, exact
+
+    def holding(self, least: Ints, rows: Ints | None) -> Mask:
+        """Which of these nodes (None: of all) have so much free."""
+        amounts = self._amounts if rows is None else self._amounts.take(rows, axis=1)
+        found: Mask = np.logical_and.reduce(amounts >= least, axis=0)
+        return found
+
+    def changed(self, since: int) -> Ints | None:
+        """The nodes that changed since so many changes; None for all."""
+        rows = self._log[since : self.changes]
+        rows = rows[self._last.take(rows) == self._numbers[since : self.changes]]
+        return rows if len(rows) * 2 < len(self) else None
+
+    def touched(self, since: int) -> Ints:
+        """The nodes that changed since so many changes, each once."""
+        return np.unique(self._log[since : self.changes])
+
+    def seen(self, rows: Ints) -> Seen:
+        """These nodes as costs are worked out from them."""
+        devices = self.devices
+        return Seen(
+            self._amounts[self._cpu].take(rows) if self._cpu is not None else np.zeros_like(rows),
+            devices.model.take(rows),
+            self._by_device.take(rows, axis=1),
+            self._amounts[_UNTOUCHED].take(rows),
+        )
+
+    def standing(self, rows: Ints) -> Floats:
+        """What these nodes are worth to those who usually come, as they stand."""
+        return self._standing.take(rows)
+
+    def weighted(self, rows: Ints) -> Floats:
+        """What is free of these nodes, nodes × resources, in weighted shares."""
+        found: Floats = (self.free.take(rows, axis=1) * self.weights[:, None]).T
+        return found
+
+    # -- changing ----------------------------------------------------------------------------------
+
+    def use(self, row: int, amounts: Ints) -> None:
+        """Take so much of a node, whose devices may have changed, too."""
+        free = self._amounts[:_UNTOUCHED, row]
+        free -= amounts
+        self._derive_one(row)
+        if self.changes == len(self._log):
+            self._lengthen(1)
+        self._log[self.changes] = row
+        self._last[row] = self.changes
+        self.changes += 1
+
+    def use_many(self, rows: Ints, counts: Ints, amounts: Ints) -> None:
+        """Take so many times so much of each of these different nodes."""
+        self._amounts[:_UNTOUCHED, rows] -= amounts[:, None] * counts
+        self.touch(rows)
+
+    def touch(self, rows: Ints) -> None:
+        """Note that these different nodes have changed."""
+        self._derive(rows)
+        end = self.changes + len(rows)
+        if end > len(self._log):
+            self._lengthen(len(rows))
+        self._log[self.changes : end] = rows
+        self._last[rows] = self._numbers[self.changes : end]
+        self.changes = end
+
+    def _lengthen(self, least: int) -> None:
+        """Make room for that many more changes."""
+        more = np.empty(max(len(self._log), least), dtype=np.int64)
+        self._log = np.concatenate([self._log, more])
+        self._numbers = np.arange(len(self._log))
+
+    def _derive(self, rows: Ints) -> None:
+        devices = self.devices
+        by_device = devices.share[rows].T
+        self._by_device[:, rows] = by_device
+        self._amounts[_UNTOUCHED, rows] = (by_device == WHOLE).sum(axis=0)
+        open_ = np.where(devices.slots[rows] > 0, devices.power[rows], 0)
+        self._amounts[_PART, rows] = open_.max(axis=1, initial=0)
+        self._standing[rows] = self._fragments.standing(self.seen(rows))
+
+    def _derive_one(self, row: int) -> None:
+        devices = self.devices
+        self._by_device[:, row] = devices.share[row]
+        share, slots = devices.share[row].tolist(), devices.slots[row].tolist()
+        whole = share.count(WHOLE)
+        self._amounts[_UNTOUCHED, row] = whole
+        self._amounts[_PART, row] = max(
+            (power for power, left in zip(devices.power[row].tolist(), slots, strict=True) if left > 0),
+            default=0,
+        )
+        cpu = self._amounts.item(self._cpu, row) if self._cpu is not None else 0
+        self._standing[row] = self._fragments.standing_of(cpu, devices.model.item(row), share, whole)
+
+
+def _weights(snapshot: Snapshot) -> Floats:
+    largest = snapshot.capacity.max(axis=0, initial=1)
+    scarce = [name not in (CPU, MEMORY, STORAGE, PODS) for name in snapshot.resources]
+    counted = [name not in (STORAGE, PODS) for name in snapshot.resources]
+    weights = np.where(scarce, SCARCITY, 1.0) * np.array(counted, dtype=np.float64)
+    found: Floats = weights / np.maximum(largest, 1)
+    return found
