@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from springtide.scheduling.arrays import Floats, Ints
+from springtide.scheduling.arrays import Floats
 from springtide.scheduling.devices import WHOLE
 
 _STEP = 0.1
@@ -24,7 +24,7 @@ _ROUNDS = 400
 """Within about one hundredth of the best prices for some twenty sizes."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def worth(demand: tuple[tuple[int, int], ...]) -> Floats:
     """Worth of a free part of each size from 0 to `WHOLE`, as a fraction of a whole device.
 
@@ -33,12 +33,14 @@ def worth(demand: tuple[tuple[int, int], ...]) -> Floats:
     """
     if not demand:
         return np.arange(WHOLE + 1) / WHOLE
-    sizes = np.array([size for size, _ in demand], dtype=np.int64)
+    sizes = [size for size, _ in demand]
+    fitting = [sum(size <= room for size in sizes) for room in range(WHOLE + 1)]
     often = np.array([often for _, often in demand], dtype=np.float64)
-    weights: Floats = sizes / WHOLE
+    weights: Floats = np.array(sizes) / WHOLE
     best, found = -1.0, np.zeros(WHOLE + 1)
     for _ in range(_ROUNDS):
-        values, pattern = _fill(sizes, weights)
+        filled, counts = _fill(sizes, fitting, weights.tolist())
+        values, pattern = np.array(filled), np.array(counts)
         covered = float(often @ weights) / values[WHOLE]
         if covered > best:
             best, found = covered, values / values[WHOLE]
@@ -49,26 +51,27 @@ def worth(demand: tuple[tuple[int, int], ...]) -> Floats:
     return found
 
 
-def _fill(sizes: Ints, weights: Floats) -> tuple[Floats, Floats]:
-    """The best total weight of items that fit into each size, and how often each is in the best whole."""
-    values = np.zeros(WHOLE + 1)
-    chosen = np.full(WHOLE + 1, -1, dtype=np.int64)
-    fitting = np.searchsorted(sizes, np.arange(WHOLE + 1), side="right")
+def _fill(sizes: list[int], fitting: list[int], weights: list[float]) -> tuple[list[float], list[float]]:
+    """The best total weight of items that fit into each size, and how often each is in the best whole.
+
+    Plain Python: with as few sizes as there are, numpy's calls cost more than the sums.
+    """
+    values = [0.0] * (WHOLE + 1)
+    chosen = [-1] * (WHOLE + 1)
     for room in range(1, WHOLE + 1):
-        values[room] = values[room - 1]
-        count = fitting[room]
-        if count:
-            filled = values[room - sizes[:count]] + weights[:count]
-            item = int(filled.argmax())
-            if filled[item] > values[room]:
-                values[room], chosen[room] = filled[item], item
-    pattern = np.zeros(len(sizes))
+        best, item = values[room - 1], -1
+        for index in range(fitting[room]):
+            filled = values[room - sizes[index]] + weights[index]
+            if filled > best:
+                best, item = filled, index
+        values[room], chosen[room] = best, item
+    pattern = [0.0] * len(sizes)
     room = WHOLE
     while room > 0:
-        item = int(chosen[room])
+        item = chosen[room]
         if item < 0:
             room -= 1
         else:
             pattern[item] += 1
-            room -= int(sizes[item])
+            room -= sizes[item]
     return values, pattern
