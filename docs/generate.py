@@ -15,7 +15,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from springtide.api import kueue, reasons, schema, springtide, trainer, volcano, volcano_batch
+from springtide.api import hypernodes, kueue, reasons, schema, springtide, trainer, volcano, volcano_batch
 from springtide.api.batch import JobSpec
 from springtide.api.core import Pod
 from springtide.api.jobset import JobSetFailurePolicy, ReplicatedJob
@@ -52,6 +52,7 @@ KINDS: tuple[type[Object], ...] = (
     volcano_batch.Job,
     volcano.PodGroup,
     volcano.Queue,
+    hypernodes.HyperNode,
 )
 STATUS_WRITERS = {
     "TrainJob": "training",
@@ -61,6 +62,7 @@ STATUS_WRITERS = {
     "Queue": "scheduling",
     "Job": "volcano",
     "PodGroup": "volcano",
+    "HyperNode": "scheduling",
 }
 
 POD_ENVIRONMENT = {

@@ -25,6 +25,8 @@ from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
+from springtide.scheduling.hypernodes import in_network
+from springtide.scheduling.network import hyper_node_commands
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
 from springtide.scheduling.queues import ClusterQueueFacts, FlavorQuota
@@ -172,6 +174,11 @@ class Cycle:
         return self._claims.moved
 
     @property
+    def preempted_pods(self) -> Sequence[tuple[PodFacts, PodFacts]]:
+        """Plain pods that have to go, and for whom."""
+        return list(self._claims.preempted_pods.values())
+
+    @property
     def preempted(self) -> Sequence[Preempted]:
         """Who has to go, and for whom."""
         return list(self._claims.preempted.values())
@@ -209,7 +216,7 @@ class Cycle:
                 continue
             if (
                 known is not None
-                and known.reason == verdict.reason
+                and (known.reason, known.nominated) == (verdict.reason, verdict.nominated)
                 and not refresh
                 and position >= FRESH_HEADS
             ):
@@ -247,6 +254,7 @@ class Cycle:
         for facts, placed in self.admitted.values():
             counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, placed.usage)
         commands: list[Command] = list(counts.commands(self._snapshot.queue_objects, now))
+        commands += hyper_node_commands(self._snapshot.nodes.network, self._snapshot.hyper_nodes, now)
         if self._snapshot.volcano is not None:
             admitted = {key: placed.usage for key, (_, placed) in self.admitted.items()}
             over = {facts.key: facts.usage for facts in self._snapshot.admitted if facts.key in ended}
@@ -366,7 +374,8 @@ class Cycle:
         for pod_set, flavors in zip(pod_sets, granted.flavors, strict=True):
             given = [known[name] for name in sorted(set(flavors.values())) if name in known]
             confining = [flavor for flavor in given if flavor.labels or flavor.tolerations or flavor.levels]
-            found.append(on_nodes_of(pod_set, confining) if confining else pod_set)
+            on_theirs = on_nodes_of(pod_set, confining) if confining else pod_set
+            found.append(in_network(on_theirs, self._snapshot.nodes.network))
         return tuple(found)
 
     def _as_charged(self, facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from springtide.api.core import Namespace, Node, Pod
+from springtide.api.hypernodes import HyperNode
 from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
 from springtide.api.meta import Object
+from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
 from springtide.scheduling.state import ClusterState
 
@@ -23,12 +25,14 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
     return {
         Namespace: state.change_namespace,
         Topology: state.change_topology,
+        HyperNode: state.change_hyper_node,
         ResourceFlavor: state.change_flavor,
         Cohort: state.change_cohort,
         ClusterQueue: state.change_cluster_queue,
         LocalQueue: state.change_local_queue,
         Queue: state.change_queue,
         Node: state.change_node,
+        PodDisruptionBudget: state.change_budget,
         Workload: state.change_workload,
         Pod: state.change_pod,
     }

@@ -15,6 +15,7 @@ from springtide.api.nodematch import term_holds
 from springtide.api.struct import replace as replaced
 from springtide.scheduling.classes import Constraints, constraints
 from springtide.scheduling.facts import PodSetFacts
+from springtide.scheduling.hypernodes import TIER
 from springtide.scheduling.queues import FlavorFacts
 
 
@@ -37,9 +38,9 @@ def may_use(pod_set: PodSetFacts, flavor: FlavorFacts, keys: Iterable[str]) -> b
 def misfit(pod_set: PodSetFacts, levels: Sequence[str]) -> str:
     """What a Topology of these levels cannot answer of what a pod set asks, in words; empty if nothing.
 
-    Without levels the nodes' labels are all there is, and any of them will do.
+    Without levels the nodes' labels are all there is, and any of them will do; HyperNodes have their own.
     """
-    if not levels or not pod_set.named_levels:
+    if not levels or any(level.startswith(TIER) for level in pod_set.named_levels):
         return ""
     unknown = next((one for one in pod_set.named_levels if one not in levels and one != HOSTNAME), None)
     if unknown is not None:

@@ -19,6 +19,7 @@ from springtide.api.meta import is_true
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import Constraints
 from springtide.scheduling.devices import Device
+from springtide.scheduling.hypernodes import TIER, Network
 from springtide.scheduling.requests import Amounts, amounts
 from springtide.scheduling.sharing import GPU, MEMORY_LABEL, MODEL_LABEL, REGISTER, registered
 from springtide.scheduling.tree import Tree, grow
@@ -100,6 +101,8 @@ class Nodes:
     _aversions: dict[Constraints, Floats] = field(default_factory=dict)
     _domains: dict[str, Domains] = field(default_factory=dict)
     _trees: dict[tuple[str, ...], Tree] = field(default_factory=dict)
+    network: Network = field(default_factory=Network)
+    """HyperNodes over them."""
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -150,10 +153,18 @@ class Nodes:
         """The nodes as a tree of these levels, the widest first."""
         found = self._trees.get(levels)
         if found is None:
-            found = self._trees[levels] = grow(
-                len(self.facts), levels, lambda row, level: self.facts[row].labels.get(level)
-            )
+            found = self._trees[levels] = grow(len(self.facts), levels, self._domain_of)
         return found
+
+    def in_network(self, network: Network) -> Nodes:
+        """The same nodes with these HyperNodes over them."""
+        return Nodes(self.facts, self._masks, self._aversions, self._domains, network=network)
+
+    def _domain_of(self, row: int, level: str) -> str | None:
+        facts = self.facts[row]
+        if level.startswith(TIER):
+            return self.network.domain(level, facts.name)
+        return facts.labels.get(level)
 
     def with_changes(self, changed: Mapping[str, NodeFacts]) -> Nodes:
         """The same nodes with new facts for some of them; kept masks are updated at those rows only."""
@@ -166,8 +177,8 @@ class Nodes:
             for row in rows:
                 masks[constraints][row] = _admits(facts[row], constraints)
         if same_places:
-            return Nodes(facts, masks, _domains=self._domains, _trees=self._trees)
-        return Nodes(facts, masks)
+            return Nodes(facts, masks, _domains=self._domains, _trees=self._trees, network=self.network)
+        return Nodes(facts, masks, network=self.network)
 
 
 def _admits(facts: NodeFacts, constraints: Constraints) -> bool:

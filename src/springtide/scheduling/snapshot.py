@@ -13,8 +13,10 @@ from datetime import datetime
 
 import numpy as np
 
+from springtide.api.hypernodes import HyperNode
 from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.scheduling.arrays import Ints
+from springtide.scheduling.budgets import Budget
 from springtide.scheduling.devices import Devices
 from springtide.scheduling.durations import History
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
@@ -24,6 +26,7 @@ from springtide.scheduling.members import Seating
 from springtide.scheduling.neighbours import Neighbourhood
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.queues import QueueTree
+from springtide.scheduling.usage import Spell
 from springtide.scheduling.releasing import Held, PodSetOnNode
 from springtide.scheduling.volcano_ledger import QueueBooks
 
@@ -54,9 +57,17 @@ class Snapshot:
     """How many pods of a waiting workload still exist, of whatever attempt and phase."""
     lingering: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """What the pods of a waiting workload's ended attempt still hold, by workload."""
+    running: Mapping[str, Mapping[str, PodFacts]] = field(default_factory=dict)
+    """Plain pods that run and are not ending, by node and key."""
+    doomed: tuple[PodFacts, ...] = ()
+    """Plain pods that were told that they go for others, and are not deleted yet."""
+    budgets: tuple[Budget, ...] = ()
+    """How many pods of an application may be away."""
     neighbourhood: Neighbourhood | None = None
     """Which sorts of pods stand where; None where no pod asks about others."""
     queues: QueueTree = field(default_factory=QueueTree)
+    hyper_nodes: tuple[HyperNode, ...] = ()
+    """The HyperNodes as last seen, for what their status says."""
     queue_objects: tuple[ClusterQueue | LocalQueue, ...] = ()
     """The queues as last seen, for what their status says."""
     volcano: QueueBooks | None = None
@@ -73,6 +84,8 @@ class Snapshot:
     """When workloads last saved their work, of those that say so."""
     history: History = field(default_factory=History)
     """How long work took that has finished."""
+    spells: tuple[Spell, ...] = ()
+    """What workloads held that ended, of LocalQueues that share by use, since these were last sampled."""
 
 
 def idle_cluster(nodes: Sequence[NodeFacts], demands: Iterable[Demand] = ()) -> Snapshot:

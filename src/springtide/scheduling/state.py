@@ -17,16 +17,20 @@ from typing import TypeVar
 
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
+from springtide.api.hypernodes import HyperNode
 from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
 from springtide.api.meta import Object
+from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
 from springtide.scheduling.checkpoints import Checkpoints
+from springtide.scheduling.budgets import Budget, budget_of
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cohorts import QuotaNode
 from springtide.scheduling.devices import DeviceRequest
 from springtide.scheduling.facts import (
     PodFacts,
     WorkloadFacts,
+    is_doomed,
     is_same_pod,
     is_same_workload,
     pod_facts,
@@ -38,6 +42,7 @@ from springtide.scheduling.inventory import Inventory
 from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.members import Members
 from springtide.scheduling.neighbours import Neighbours, sorted_pod, sorted_workload
+from springtide.scheduling.network import HyperNodes
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.queues import (
     ClusterQueueFacts,
@@ -51,6 +56,7 @@ from springtide.scheduling.queues import (
 )
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.usage import Spells
 from springtide.scheduling.volcano_ledger import VolcanoLedger
 
 F = TypeVar("F")
@@ -78,9 +84,12 @@ class ClusterState:
         self._scheduler_names = scheduler_names
         self._ledger = Ledger()
         self._neighbours = Neighbours()
+        self._running: dict[str, dict[str, PodFacts]] = {}
+        self._budgets: dict[str, Budget] = {}
         self._inventory = Inventory()
         self._checkpoints = Checkpoints()
         self._finished = Finished()
+        self._spells = Spells()
         self._nodes = Nodes()
         self._node_facts: dict[str, NodeFacts] = {}
         self._changed_nodes: set[str] = set()
@@ -104,6 +113,7 @@ class ClusterState:
         self._cohorts: dict[str, QuotaNode] = {}
         self._flavors: dict[str, FlavorFacts] = {}
         self._topologies: dict[str, tuple[str, ...]] = {}
+        self._hyper_nodes = HyperNodes()
         self._queues: QueueTree | None = None
         self._volcano = VolcanoLedger()
 
@@ -164,6 +174,7 @@ class ClusterState:
         if after is not None:
             after = sorted_workload(after, self._neighbours)
         self._finished.change_workload(before, old, new)
+        self._spells.change_workload(before, new, self._tree())
         moved = self._volcano.change_workload(key, new, after)
         if after is not None:
             self._workloads[key] = after
@@ -209,6 +220,22 @@ class ClusterState:
         """A Queue of Volcano came, changed or went."""
         if self._volcano.change_queue(_key(old, new), new):
             self.version += 1
+
+    def change_hyper_node(self, old: HyperNode | None, new: HyperNode | None) -> None:
+        """A HyperNode came, changed or went."""
+        if self._hyper_nodes.change(old, new):
+            self.version += 1
+
+    def change_budget(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
+        """A PodDisruptionBudget came, changed or went."""
+        key, budget = _key(old, new), budget_of(new) if new is not None else None
+        if self._budgets.get(key) == budget:
+            return
+        if budget is None:
+            del self._budgets[key]
+        else:
+            self._budgets[key] = budget
+        self.version += 1
 
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""
@@ -270,9 +297,10 @@ class ClusterState:
         devices, devices_when_empty = self._inventory.devices(self._nodes.facts)
         workloads = self._workloads.values()
         waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
-        pods_of = {facts.key: len(found) for facts in waiting if (found := self._pods_of.get(facts.key))}
+        pods_of = {facts.key: found for facts in waiting if (found := self._left_of(facts.key))}
         return Snapshot(
             nodes=self._nodes,
+            hyper_nodes=self._hyper_nodes.objects(),
             resources=resources,
             capacity=capacity,
             allocated=allocated,
@@ -284,6 +312,9 @@ class ClusterState:
             pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
+            running=dict(self._running),
+            doomed=tuple(pod for key, pod in sorted(self._ending.items()) if is_to_be_deleted(pod)),
+            budgets=tuple(budget for _, budget in sorted(self._budgets.items())),
             neighbourhood=self._neighbours.neighbourhood(),
             queues=self._volcano.join(self._tree(), resources, capacity),
             volcano=self._volcano.books(),
@@ -293,6 +324,7 @@ class ClusterState:
             gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},
             checkpoints=self._checkpoints.newest(),
             history=self._finished.history(),
+            spells=self._spells.since_sampled(self._local_queue_objects.values()),
             members=self._members.waiting(self._workloads, self._seats),
         )
 
@@ -339,6 +371,7 @@ class ClusterState:
             )
         self._node_set_changed = False
         self._changed_nodes.clear()
+        self._nodes = self._hyper_nodes.over(self._nodes)
 
     def _assumed(self, key: str, pod: Pod) -> _Assumed:
         found = self._bound.get(key, _NOTHING_ASSUMED)
@@ -351,6 +384,8 @@ class ClusterState:
         if pod.holds and pod.pod_class is not None:
             self._ledger.take(pod.node, pod.pod_class, sign)
             self._neighbours.count(pod.pod_class, pod.node, sign, leaving=pod.ending)
+            if not pod.workload and not pod.ending:
+                self._note_running(pod, sign)
         self._inventory.count_pod(pod, sign)
         self._checkpoints.count_pod(pod, sign)
         self._count_ending(pod, sign)
@@ -358,6 +393,16 @@ class ClusterState:
             self._count_created(pod, sign)
         elif pod.pod_class is not None and (pod.holds or pod.waits):
             self._count_demand(pod.pod_class, sign)
+
+    def _note_running(self, pod: PodFacts, sign: int) -> None:
+        """A plain pod runs, or no more; what a snapshot was given stays as it was."""
+        there = {key: one for key, one in self._running.get(pod.node, {}).items() if key != pod.key}
+        if sign > 0:
+            there[pod.key] = pod
+        if there:
+            self._running[pod.node] = there
+        else:
+            del self._running[pod.node]
 
     def _sort_anew(self) -> None:
         """Labels count that did not: every pod and pod set gets the sort it has now."""
@@ -368,6 +413,8 @@ class ClusterState:
                 self._waiting_pods[key] = found
             if key in self._ending:
                 self._ending[key] = found
+            if key in self._running.get(pod.node, ()):
+                self._note_running(found, +1)
             if found.holds and found.pod_class is not None:
                 self._neighbours.count(found.pod_class, found.node, 1, leaving=found.ending)
         for key, workload in self._workloads.items():
@@ -455,6 +502,11 @@ class ClusterState:
             self._ledger.take(node, pod_class, pods)
             self._neighbours.count(pod_class, node, pods)
 
+    def _left_of(self, workload: str) -> int:
+        """How many of its pods there are that must be gone before it may start anew."""
+        pods = (self._pods[key] for key in self._pods_of.get(workload, ()))
+        return sum(1 for pod in pods if pod.holds or not pod.member_of)
+
     def _seats(self, workload: WorkloadFacts) -> Counter[PodSetOnNode]:
         """The places of a workload's current attempt that are taken by pods there are."""
         found: Counter[PodSetOnNode] = Counter()
@@ -479,6 +531,11 @@ def _key(old: Object | None, new: Object | None) -> str:
     if obj is None:
         raise ValueError("a change has an object before it, after it, or both")
     return obj.key
+
+
+def is_to_be_deleted(pod: PodFacts) -> bool:
+    """Whether a plain pod was told that it goes, and is not being deleted yet."""
+    return pod.obj.metadata.deletion_timestamp is None and not pod.workload and is_doomed(pod.obj)
 
 
 def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:

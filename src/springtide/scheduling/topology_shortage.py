@@ -29,7 +29,7 @@ def topology_shortage(
     needs += "".join(f", each {cut.size} of them within one {cut.level}" for cut in pod_set.slices)
     missing = _unlabelled(nodes, pod_set)
     if missing:
-        return f"{needs}; no node has all of the labels {missing}"
+        return f"{needs}; {missing}"
     where = " in the best one" if pod_set.required_level else ""
     most = room_in_best_domain(nodes, placement.room_when_empty(view), pod_set)
     if most < pod_set.count:
@@ -38,8 +38,12 @@ def topology_shortage(
 
 
 def _unlabelled(nodes: Nodes, pod_set: PodSetFacts) -> str:
-    """The levels it goes by, if no node has all their labels."""
-    if len(tree_of(nodes, pod_set).rows):
-        return ""
+    """Which of the levels it goes by there are not; empty if there are all."""
     levels = pod_set.levels or pod_set.named_levels
-    return ", ".join(level for level in levels if level != HOSTNAME)
+    tree = tree_of(nodes, pod_set)
+    unknown = [level for level in pod_set.named_levels if tree.index(level) < 0]
+    if unknown:
+        return f"{unknown[0]} is not among the levels {', '.join(levels)}"
+    if not len(tree.rows):
+        return f"no node has all of the labels {', '.join(one for one in levels if one != HOSTNAME)}"
+    return ""

@@ -214,6 +214,7 @@ _CLUSTER_ROLES = {
         read scheduling.k8s.io priorityclasses
         readupdate kueue.x-k8s.io *
         readupdate scheduling.volcano.sh queues,queues/status
+        readupdate topology.volcano.sh hypernodes,hypernodes/status
         readwrite coordination.k8s.io leases
         read apiextensions.k8s.io customresourcedefinitions
     """,
