@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from springtide.api.hypernodes import HyperNode
+from springtide.api.kueue import PodSetTopologyRequest
 from springtide.api.meta import find_condition
-from springtide.api.struct import decode
+from springtide.api.struct import decode, replace
+from springtide.api.topologyrules import network_request
+from springtide.api.volcano import NetworkTopologySpec
 from springtide.scheduling.hypernodes import Network, resolve, tier_level
 from tests.builders import node, workload
 from tests.scheduling.test_topology import gang
@@ -195,3 +198,32 @@ def test_the_tree_follows_the_nodes() -> None:
     assert domains(made.snapshot().nodes.network, 1)["leaf3"] == {"n6"}
     made.remove(*LEAVES, *SPINES, hyper("rails", 3, []))
     assert made.snapshot().nodes.network.levels == ()
+
+
+SAID: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "hard, up to a tier": ({"highestTierAllowed": 1}, {"required": tier_level(1)}),
+    "hard, by name": (
+        {"mode": "hard", "highestTierName": "spine"}, {"required": "topology.volcano.sh/tier-spine"}),
+    "hard, any tier": ({}, {"required": tier_level(2**31 - 1)}),
+    "soft": ({"mode": "soft", "highestTierAllowed": 1}, {"preferred": tier_level(0)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "asked"), SAID.values(), ids=SAID)
+def test_volcanos_network_topology_is_a_request(said: dict[str, Any], asked: dict[str, Any]) -> None:
+    found = network_request(decode(NetworkTopologySpec, said))
+    assert found == decode(PodSetTopologyRequest, asked)
+
+
+def test_partitions_of_a_task_are_slices() -> None:
+    """Two leaves of one spine, four pods each."""
+    spec = decode(NetworkTopologySpec, {"highestTierAllowed": 2})
+    part = decode(NetworkTopologySpec, {"highestTierAllowed": 1})
+    request = network_request(spec, partition=part, partition_size=4)
+    asking = replace(gang(8), topology_request=request)
+    made = world("3 3 3 3 4 1 2 2", workload("gang", asking))
+    leaves = {"n0": 0, "n1": 0, "n2": 1, "n3": 1, "n4": 2, "n5": 2, "n6": 3, "n7": 3}
+    inside: dict[int, int] = {}
+    for name, count in made.placement("default/gang")["node"].items():
+        inside[leaves[name]] = inside.get(leaves[name], 0) + count
+    assert sorted(inside.values()) == [4, 4]

@@ -1,7 +1,7 @@
-"""Kueue's topology annotations of a pod template as a pod set's `topologyRequest`.
+"""What jobs say of the topology, Kueue's annotations or Volcano's networkTopology, as a `topologyRequest`.
 
 Called by whoever makes Workloads of jobs. The names, and what may stand beside what, are those of Kueue's
-topology aware scheduling.
+topology aware scheduling and of Volcano.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import msgspec
 from springtide.api import labels
 from springtide.api.kueue import PodsetSliceRequiredTopologyConstraint, PodSetTopologyRequest
 from springtide.api.struct import decode
+from springtide.api.volcano import NetworkTopologySpec
 
 LAYERS_MAX = 3
+_HIGHEST = 2**31 - 1
+"""No HyperNode is of a higher tier."""
 _BOOLEANS = {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}
 _PLACES = (
     labels.PODSET_REQUIRED_TOPOLOGY,
@@ -50,6 +53,40 @@ def topology_request(annotations: Mapping[str, str], count: int) -> PodSetTopolo
         pod_set_slice_size=layers[0].size if single else None,
         podset_slice_required_topology_constraints=[] if single else layers,
     )
+
+
+def network_request(
+    asked: NetworkTopologySpec | None,
+    group: str = "",
+    *,
+    partition: NetworkTopologySpec | None = None,
+    partition_size: int = 1,
+) -> PodSetTopologyRequest | None:
+    """Volcano's `networkTopology` as a pod set's request; None if it asks for nothing.
+
+    Levels are tiers of HyperNodes (`labels.HYPER_NODE_TIER`). Pod sets of one `group` are near each other;
+    `partition` is what is asked for every so many pods of the set.
+    """
+    whole = _tier(asked) if asked is not None else ""
+    hard = asked is not None and asked.mode == "hard"
+    cut = _tier(partition) if partition is not None and partition.mode == "hard" else ""
+    if not whole and not cut:
+        return None
+    return PodSetTopologyRequest(
+        required=whole if hard and whole else None,
+        preferred=f"{labels.HYPER_NODE_TIER}0" if whole and not hard else None,
+        pod_set_group_name=group or None,
+        pod_set_slice_required_topology=cut or None,
+        pod_set_slice_size=partition_size if cut else None,
+    )
+
+
+def _tier(asked: NetworkTopologySpec) -> str:
+    """The highest tier that may be crossed; any, if none is named."""
+    if asked.highest_tier_name:
+        return labels.HYPER_NODE_TIER + asked.highest_tier_name
+    highest = asked.highest_tier_allowed
+    return f"{labels.HYPER_NODE_TIER}{highest if highest is not None else _HIGHEST}"
 
 
 def _boolean(text: str | None) -> bool | None:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from springtide.api.hypernodes import OF_NODES, HyperNode, MemberSpec
-from springtide.api.labels import HOSTNAME
+from springtide.api.labels import HOSTNAME, HYPER_NODE_TIER
 from springtide.api.selectors import from_label_selector
 from springtide.scheduling.facts import PodSetFacts
 
-TIER = "topology.volcano.sh/tier-"
+TIER = HYPER_NODE_TIER
 """What the name of a level of HyperNodes begins with; its tier follows, or the tier's name."""
 ALONE = "node/"
 """What a node's own domain begins with, at tiers below all HyperNodes it is in."""
