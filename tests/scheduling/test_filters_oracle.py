@@ -192,6 +192,6 @@ def _runs_on(cluster: Cluster, scene: Scene, node: Json) -> bool:
     pending["metadata"]["name"] += f"-{name}"
     cluster.create(pending)
     try:
-        return cluster.decision(pending) == name
+        return bool(cluster.decision(pending) == name)
     finally:
         cluster.delete(pending)

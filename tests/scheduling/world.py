@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 from springtide.api import labels
-from springtide.api.commands import Apply, Bind, Emit, Plan
+from springtide.api.commands import Apply, Bind, Delete, Emit, Plan
 from springtide.api.core import Node, Pod, PodStatus
 from springtide.api.gpus import indices_in
 from springtide.api.kueue import Workload, places_of
@@ -162,6 +162,10 @@ class World:
                 self.add(replace(found, metadata=metadata, spec=replace(found.spec, node_name=node)))
             case Apply(kind=kind, namespace=where, name=name, fields=fields):
                 self._apply(kind, f"{where}/{name}" if where else name, fields["status"])
+            case Delete(kind=kind, namespace=where, name=name):
+                doomed = self.objects[(kind, f"{where}/{name}")]
+                metadata = replace(doomed.metadata, deletion_timestamp=at(self.clock))
+                self.add(replace(doomed, metadata=metadata))
             case Emit():
                 pass
             case _:
@@ -179,6 +183,7 @@ class World:
         owned |= {"Requeued", "DeactivationTarget"}
         others = [c for c in others if c["type"] not in owned]
         for field in (
+            "nominatedNodeName",
             "admission",
             "requeueState",
             "schedulingStats",

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from springtide.api.commands import Command
 from springtide.api.kueue import WorkloadReason
 from springtide.scheduling import status
@@ -19,6 +21,8 @@ from springtide.scheduling.classes import PodClass
 from springtide.scheduling.defragmentation import Rearrangement
 from springtide.scheduling.facts import WAITS_FOR_OTHERS, PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
+from springtide.scheduling.pod_preemption import may_preempt, search_pods
+from springtide.scheduling.pod_preemption import priority_of as priority_of_pod
 from springtide.scheduling.preemption import Found, Trial, search
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted, Quota, Refused
@@ -110,6 +114,8 @@ class Claims:
         self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._running: Running | None = None
         self.preempted: dict[str, Preempted] = {}
+        self.preempted_pods: dict[str, tuple[PodFacts, PodFacts]] = {}
+        """Plain pods that have to go, and for whom."""
         self.moved: list[Moved] = []
 
     def held(self, facts: WorkloadFacts | PodFacts) -> Verdict | None:
@@ -135,16 +141,45 @@ class Claims:
 
     def claim_pod(self, facts: PodFacts, pod_sets: tuple[PodSetFacts, ...]) -> Verdict | None:
         """The same for a plain pod."""
-        if not self._anything_ends or ("", pod_sets) in self._hopeless:
+        if not self._anything_ends and not self._snapshot.running:
+            return None
+        sort = str(priority_of_pod(facts)) if may_preempt(facts) else ""
+        if (sort, pod_sets) in self._hopeless:
             return None
         with self._placement.later():
-            shares = self._placement.place(pod_sets)
-        if shares is None:
-            self._hopeless.add(("", pod_sets))
+            verdict = self._claim_pod(facts, pod_sets[0])
+        if verdict is None:
+            self._hopeless.add((sort, pod_sets))
             return None
-        node = self._snapshot.nodes.facts[int(shares[0].rows[0])].name
+        return self._hold(facts, verdict)
+
+    def _claim_pod(self, facts: PodFacts, pod_set: PodSetFacts) -> Verdict | None:
+        """A place among what ends, best where it was promised; else one from which others are sent away."""
+        promised = self._placement.row_of(facts.obj.status.nominated_node_name)
+        share = None
+        if promised >= 0:
+            share = self._placement.place_set(pod_set, rows=np.array([promised], dtype=np.int64))
+        if share is None:
+            share = self._placement.place_set(pod_set)
+        if share is not None:
+            node = self._snapshot.nodes.facts[int(share.rows[0])].name
+            message = f"fits on {node}, and waits until what is ending there has gone"
+            return Verdict("Unschedulable", message, node)
+        if not may_preempt(facts):
+            return None
+        snapshot = self._snapshot
+        found = search_pods(
+            self._placement, facts, pod_set, snapshot.running, snapshot.budgets, self.preempted_pods.keys()
+        )
+        if found is None:
+            return None
+        self._placement.vacate(found.held)
+        self._placement.put(pod_set.pod_class, found.share)
+        for victim in found.plight.victims:
+            self.preempted_pods[victim.key] = victim, facts
+        node = found.plight.node
         message = f"fits on {node}, and waits until what is ending there has gone"
-        return self._hold(facts, Verdict("Unschedulable", message))
+        return Verdict("Unschedulable", message, node)
 
     def keep(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> None:
         """Hold the place of one that is moved while its old pods are ending."""
@@ -185,7 +220,8 @@ class Claims:
 
     @property
     def _anything_ends(self) -> bool:
-        return bool(self._snapshot.releasing or self._quota.ending or self.preempted)
+        ends = self._snapshot.releasing or self._quota.ending or self.preempted
+        return bool(ends or self.preempted_pods)
 
     def _claim(self, facts: WorkloadFacts, queue: ClusterQueueFacts, *, preempts: bool) -> str | None:
         answer = self._quota.ask(queue, facts.pod_sets)

@@ -7,7 +7,6 @@ they are rewritten only for the first in the queue, and for the others when the 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,16 +16,17 @@ import numpy as np
 
 from springtide.api.commands import Command
 from springtide.api.gpus import spelled
-from springtide.scheduling import status, turns
+from springtide.scheduling import runs, status, turns
 from springtide.scheduling.claims import Claims, Moved, Preempted
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
-from springtide.scheduling.partial import largest, smallest, spare
-from springtide.scheduling.patience import Patience
 from springtide.scheduling.hypernodes import in_network
 from springtide.scheduling.network import hyper_node_commands
+from springtide.scheduling.partial import largest, smallest, spare
+from springtide.scheduling.lineup import Lineup
+from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
 from springtide.scheduling.queues import ClusterQueueFacts, FlavorQuota
@@ -67,6 +67,7 @@ class Cycle:
     ) -> None:
         self._snapshot = snapshot
         self._now = now
+        self._minimum_run_seconds = minimum_run_seconds
         self._door = Door(snapshot.queues, snapshot.pods_of, now, patience)
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
@@ -95,6 +96,7 @@ class Cycle:
             minimum_run_seconds,
             victims,
         )
+        self._lineup = Lineup(snapshot, timing, now)
         self._promises = (
             Reservations(snapshot, self._placement, now, lambda: self._ended, timing.firm_after_seconds)
             if timing.backfill
@@ -190,8 +192,14 @@ class Cycle:
 
     @property
     def next_at(self) -> datetime | None:
-        """When time alone makes a difference: a wait ends, or pods have not become ready."""
-        return self._door.next_at(self._snapshot.waiting, self._snapshot.admitted, self._ended)
+        """When time alone makes a difference: a wait ends, somebody may be preempted, pods are not ready …"""
+        snapshot = self._snapshot
+        moments = (
+            self._door.next_at(snapshot.waiting, snapshot.admitted, self._ended),
+            self._lineup.next_at,
+            runs.settled_at(snapshot.admitted, self._minimum_run_seconds, self._now) if self._waits else None,
+        )
+        return min((at for at in moments if at is not None), default=None)
 
     @property
     def is_cut(self) -> bool:
@@ -242,7 +250,7 @@ class Cycle:
     def report(self, now: datetime) -> list[Command]:
         """Commands that bring the status of queues up to date."""
         tree = self._snapshot.queues
-        counts, ended = Report(tree), self._ended
+        counts, ended = Report(tree, self._lineup.samples()), self._ended
         for facts in self._snapshot.waiting:
             if facts.key not in self.admitted:
                 counts.waits(*tree.line(facts.obj))
@@ -264,15 +272,16 @@ class Cycle:
     # -- one workload ------------------------------------------------------------------------------
 
     def _queue(self) -> list[Item]:
-        queues: tuple[tuple[Item, ...], ...] = (self._snapshot.waiting, self._snapshot.pods)
-        merged: Iterable[Item] = heapq.merge(*queues, key=lambda facts: facts.order)
+        merged: Iterable[Item] = self._lineup.items
         if self._claimants:
             merged = [*self._claimants, *(f for f in merged if isinstance(f, PodFacts) or not f.claims)]
         return [f for f in merged if f.key not in (self.bound if isinstance(f, PodFacts) else self.admitted)]
 
     def _borrowers(self) -> Iterator[WorkloadFacts]:
         """Those who would borrow, and who stands behind them: after all who ask for their queue's own."""
-        return turns.by_share(self._behind, self._standing) if self._fair else turns.by_order(self._behind)
+        if self._fair:
+            return turns.by_share(self._behind, self._standing)
+        return turns.by_order(self._behind, self._lineup.key)
 
     def _standing(self, queue: str, facts: WorkloadFacts) -> turns.Standing:
         return self._quota.standing_with(self._snapshot.queues.cluster_queues[queue], facts.pod_sets)

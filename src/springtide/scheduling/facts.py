@@ -32,6 +32,9 @@ from springtide.scheduling.topology import Slice, topology_ask
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WAITS_FOR_OTHERS = "WaitingForPreemptedWorkloads"
 """Reason of QuotaReserved of a workload whose place is held until others have made way."""
+DISRUPTION_TARGET, PREEMPTION_BY_SCHEDULER = "DisruptionTarget", "PreemptionByScheduler"
+DOOMED_BY = f"{labels.SCHEDULER_NAME}: "
+"""How the message begins that tells a pod it goes for another: kube-scheduler writes the same reason."""
 TERMINAL_PHASES = ("Succeeded", "Failed")
 _REQUEUED_AT_THE_END = ("PodsReadyTimeout", "AdmissionCheck")
 """Evictions after which a workload queues anew, by the time of eviction (Kueue's rule)."""
@@ -229,9 +232,16 @@ def pod_facts(
         and obj.spec.scheduler_name in scheduler_names
         and obj.metadata.deletion_timestamp is None
         and obj.status.phase not in TERMINAL_PHASES,
-        ending=holds and obj.metadata.deletion_timestamp is not None,
+        ending=holds and (obj.metadata.deletion_timestamp is not None or is_doomed(obj)),
         holding=_holding(obj, pod_class, assumed_notes or {}),
     )
+
+
+def is_doomed(obj: Pod) -> bool:
+    """Whether the scheduler has said that the pod goes for another: it is deleted as soon as that is seen."""
+    found = find_condition(obj.status.conditions, DISRUPTION_TARGET)
+    told = found is not None and found.status == "True" and found.reason == PREEMPTION_BY_SCHEDULER
+    return found is not None and told and found.message.startswith(DOOMED_BY)
 
 
 def _member_facts(

@@ -62,6 +62,8 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
     commands += [command for one in cycle.preempted for command in one.commands(now)]
+    commands += [one for pair in cycle.preempted_pods for one in status.doom(*pair, now)]
+    commands += [status.end(pod) for pod in snapshot.doomed]
     commands += [command for one in cycle.moved for command in one.commands(now)]
     commands += [one for facts, ending in released for one in status.release(facts, ending, now)]
     if cycle.is_cut:

@@ -26,8 +26,8 @@ from springtide.scheduling.members import Seating
 from springtide.scheduling.neighbours import Neighbourhood
 from springtide.scheduling.nodes import NodeFacts, Nodes
 from springtide.scheduling.queues import QueueTree
-from springtide.scheduling.usage import Spell
 from springtide.scheduling.releasing import Held, PodSetOnNode
+from springtide.scheduling.usage import Spell
 from springtide.scheduling.volcano_ledger import QueueBooks
 
 

@@ -22,8 +22,8 @@ from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavo
 from springtide.api.meta import Object
 from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
-from springtide.scheduling.checkpoints import Checkpoints
 from springtide.scheduling.budgets import Budget, budget_of
+from springtide.scheduling.checkpoints import Checkpoints
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cohorts import QuotaNode
 from springtide.scheduling.devices import DeviceRequest

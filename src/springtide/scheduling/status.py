@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from springtide.api import labels
-from springtide.api.commands import Apply, Bind, Command, Emit
+from springtide.api.commands import Apply, Bind, Command, Delete, Emit
 from springtide.api.core import Pod
 from springtide.api.gpus import Device, spelled
 from springtide.api.gpus import notes as notes_of
@@ -32,7 +32,15 @@ from springtide.api.kueue import (
 )
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode, replace
-from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts, attempt_of
+from springtide.scheduling.facts import (
+    DISRUPTION_TARGET,
+    DOOMED_BY,
+    PREEMPTION_BY_SCHEDULER,
+    PodFacts,
+    PodSetFacts,
+    WorkloadFacts,
+    attempt_of,
+)
 from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.requests import quantities
 from springtide.scheduling.runs import past_seconds, past_with
@@ -53,6 +61,8 @@ class Verdict:
 
     reason: str
     message: str
+    nominated: str = ""
+    """The node whose place is held for a plain pod."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +218,10 @@ def told(obj: Workload | Pod) -> Verdict | None:
     """The verdict the object carries already."""
     type_ = "PodScheduled" if isinstance(obj, Pod) else "QuotaReserved"
     found = find_condition(obj.status.conditions, type_)
-    return Verdict(found.reason, found.message) if found is not None and found.status == "False" else None
+    if found is None or found.status != "False":
+        return None
+    nominated = obj.status.nominated_node_name if isinstance(obj, Pod) else ""
+    return Verdict(found.reason, found.message, nominated)
 
 
 def bind(facts: PodFacts, given: Given, now: datetime) -> tuple[Command, ...]:
@@ -232,11 +245,35 @@ def explain_pod(facts: PodFacts, verdict: Verdict, now: datetime) -> tuple[Comma
     old = [c for c in facts.obj.status.conditions if c.type == "PodScheduled"]
     new = Condition(type="PodScheduled", status="False", reason=verdict.reason, message=verdict.message)
     metadata = facts.obj.metadata
-    fields = {"status": {"conditions": [encode(c) for c in set_condition(old, new, now)]}}
+    told: dict[str, Any] = {"conditions": [encode(c) for c in set_condition(old, new, now)]}
+    if verdict.nominated:
+        told["nominatedNodeName"] = verdict.nominated
+    fields = {"status": told}
     return (
         Apply(Pod, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid),
         Emit(facts.obj, "FailedScheduling", verdict.message, type="Warning", action="Scheduling"),
     )
+
+
+def doom(victim: PodFacts, preemptor: PodFacts, now: datetime) -> tuple[Command, ...]:
+    """Tell a plain pod that it goes for another; `end` deletes it once that is seen."""
+    metadata, other = victim.obj.metadata, preemptor.obj.metadata
+    kept = [c for c in victim.obj.status.conditions if c.type == "PodScheduled"]
+    message = f"{DOOMED_BY}preempting to accommodate a higher priority pod"
+    target = Condition(type=DISRUPTION_TARGET, status="True", reason=PREEMPTION_BY_SCHEDULER, message=message)
+    conditions = [*kept, *set_condition([], target, now)]
+    fields = {"status": {"conditions": [encode(condition) for condition in conditions]}}
+    note = f"Preempted by pod {preemptor.key} (UID: {other.uid}) on node {victim.node}"
+    return (
+        Apply(Pod, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid),
+        Emit(victim.obj, PREEMPTED, note, action="Preempting"),
+    )
+
+
+def end(victim: PodFacts) -> Delete:
+    """Delete a plain pod that was told that it goes: with the grace it asks for, and only this one."""
+    metadata = victim.obj.metadata
+    return Delete(Pod, metadata.namespace, metadata.name, metadata.uid)
 
 
 def admits(command: Command) -> bool:

@@ -211,6 +211,9 @@ _CLUSTER_ROLES = {
         delete core pods
         create core pods/binding
         update,patch core pods/status
+        read policy poddisruptionbudgets
+        read core persistentvolumeclaims,persistentvolumes
+        read storage.k8s.io storageclasses,csinodes
         read scheduling.k8s.io priorityclasses
         readupdate kueue.x-k8s.io *
         readupdate scheduling.volcano.sh queues,queues/status
