@@ -54,6 +54,16 @@ class Group:
         """Key of that Workload."""
         return f"{self.namespace}/{self.workload}"
 
+    @classmethod
+    def of_key(cls, key: str) -> Group | None:
+        """The group for which a Workload of this key stands; None if it stands for none."""
+        namespace, _, name = key.partition("/")
+        for dialect in Dialect:
+            rest = name.removeprefix(f"{dialect}-")
+            if rest != name:
+                return cls(dialect, namespace, rest)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Membership:

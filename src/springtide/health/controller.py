@@ -65,7 +65,7 @@ class _Health:
 
     async def _reconcile(self, key: str) -> float | None:
         workload = self._workloads.cache.get(key)
-        if workload is None:
+        if workload is None or workload.metadata.annotations.get(labels.PODS_BY) == labels.OTHERS:
             self._failing_since.pop(key, None)
             return None
         now = self._runtime.clock.now()

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from springtide.api.meta import Object
 from springtide.api.resources import resource_of
-from springtide.client import ApiError, Client, Gone, Pool
+from springtide.client import ApiError, Client, Gone, NotFound, Pool
 from springtide.client.watch import DELETED, Bookmark, WatchEvent
 from springtide.runtime.cache import Cache, Index, OnChange
 from springtide.runtime.clock import Clock
@@ -99,6 +99,12 @@ class Informer(Generic[T]):
                 log.info("list again", kind=self._kind, reason=error.message)
                 self._version = ""
                 await self._pause()
+            except NotFound as error:
+                if self._may_be_missing:  # an alpha kind that this server does not serve: there are none
+                    self._synced.set()
+                else:
+                    log.warning("watch interrupted", kind=self._kind, error=error.message)
+                await self._pause()
             except ApiError as error:
                 log.warning("watch interrupted", kind=self._kind, error=error.message)
                 await self._pause()
@@ -108,6 +114,11 @@ class Informer(Generic[T]):
     @property
     def _kind(self) -> str:
         return resource_of(self.scope.kind).kind
+
+    @property
+    def _may_be_missing(self) -> bool:
+        resource = resource_of(self.scope.kind)
+        return resource.builtin and "alpha" in resource.version
 
     def _must_list(self) -> bool:
         return not self._version or self._clock.monotonic() - self._listed_at >= self._settings.relist_seconds

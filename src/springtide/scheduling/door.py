@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from springtide.api import labels
 from springtide.api.kueue import WorkloadCondition, WorkloadReason, is_own_eviction
 from springtide.api.meta import find_condition
 from springtide.scheduling.facts import WorkloadFacts
@@ -48,6 +49,9 @@ class Door:
             return barred
         if facts.error:
             return Verdict("Misconfigured", facts.error)
+        missing = facts.obj.metadata.annotations.get(labels.INCOMPLETE)
+        if missing:
+            return Verdict("WaitingForPods", f"{missing}; it starts once they are there")
         queue = self.queues.resolve(facts.obj)
         if isinstance(queue, Closed):
             return Verdict(queue.reason, queue.message)
@@ -75,7 +79,8 @@ class Door:
         if out_of_time(facts.obj, self.now):
             seconds = facts.obj.spec.maximum_execution_time_seconds
             return Ending.deactivating(OUT_OF_TIME, f"exceeding the maximum execution time ({seconds} s)")
-        return self.patience.judge(facts.obj, self.now) if self.patience is not None else None
+        patience = self._patience_with(facts)
+        return patience.judge(facts.obj, self.now) if patience is not None else None
 
     def next_at(
         self, waiting: Iterable[WorkloadFacts], admitted: Iterable[WorkloadFacts], ended: Container[str]
@@ -84,13 +89,18 @@ class Door:
         moments = [facts.requeue_at for facts in waiting if facts.requeue_at is not None]
         limits = ((facts.key, limit_at(facts.obj)) for facts in admitted if has_limit(facts.obj))
         moments += [at for key, at in limits if at is not None and key not in ended]
-        if self.patience is not None:
-            moments += [
-                at
-                for facts in admitted
-                if facts.key not in ended and (at := overdue_at(facts.obj, self.patience)) is not None
-            ]
+        for facts in admitted:
+            patience = self._patience_with(facts)
+            at = overdue_at(facts.obj, patience) if patience is not None else None
+            if at is not None and facts.key not in ended:
+                moments.append(at)
         return min((at for at in moments if at > self.now), default=None)
+
+    def _patience_with(self, facts: WorkloadFacts) -> Patience | None:
+        """Pods that nobody makes never become ready: a place is not kept for them for ever."""
+        if self.patience is None and facts.obj.metadata.annotations.get(labels.INCOMPLETE):
+            return Patience()
+        return self.patience
 
     def _barred(self, facts: WorkloadFacts) -> Verdict | None:
         if not facts.active:

@@ -20,7 +20,12 @@ from springtide.server.apps_rules import (
     StatefulSetStrategy,
 )
 from springtide.server.batch_rules import CronJobStrategy, JobStrategy
-from springtide.server.builtin_rules import LeaseStrategy, PriorityClassStrategy
+from springtide.server.builtin_rules import (
+    LeaseStrategy,
+    PodGroupStrategy,
+    PodGroupWorkloadStrategy,
+    PriorityClassStrategy,
+)
 from springtide.server.conversion import CONVERSIONS
 from springtide.server.customresources import CustomResourceDefinitionStrategy
 from springtide.server.data_rules import ConfigMapStrategy, SecretStrategy
@@ -99,6 +104,8 @@ STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("batch/v1", "CronJob"): CronJobStrategy,
     ("coordination.k8s.io/v1", "Lease"): LeaseStrategy,
     ("scheduling.k8s.io/v1", "PriorityClass"): PriorityClassStrategy,
+    ("scheduling.k8s.io/v1alpha2", "PodGroup"): PodGroupStrategy,
+    ("scheduling.k8s.io/v1alpha2", "Workload"): PodGroupWorkloadStrategy,
     ("rbac.authorization.k8s.io/v1", "Role"): RoleStrategy,
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): ClusterRoleStrategy,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): RoleBindingStrategy,

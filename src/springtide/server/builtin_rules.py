@@ -1,11 +1,11 @@
-"""Strategies of PriorityClass and Lease. Listed in `admission.STRATEGIES`.
+"""Strategies of PriorityClass, PodGroup, Workload and Lease. Listed in `admission.STRATEGIES`.
 
 Rules and messages: Kubernetes' validation of each group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from springtide.server.context import Context
@@ -53,6 +53,45 @@ class PriorityClassStrategy(Strategy):
         if new["preemptionPolicy"] != old.get("preemptionPolicy", new["preemptionPolicy"]):
             errors.append(bad_value("preemptionPolicy", new["preemptionPolicy"], "field is immutable"))
         return errors
+
+
+class PodGroupStrategy(Strategy):
+    """scheduling.k8s.io/v1alpha2 PodGroup."""
+
+    def validate(self, obj: Json) -> Sequence[FieldError]:
+        return list(_policy_errors("spec", obj.get("spec") or {}))
+
+    def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
+        return _fixed_spec(new, old)
+
+
+class PodGroupWorkloadStrategy(Strategy):
+    """scheduling.k8s.io/v1alpha2 Workload."""
+
+    def validate(self, obj: Json) -> Sequence[FieldError]:
+        templates = (obj.get("spec") or {}).get("podGroupTemplates") or []
+        return [
+            error
+            for index, template in enumerate(templates)
+            for error in _policy_errors(f"spec.podGroupTemplates[{index}]", template)
+        ]
+
+    def validate_update(self, new: Json, old: Json) -> Sequence[FieldError]:
+        return _fixed_spec(new, old)
+
+
+def _policy_errors(path: str, spec: Json) -> Iterator[FieldError]:
+    policy = spec.get("schedulingPolicy") or {}
+    said = sorted(name for name in ("basic", "gang") if policy.get(name) is not None)
+    if len(said) != 1:
+        rule = "exactly one of `basic`, `gang` must be set"
+        yield bad_value(f"{path}.schedulingPolicy", ", ".join(said), rule)
+
+
+def _fixed_spec(new: Json, old: Json) -> list[FieldError]:
+    if (new.get("spec") or {}) == (old.get("spec") or {}):
+        return []
+    return [bad_value("spec", "", "field is immutable")]
 
 
 class LeaseStrategy(Strategy):

@@ -39,7 +39,9 @@ _COUNTED = frozenset(
         "policy/poddisruptionbudgets",
         "resource.k8s.io/deviceclasses",
         "resource.k8s.io/resourceslices",
+        "scheduling.k8s.io/podgroups",
         "scheduling.k8s.io/priorityclasses",
+        "scheduling.k8s.io/workloads",
     }
 )
 """The built-in kinds that have `metadata.generation`, as in Kubernetes."""

@@ -76,7 +76,7 @@ async def run_controllers(settings: PartSettings, begun: Begun, *, builtin: bool
     server is the embedded one. Raises LeadershipLost, and ApiError if the server refuses at the start.
     """
     async with _runtime(settings, "springtide-controllers") as (runtime, embedded):
-        register_domains(runtime)
+        register_domains(runtime, EMBEDDED if embedded else OWN)
         if embedded if builtin is None else builtin:
             register_embedded(runtime)
         begun(f"controlling {settings.connection.server}")

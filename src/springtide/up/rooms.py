@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from springtide import builtin, health, scheduling, training, workloads
-from springtide.api.labels import SCHEDULER_NAME
+from springtide import builtin, health, podgroups, scheduling, training, volcano, workloads
+from springtide.api.labels import SCHEDULER_NAME, VOLCANO_SCHEDULER
 from springtide.runtime import Runtime
 
 OWN = frozenset((SCHEDULER_NAME,))
-EMBEDDED = OWN | {"default-scheduler"}
-"""The embedded control plane has no other scheduler: pods that name none are placed too."""
+EMBEDDED = OWN | {"default-scheduler", VOLCANO_SCHEDULER}
+"""The embedded control plane has no other scheduler: pods that name none, or Volcano's, are placed too."""
 
 
 def register_controllers(runtime: Runtime, *, embedded: bool = True) -> None:
     """Everything in one process. `embedded` adds what a real cluster has of its own."""
-    register_domains(runtime)
-    scheduling.register(runtime, scheduling.Settings(scheduler_names=EMBEDDED if embedded else OWN))
+    names = EMBEDDED if embedded else OWN
+    register_domains(runtime, names)
+    scheduling.register(runtime, scheduling.Settings(scheduler_names=names))
     if embedded:
         register_embedded(runtime)
 
 
-def register_domains(runtime: Runtime) -> None:
-    """The controllers of every domain but scheduling, which may run as a process of its own."""
+def register_domains(runtime: Runtime, scheduler_names: frozenset[str] = OWN) -> None:
+    """The controllers of every domain but scheduling, which may run as a process of its own.
+
+    `scheduler_names`: pods that name one of these in `spec.schedulerName` are this program's to place.
+    """
     training.register(runtime)
     workloads.register(runtime)
     health.register(runtime)
+    podgroups.register(runtime, podgroups.Settings(scheduler_names=scheduler_names))
+    volcano.register(runtime, volcano.Settings(scheduler_names=scheduler_names))
 
 
 def register_embedded(runtime: Runtime) -> None:

@@ -47,7 +47,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
 
     async def reconcile(key: str) -> float | None:
         workload = workloads.cache.get(key)
-        if workload is None:
+        if workload is None or workload.metadata.annotations.get(labels.PODS_BY) == labels.OTHERS:
             return None
         view = View(
             workload=workload,
