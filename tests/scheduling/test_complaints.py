@@ -10,8 +10,8 @@ from datetime import datetime
 
 from springtide.scheduling import Ranking, Sight
 from springtide.scheduling.plan import Options, plan
-from springtide.scheduling.policies import FRAGMENTS, Policy
-from tests.builders import at, cluster_queue, local_queue, node, pod_set, pod_spec, workload
+from springtide.scheduling.policies import FRAGMENTS, PACKING, Policy
+from tests.builders import at, cluster_queue, gpu_node, local_queue, node, pod_set, pod_spec, workload
 from tests.scheduling.world import World
 
 NOW: datetime = at(100)
@@ -69,3 +69,16 @@ def test_kueue_407_what_cannot_be_placed_takes_no_quota() -> None:
     world.cycle()
     assert not world.is_admitted("default/whole")
     assert world.is_admitted("default/parts")
+
+
+def test_kubernetes_4671_a_gang_of_unlike_pods_is_not_refused_for_the_order_of_its_sets() -> None:
+    """What the first set takes may be the only place of the second (KEP-4671: greedy, no second try)."""
+    world = World(gpu_node("a", 2, cpu=16), node("b", cpu=1, gpu=8))
+    small = pod_set(1, pod_spec(cpu="500m", gpu=1), name="head")
+    large = pod_set(1, pod_spec(cpu=4, gpu=2), name="worker")
+    for index, sets in enumerate(([small, large], [large, small])):
+        name = f"w{index}"
+        world.add(workload(name, *sets))
+        world.cycle(policy=PACKING)
+        assert world.placement(f"default/{name}") == {"head": {"b": 1}, "worker": {"a": 1}}
+        world.remove(world.workload(f"default/{name}"))

@@ -35,6 +35,8 @@ from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.supply import Supply
 from springtide.scheduling.views import Share, View
 
+_STRAIN_WEIGHT = 200.0
+"""Devices that are nearer to each other are worth a fifth of a device stranded."""
 _AVERSION_WEIGHT = 1000.0
 """Scores are shares of a node, a few units at most: a hundredth of an aversion still outweighs them."""
 _KEPT_MAX = 1 << 23
@@ -88,6 +90,7 @@ class Placement:
         self._random = np.random.default_rng(seed)
         self._moves: list[_Move | _Before] = []
         self._views: dict[PodClass, View] = {}
+        self._requests: dict[DeviceRequest, DeviceRequest] = {}
         self._row_of = {facts.name: row for row, facts in enumerate(snapshot.nodes.facts)}
         self._ending = list(snapshot.releasing)
         self._coming: Ints | None = None
@@ -110,14 +113,19 @@ class Placement:
             if together is None:
                 self.rollback(mark)
             return tuple(together) if together is not None else None
-        shares: list[Share] = []
-        for pod_set in pod_sets:
-            share = self.place_set(pod_set, within)
-            if share is None:
-                self.rollback(mark)
+        for order in _orders(len(pod_sets)):
+            shares: dict[int, Share] = {}
+            for index in order:
+                share = self.place_set(pod_sets[index], within)
+                if share is None:
+                    break
+                shares[index] = share
+            else:
+                return tuple(shares[index] for index in range(len(pod_sets)))
+            self.rollback(mark)
+            if not shares:  # this one does not even fit by itself
                 return None
-            shares.append(share)
-        return tuple(shares)
+        return None
 
     def place_set(
         self, pod_set: PodSetFacts, within: Placement | None = None, rows: Ints | None = None
@@ -140,9 +148,13 @@ class Placement:
     def _place_one(self, view: View) -> Share | None:
         """The node with the best score, for one pod that asks nothing of the others or the topology."""
         row = int(view.ranked.argmin()) if len(view.ranked) else -1
-        if row < 0 or view.ranked[row] == np.inf:
+        if row < 0 or view.ranked.item(row) == np.inf:
             return None
-        return self._take(view, Share(np.array([row]), _ONE))
+        asked = view.asked
+        devices = (self.devices.take(row, asked, self._pick(view, asked, row)),) if asked is not None else ()
+        share = Share(np.array([row]), _ONE, devices)
+        self._note(_Move(view.pod_class, view.takes, share, +1))
+        return share
 
     def _look(self, pod_class: PodClass, within: Placement | None, rows: Ints | None) -> View:
         """What such pods see, perhaps at two moments, perhaps of some nodes alone."""
@@ -277,6 +289,11 @@ class Placement:
         return self._filters
 
     @property
+    def nodes(self) -> Nodes:
+        """All nodes."""
+        return self._nodes
+
+    @property
     def devices(self) -> Devices:
         """What is free of devices. Not to be changed."""
         return self._supply.devices
@@ -325,14 +342,18 @@ class Placement:
         asked = [(name, amount) for name, amount in pod_class.requests if amount > 0]
         columns = [self._supply.columns.get(name, -1) for name, _ in asked]
         mask = self._nodes.mask(pod_class.constraints)
-        candidates, exact = self._supply.candidates(pod_class.devices, mask)
+        wished = pod_class.devices
+        asked_of_devices = self._requests.setdefault(wished, wished) if wished is not None else None
+        candidates, exact = self._supply.candidates(asked_of_devices, mask)
         aversion = self._nodes.aversion(pod_class.constraints)
         takes = self._takes(pod_class)
         view = View(
             pod_class=pod_class,
+            asked=asked_of_devices,
             columns=np.array(columns, dtype=np.int64),
             amounts=np.array([amount for _, amount in asked], dtype=np.int64),
             takes=takes,
+            cpu=pod_class.cpu,
             least=self._supply.least(pod_class),
             wanted=takes * self._supply.weights,
             mask=mask,
@@ -376,14 +397,16 @@ class Placement:
         else:
             view.ranked[rows] = np.inf
             rows = rows[able]
-        asked = view.pod_class.devices
-        if not view.exact and asked is not None:
-            rows = rows[self.devices.fits(rows, asked) > 0]
+        if not view.exact and view.asked is not None:
+            rows = rows[self.devices.fits(rows, view.asked) > 0]
         if not len(rows) and not view.policy.fickle:
             return
         cost = view.policy.score(self._sight(view, rows)).cost
         if view.aversion is not None:
             cost = cost + view.aversion.take(rows) * _AVERSION_WEIGHT
+        asked = view.asked
+        if asked is not None and asked.count > 1 and asked.whole and self.devices.layouts:
+            cost = cost + self.devices.strain(rows, asked) * _STRAIN_WEIGHT
         view.ranked[rows] = cost
 
     def _count_room(self, view: View) -> None:
@@ -403,12 +426,12 @@ class Placement:
             view.fits[rows] = _room(free, self.devices, view, rows)
 
     def _sight(self, view: View, rows: Ints) -> Sight:
-        return Sight(self._supply, rows, view.wanted, view.pod_class, self._fragments, self._random)
+        return Sight(self._supply, rows, view.wanted, view.cpu, view.asked, self._fragments, self._random)
 
     # -- taking ------------------------------------------------------------------------------------
 
     def _take(self, view: View, share: Share) -> Share:
-        asked = view.pod_class.devices
+        asked = view.asked
         if asked is not None:
             counted = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
             devices = tuple(
@@ -512,6 +535,16 @@ def _is_lone(pod_set: PodSetFacts) -> bool:
     )
 
 
+def _orders(number: int) -> Iterable[Sequence[int]]:
+    """In which orders pod sets are tried: as they stand, then so that each is the first once.
+
+    What one set is given another may need; a set that has fewer nodes to go to is better off early.
+    """
+    return (
+        ((first, *(i for i in range(number) if i != first)) for first in range(number)) if number else ((),)
+    )
+
+
 def _row_of_each(share: Share) -> Ints:
     """The row of each pod."""
     return np.repeat(share.rows, share.counts)
@@ -526,6 +559,6 @@ def _both(view: View, other: Placement) -> View:
 def _room(free: Ints, devices: Devices, view: View, rows: Ints) -> Ints:
     """How many pods fit on these nodes, of which so much is free: the class's columns × nodes."""
     room = (free // view.amounts[:, None]).min(axis=0)
-    if view.pod_class.devices is not None:
-        room = np.minimum(room, devices.fits(rows, view.pod_class.devices))
+    if view.asked is not None:
+        room = np.minimum(room, devices.fits(rows, view.asked))
     return np.where(view.mask.take(rows), np.maximum(room, 0), 0)
