@@ -24,6 +24,7 @@ from tests.scheduling.world import World
 WHOLE = frozenset({"namespaceSelector", "podSets[].template"})
 
 OF_CLUSTER_QUEUE = {
+    "admissionScope.admissionMode": "whether its LocalQueues share by use",
     "resourceGroups[].coveredResources": "the resources of the flavors",
     "resourceGroups[].flavors[].name": "the nodes",
     "resourceGroups[].flavors[].resources[].borrowingLimit": "how much of others' it may use",

@@ -23,9 +23,9 @@ from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.hypernodes import in_network
+from springtide.scheduling.lineup import Lineup
 from springtide.scheduling.network import hyper_node_commands
 from springtide.scheduling.partial import largest, smallest, spare
-from springtide.scheduling.lineup import Lineup
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy

@@ -20,7 +20,6 @@ CLUSTER_QUEUE_WHY = {
     "flavorFungibility.preference": "whenCanBorrow and whenCanPreempt alone decide which flavor is next",
     "admissionChecksStrategy": "there are no admission checks: quota and room on nodes admit",
     "fairSharing": "it counts only if the scheduler shares fairly; else the order is priority, then age",
-    "admissionScope": "the order is priority, then age",
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
 COHORT_WHY = {"fairSharing": "cohorts share by quota alone, queues by weight"}
@@ -30,7 +29,7 @@ ADMISSION_CHECK_WHY = dict.fromkeys(
     "there are no admission checks: quota and room on nodes admit",
 )
 """Kinds without a status to say it in; their pages of the reference do."""
-LOCAL_QUEUE_WHY = {"fairSharing": "the order is priority, then age"}
+LOCAL_QUEUE_WHY = {"fairSharing": "it counts only in a ClusterQueue whose admissionScope shares by use"}
 TOPOLOGY_WHY = {
 }
 _UNKNOWN_WHY = "not a field of this API version"

@@ -3,11 +3,12 @@
 An order gives each who waits a key; the smallest is considered first. A key must not depend on what the clock
 says now, so that queues stay sorted while time passes: who waits longer gains on those who come later, never
 on those who wait beside it. The first who cannot start gets a reservation, see `backfill`.
-Called by the replay of job traces, where a site tries its own; the live cycle's order is `facts.order` still.
+Called by `lineup` for the live cycle and by the replay of job traces, where a site tries its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ class Candidate:
     """How many devices it asks for."""
     backlog: float = 0.0
     """Seconds that all who wait would keep the whole cluster busy; the same for each of them."""
+    deadline: float = math.inf
+    """When it should have ended (annotation `springtide.dev/deadline`), in seconds of the same epoch."""
 
 
 Rank = tuple[float, float, str]
@@ -102,6 +105,15 @@ def _shortest(candidate: Candidate) -> Rank:
     return float(-candidate.priority), candidate.since + handicap, candidate.key
 
 
+def _deadline(candidate: Candidate) -> Rank:
+    """The highest priority, then who has to start first to end in time.
+
+    Who has no deadline, or one far away, counts as if it had to start within the bound: nobody starves.
+    """
+    latest = min(candidate.deadline - candidate.lasts, candidate.since + ageing_bound(candidate.backlog))
+    return float(-candidate.priority), latest, candidate.key
+
+
 def ageing_bound(backlog: float) -> float:
     """Seconds: nobody is overtaken by what came so much later."""
     return max(AGEING_SECONDS, AGEING_BACKLOGS * backlog)
@@ -110,3 +122,4 @@ def ageing_bound(backlog: float) -> float:
 FIFO = register_ordering(Ordering("fifo", _fifo))
 PRIORITY = register_ordering(Ordering("priority", _priority))
 SHORTEST = register_ordering(Ordering("shortest", _shortest))
+DEADLINE = register_ordering(Ordering("deadline", _deadline))

@@ -35,6 +35,7 @@ from springtide.scheduling.requests import amounts
 
 DEFAULT_QUEUE = "default"
 STRICT_FIFO = "StrictFIFO"
+BY_USE = "UsageBasedAdmissionFairSharing"
 _CONTENT = "MayStopSearch"
 DEFAULT_FLAVOR = "default"
 """The flavor written into admissions of a ClusterQueue that declares none."""
@@ -81,6 +82,8 @@ class ClusterQueueFacts:
     weight: float = 1.0
     search: Search = Search()
     preemption: ClusterQueuePreemption = field(default_factory=ClusterQueuePreemption)
+    by_use: bool = False
+    """Whether its LocalQueues share by what they have used lately; see `usage`."""
     error: str = ""
     label: str = ""
     """What messages call it, if not ClusterQueue and its name: it may come from another dialect."""
@@ -108,6 +111,8 @@ class LocalQueueFacts:
 
     cluster_queue: str
     stop: StopPolicy
+    weight: float = 1.0
+    """Its share by use, compared with other LocalQueues of the ClusterQueue."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,11 @@ class QueueTree:
     flavors: Mapping[str, FlavorFacts] = field(default_factory=dict)
     direct: Mapping[str, str | Closed] = field(default_factory=dict)
     """Queues that workloads name without a LocalQueue between: which of `cluster_queues` each is."""
+
+    @cached_property
+    def by_use(self) -> frozenset[str]:
+        """The ClusterQueues whose LocalQueues share by what they have used."""
+        return frozenset(name for name, queue in self.cluster_queues.items() if queue.by_use)
 
     @cached_property
     def quota(self) -> Tree:
@@ -271,6 +281,7 @@ def cluster_queue_facts(obj: ClusterQueue) -> ClusterQueueFacts:
             preempt_first=fungibility.when_can_preempt == _CONTENT,
         ),
         preemption=spec.preemption or ClusterQueuePreemption(),
+        by_use=spec.admission_scope is not None and spec.admission_scope.admission_mode == BY_USE,
         error=error,
     )
 
@@ -338,7 +349,12 @@ def _limits(flavor: FlavorQuotas, field_name: str) -> dict[str, int]:
 
 def local_queue_facts(obj: LocalQueue) -> LocalQueueFacts:
     """Parse a LocalQueue."""
-    return LocalQueueFacts(obj.spec.cluster_queue, StopPolicy(obj.spec.stop_policy or StopPolicy.NONE))
+    try:
+        weight = weight_of(obj.spec.fair_sharing)
+    except ValueError:
+        weight = 1.0
+    stop = StopPolicy(obj.spec.stop_policy or StopPolicy.NONE)
+    return LocalQueueFacts(obj.spec.cluster_queue, stop, weight)
 
 
 def _stopped(queue: str, stop: StopPolicy, *, local: bool = False) -> Closed:

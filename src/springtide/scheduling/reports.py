@@ -38,8 +38,10 @@ class Tally:
 class Report:
     """Counts up workloads by queue, then says which queues' status is out of date."""
 
-    def __init__(self, tree: QueueTree) -> None:
+    def __init__(self, tree: QueueTree, samples: Mapping[str, dict[str, Any]] | None = None) -> None:
+        """`samples`: `status.fairSharing` of LocalQueues that share by use, by key."""
         self._tree = tree
+        self._samples = samples or {}
         self._tallies: dict[tuple[str, str], Tally] = {}
 
     def waits(self, local: str, cluster: str) -> None:
@@ -87,6 +89,8 @@ class Report:
             "reservingWorkloads": tally.admitted,
             "admittedWorkloads": tally.admitted,
         }
+        if isinstance(queue, LocalQueue) and self._samples.get(queue.key):
+            status["fairSharing"] = self._samples[queue.key]
         return {**status, "flavorsReservation": used, "flavorsUsage": used} if used else status
 
     def _active(self, queue: Queue) -> Condition:
@@ -122,6 +126,8 @@ def _said(queue: Queue) -> dict[str, Any]:
         "reservingWorkloads": queue.status.reserving_workloads,
         "admittedWorkloads": queue.status.admitted_workloads,
     }
+    if isinstance(queue, LocalQueue) and queue.status.fair_sharing is not None:
+        said["fairSharing"] = encode(queue.status.fair_sharing)
     reserved = [
         {
             "name": flavor.name,

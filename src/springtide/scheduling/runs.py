@@ -8,6 +8,7 @@ and `lineup`, which ask it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -66,6 +67,17 @@ def elapsed(obj: Workload, now: datetime) -> float | None:
 def past_seconds(obj: Workload) -> float:
     """Seconds it ran in earlier attempts."""
     return float(obj.status.accumulated_past_execution_time_seconds or 0)
+
+
+def settled_at(
+    admitted: Iterable[WorkloadFacts], minimum_run_seconds: float, now: datetime
+) -> datetime | None:
+    """When the next of them has run so long that it may be preempted."""
+    if not minimum_run_seconds:
+        return None
+    after = timedelta(seconds=minimum_run_seconds)
+    starts = (started_at(facts.obj) for facts in admitted if facts.evicted is None)
+    return min((at + after for at in starts if at is not None and at + after > now), default=None)
 
 
 def has_limit(obj: Workload) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from springtide.scheduling.facts import WorkloadFacts
 
@@ -16,9 +17,11 @@ Standing = tuple[float, ...]
 """Shares from the top of the cohort tree down; the smaller goes first."""
 
 
-def by_order(lines: Mapping[str, Sequence[WorkloadFacts]]) -> Iterator[WorkloadFacts]:
-    """All of them, as they stand in one queue."""
-    return iter(sorted((one for line in lines.values() for one in line), key=lambda one: one.order))
+def by_order(
+    lines: Mapping[str, Sequence[WorkloadFacts]], place: Callable[[WorkloadFacts], tuple[Any, ...]]
+) -> Iterator[WorkloadFacts]:
+    """All of them, as they stand in one line."""
+    return iter(sorted((one for line in lines.values() for one in line), key=place))
 
 
 def by_share(
