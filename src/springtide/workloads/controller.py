@@ -15,7 +15,7 @@ from springtide.api import labels
 from springtide.api.commands import Command, Create, Delete, Emit
 from springtide.api.core import Node, Pod, Service
 from springtide.api.gangpods import job_of
-from springtide.api.kueue import Workload
+from springtide.api.kueue import ResourceFlavor, Workload
 from springtide.api.meta import Object
 from springtide.api.springtide import Diagnosis
 from springtide.client import Forbidden, Invalid
@@ -44,6 +44,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     services = runtime.informer(Service)
     diagnoses = runtime.informer(Diagnosis, indexes={_INDEX: _keys_of_diagnosis})
     nodes = runtime.informer(Node)
+    flavors = runtime.informer(ResourceFlavor)
 
     async def reconcile(key: str) -> float | None:
         workload = workloads.cache.get(key)
@@ -55,6 +56,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
             service=services.cache.get(f"{workload.metadata.namespace}/{job_of(workload)}"),
             diagnoses=diagnoses.cache.by_index(_INDEX, key),
             node_named=nodes.cache.get,
+            flavor_named=flavors.cache.get,
         )
         decided = plan(view, runtime.clock.now())
         try:

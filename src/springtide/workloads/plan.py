@@ -34,7 +34,16 @@ from springtide.api.kueue import Workload
 from springtide.api.meta import Condition, Object, controller_of, find_condition, is_true, set_condition
 from springtide.api.springtide import Action, Diagnosis
 from springtide.api.struct import encode
-from springtide.workloads.judged import begun_sets, due, is_judged, is_refilled, is_settled, verdict_of
+from springtide.workloads.flavors import FlavorNamed, with_flavors
+from springtide.workloads.judged import (
+    begun_sets,
+    due,
+    is_judged,
+    is_refilled,
+    is_settled,
+    to_replace,
+    verdict_of,
+)
 from springtide.workloads.pods import Slot, attempt_of, peer_service, pod_for, slots_of
 
 Due = Callable[[Sequence[Slot], Mapping[str, Pod]], Sequence[Slot]]
@@ -60,6 +69,8 @@ class View:
     """Those that name the workload."""
     node_named: Callable[[str], Node | None] = lambda _: None
     """The node of a name."""
+    flavor_named: FlavorNamed = lambda _: None
+    """The flavor of a name."""
 
 
 def plan(view: View, now: datetime) -> Plan:
@@ -112,7 +123,8 @@ def _create(view: View, now: datetime, due_of: Due = lambda slots, _: list(slots
 
 
 def _pod(view: View, slot: Slot) -> Pod:
-    return pod_for(view.workload, slot, view.node_named(slot.node) if slot.devices else None)
+    made = pod_for(view.workload, slot, view.node_named(slot.node) if slot.devices else None)
+    return with_flavors(made, view.workload, slot.pod_set.name, view.flavor_named)
 
 
 def _follow(view: View, now: datetime) -> list[Command]:
@@ -151,10 +163,9 @@ def _judged(view: View, now: datetime) -> list[Command]:
     wanted = due(slots, pods)
     kept = set() if is_refilled(workload) else begun_sets(slots, pods)
     made: list[Command] = [
-        Create(_pod(view, slot))
-        for slot in wanted
-        if slot.pod not in pods and slot.pod_set.name not in kept
+        Create(_pod(view, slot)) for slot in wanted if slot.pod not in pods and slot.pod_set.name not in kept
     ]
+    made += _delete(to_replace(workload, view.pods))
     if all(is_settled(pods.get(slot.pod)) for slot in wanted):
         return [*made, *_ready(workload, len(wanted), now)]
     return [*made, *_not_ready(view, wanted, now)]
