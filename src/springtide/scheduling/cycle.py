@@ -14,10 +14,12 @@ from functools import partial
 
 import numpy as np
 
-from springtide.api.commands import Command
+from springtide.api.commands import Apply, Command
 from springtide.api.gpus import spelled
 from springtide.scheduling import runs, status, turns
+from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
+from springtide.scheduling.confirmation import confirmations
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
@@ -36,7 +38,8 @@ from springtide.scheduling.reports import Report
 from springtide.scheduling.reservations import Reservations
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
-from springtide.scheduling.status import Ending, Given, Placed, Verdict
+from springtide.scheduling.status import Ending, Given, Placed, Verdict, outfit
+from springtide.scheduling.stranded import REPLACEMENT_SECONDS, Stranded, counts_given, may_be_held
 from springtide.scheduling.timing import KUEUE, Timing
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 from springtide.scheduling.views import Share
@@ -64,6 +67,7 @@ class Cycle:
         victims: VictimPolicy = LEAST_LOST_WORK,
         patience: Patience | None = None,
         timing: Timing = KUEUE,
+        replacement_seconds: float = REPLACEMENT_SECONDS,
     ) -> None:
         self._snapshot = snapshot
         self._now = now
@@ -72,6 +76,7 @@ class Cycle:
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
         self._quota = Quota(snapshot.queues.quota, snapshot.usage, self._may_use)
+        self._stranded = Stranded(snapshot, self._placement, self._as_admitted, replacement_seconds, now)
         self._names = [facts.name for facts in snapshot.nodes.facts]
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
@@ -107,16 +112,21 @@ class Cycle:
         """Admitted workloads that must give their admission back: evicted, deactivated or drained."""
         found = []
         for facts in self._snapshot.admitted:
-            ending = self._door.leave(facts)
+            ending = self._stranded.judge(facts, self._door.leave(facts))
             if ending is not None and not is_deleting(facts):
                 found.append((facts, ending))
         self._released = {facts.key for facts, _ in found}
         for facts, _ in found:
             if facts.admission is not None:
                 self._quota.end(facts.admission.cluster_queue, facts.usage)
-            if facts.evicted is None:
+            if facts.evicted is None or may_be_held(facts):
                 self._placement.end(held_by(facts, self._snapshot.gone.get(facts.key, {})))
         return found
+
+    def confirm(self, now: datetime) -> list[Command]:
+        """Commands for those who have their quota and wait for admission checks."""
+        spell = self._placed
+        return confirmations(self._snapshot, self._placement, self._as_charged, spell, self._ended, now)
 
     def seat(self) -> None:
         """Send pods that were made by others to the places of their group."""
@@ -128,9 +138,8 @@ class Cycle:
                 if self.is_cut:
                     return
                 row = self._placement.row_of(node)
-                named = self._snapshot.devices.named[row] if row >= 0 and indices else ()
-                devices = tuple(named[index] for index in indices if index < len(named))
-                self.bound[pod.key] = pod, Given(node, indices, devices, facts.attempt)
+                given = outfit(self._snapshot.nodes.facts[row], indices) if row >= 0 else Given(node, indices)
+                self.bound[pod.key] = pod, replace(given, attempt=facts.attempt)
 
     def admit(self) -> bool:
         """One pass over the queue; whether anything was admitted or bound."""
@@ -191,12 +200,18 @@ class Cycle:
         return self._released | self._claims.preempted.keys() | moved
 
     @property
+    def kept(self) -> list[Apply]:
+        """What is written of gangs that lost a node and keep their places."""
+        return self._stranded.commands()
+
+    @property
     def next_at(self) -> datetime | None:
         """When time alone makes a difference: a wait ends, somebody may be preempted, pods are not ready …"""
         snapshot = self._snapshot
         moments = (
             self._door.next_at(snapshot.waiting, snapshot.admitted, self._ended),
             self._lineup.next_at,
+            self._stranded.next_at,
             runs.settled_at(snapshot.admitted, self._minimum_run_seconds, self._now) if self._waits else None,
         )
         return min((at for at in moments if at is not None), default=None)
@@ -367,7 +382,10 @@ class Cycle:
     def _placed(self, queue: str, granted: Granted, shares: Sequence[Share]) -> Placed:
         nodes = tuple(self._named(share) for share in shares)
         devices = tuple(self._devices(share) for share in shares)
-        return Placed(queue, granted.flavors, granted.usage, nodes, devices)
+        known = self._snapshot.queues.cluster_queues.get(queue)
+        rules = known.checks if known is not None else ()
+        names = required(rules, (f for given in granted.flavors for f in given.values())) if rules else ()
+        return Placed(queue, granted.flavors, granted.usage, nodes, devices, names)
 
     def _may_use(self, pod_set: PodSetFacts, flavor: FlavorQuota, group: Sequence[FlavorQuota]) -> bool:
         known = self._snapshot.queues.flavors
@@ -375,6 +393,13 @@ class Cycle:
             return False
         keys = {key for one in group if one.name in known for key in known[one.name].labels}
         return may_use(pod_set, known[flavor.name], keys)
+
+    def _as_admitted(self, facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:
+        """The pod sets of an admitted workload, on the nodes of its flavors, with the counts it was given."""
+        given = facts.admission.pod_set_assignments if facts.admission is not None else ()
+        flavors = {one.name: one.flavors for one in given}
+        granted = Granted(tuple(flavors.get(one.name, {}) for one in facts.pod_sets), {})
+        return counts_given(facts, self._on_their_nodes(facts.pod_sets, granted))
 
     def _on_their_nodes(self, pod_sets: tuple[PodSetFacts, ...], granted: Granted) -> tuple[PodSetFacts, ...]:
         """The pod sets, confined to the nodes of their flavors."""
@@ -465,10 +490,8 @@ class Cycle:
 
     def _given(self, share: Share) -> Given:
         """The node of a single pod, and its devices if the node names them."""
-        row = int(share.rows[0])
-        named = self._snapshot.devices.named[row]
-        taken = share.devices[0] if share.devices and named else ()
-        return Given(self._names[row], taken, tuple(named[index] for index in taken))
+        facts = self._snapshot.nodes.facts[int(share.rows[0])]
+        return outfit(facts, share.devices[0] if share.devices and facts.devices else ())
 
     # -- why ---------------------------------------------------------------------------------------
 

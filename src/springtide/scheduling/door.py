@@ -13,6 +13,7 @@ from datetime import datetime
 from springtide.api import labels
 from springtide.api.kueue import WorkloadCondition, WorkloadReason, is_own_eviction
 from springtide.api.meta import find_condition
+from springtide.scheduling import checks
 from springtide.scheduling.facts import WorkloadFacts
 from springtide.scheduling.patience import Patience, overdue_at
 from springtide.scheduling.queues import Closed, ClusterQueueFacts, QueueTree
@@ -24,6 +25,7 @@ PODS_RESET = "NotAdmitted"
 _STOPPED = WorkloadReason.CLUSTER_QUEUE_STOPPED.value
 _LOCAL_STOPPED = WorkloadReason.LOCAL_QUEUE_STOPPED.value
 DEACTIVATED = WorkloadReason.DEACTIVATED.value
+CHECK = WorkloadReason.ADMISSION_CHECK.value
 WAITS_FOR_BACKOFF = "WaitingForBackoff"
 OUT_OF_TIME = WorkloadReason.MAXIMUM_EXECUTION_TIME_EXCEEDED.value
 
@@ -76,6 +78,15 @@ class Door:
         if isinstance(queue, Closed) and queue.drains:
             stopped = _LOCAL_STOPPED if queue.local else _STOPPED
             return Ending(stopped, queue.message, verdict=Verdict(queue.reason, queue.message))
+        refused = checks.rejected(facts.obj)
+        if refused:
+            return Ending.deactivating(CHECK, f"Admission check(s): {refused}, were rejected")
+        again = checks.retried(facts.obj, self.now)
+        if again is not None:
+            said, at = again
+            message = f"Admission check(s): {said}, want another try"
+            later = Verdict(WAITS_FOR_BACKOFF, f"{message} at {at:%Y-%m-%d %H:%M:%S} UTC")
+            return Ending(CHECK, message, requeue_at=at, verdict=later)
         if out_of_time(facts.obj, self.now):
             seconds = facts.obj.spec.maximum_execution_time_seconds
             return Ending.deactivating(OUT_OF_TIME, f"exceeding the maximum execution time ({seconds} s)")

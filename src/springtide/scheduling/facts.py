@@ -157,6 +157,11 @@ class PodFacts:
     """Key of the Workload that stands for its group, if somebody else made it; it is placed with that."""
 
     @property
+    def failed(self) -> bool:
+        """Whether it has failed: as a member of a gang it leaves its place to that."""
+        return self.obj.status.phase == "Failed" and not self.member_of
+
+    @property
     def devices(self) -> str:
         """Which, as `gpus.spelled`; empty if it holds none."""
         return spelled(self.holding.indices) if self.holding is not None else ""
@@ -285,9 +290,20 @@ def is_same_workload(before: WorkloadFacts | None, after: WorkloadFacts | None) 
     )
 
 
-def _held(obj: Workload) -> tuple[Admission, int, datetime | None] | None:
+def _held(obj: Workload) -> tuple[object, ...] | None:
     admission = obj.status.admission
-    return (admission, attempt_of(obj), _recovering_since(obj)) if admission is not None else None
+    if admission is None:
+        return None
+    checked = [(one.name, one.state, one.message) for one in obj.status.admission_checks]
+    return admission, attempt_of(obj), _recovering_since(obj), _between_attempts(obj), checked
+
+
+def _between_attempts(obj: Workload) -> str:
+    """How far the end of the last attempt is, while places are held for the next one; empty while one runs."""
+    if is_true(obj.status.conditions, "Admitted"):
+        return ""
+    ready = find_condition(obj.status.conditions, "PodsReady")
+    return ready.reason if ready is not None else "unknown"
 
 
 def _recovering_since(obj: Workload) -> datetime | None:

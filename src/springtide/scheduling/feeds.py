@@ -10,7 +10,15 @@ from typing import Any
 
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.hypernodes import HyperNode
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
+from springtide.api.kueue import (
+    AdmissionCheck,
+    ClusterQueue,
+    Cohort,
+    LocalQueue,
+    ResourceFlavor,
+    Topology,
+    Workload,
+)
 from springtide.api.meta import Object
 from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
@@ -27,6 +35,7 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
         Topology: state.change_topology,
         HyperNode: state.change_hyper_node,
         ResourceFlavor: state.change_flavor,
+        AdmissionCheck: state.change_check,
         Cohort: state.change_cohort,
         ClusterQueue: state.change_cluster_queue,
         LocalQueue: state.change_local_queue,

@@ -18,16 +18,12 @@ _MESSAGE_CHARACTERS_MAX = 32768
 
 CLUSTER_QUEUE_WHY = {
     "flavorFungibility.preference": "whenCanBorrow and whenCanPreempt alone decide which flavor is next",
-    "admissionChecksStrategy": "there are no admission checks: quota and room on nodes admit",
     "fairSharing": "it counts only if the scheduler shares fairly; else the order is priority, then age",
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
 COHORT_WHY = {"fairSharing": "cohorts share by quota alone, queues by weight"}
 FLAVOR_WHY = {"resourceWeights": "all resources count the same in fair sharing"}
-ADMISSION_CHECK_WHY = dict.fromkeys(
-    ("controllerName", "retryDelayMinutes", "parameters"),
-    "there are no admission checks: quota and room on nodes admit",
-)
+ADMISSION_CHECK_WHY = {"retryDelayMinutes": "a check that wants another try says itself when"}
 """Kinds without a status to say it in; their pages of the reference do."""
 LOCAL_QUEUE_WHY = {"fairSharing": "it counts only in a ClusterQueue whose admissionScope shares by use"}
 TOPOLOGY_WHY = {

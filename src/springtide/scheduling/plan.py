@@ -17,6 +17,7 @@ from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.scheduling.timing import KUEUE, Timing
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 
@@ -45,6 +46,8 @@ class Options:
     """Whose turn it is, and who may start before its turn."""
     consolidation: Consolidation | None = None
     """When workloads are moved to make room; None: never."""
+    replacement_seconds: float = REPLACEMENT_SECONDS
+    """How long a gang that lost a node keeps its other places; 0: not at all."""
     starts_max: int | None = None
     """End after so many admissions and bindings, so that their writes need not wait; None: no end."""
 
@@ -55,6 +58,7 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     cycle = cycle_on(snapshot, now, options)
     released = cycle.release()
     cycle.seat()
+    confirmed = cycle.confirm(now)
     while cycle.admit():
         pass
     if options.consolidation is not None and not cycle.is_cut:
@@ -65,6 +69,8 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     commands += [one for pair in cycle.preempted_pods for one in status.doom(*pair, now)]
     commands += [status.end(pod) for pod in snapshot.doomed]
     commands += [command for one in cycle.moved for command in one.commands(now)]
+    commands += cycle.kept
+    commands += confirmed
     commands += [one for facts, ending in released for one in status.release(facts, ending, now)]
     if cycle.is_cut:
         return Plan(tuple(commands), 0.0, cycle.notes)
@@ -88,4 +94,5 @@ def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
         victims=options.victims,
         patience=options.patience,
         timing=options.timing,
+        replacement_seconds=options.replacement_seconds,
     )

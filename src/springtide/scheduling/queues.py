@@ -30,6 +30,7 @@ from springtide.api.kueue import (
 from springtide.api.nodes import Taint
 from springtide.api.quantity import milli
 from springtide.api.selectors import Labels, from_label_selector
+from springtide.scheduling.checks import CheckRule, rules_of
 from springtide.scheduling.cohorts import Cell, CellQuota, QuotaNode, Tree
 from springtide.scheduling.requests import amounts
 
@@ -81,6 +82,7 @@ class ClusterQueueFacts:
     cohort: str = ""
     weight: float = 1.0
     search: Search = Search()
+    checks: tuple[CheckRule, ...] = ()
     preemption: ClusterQueuePreemption = field(default_factory=ClusterQueuePreemption)
     by_use: bool = False
     """Whether its LocalQueues share by what they have used lately; see `usage`."""
@@ -148,6 +150,8 @@ class QueueTree:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     cohorts: Mapping[str, QuotaNode] = field(default_factory=dict)
     flavors: Mapping[str, FlavorFacts] = field(default_factory=dict)
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    """AdmissionChecks, and whether each is active."""
     direct: Mapping[str, str | Closed] = field(default_factory=dict)
     """Queues that workloads name without a LocalQueue between: which of `cluster_queues` each is."""
 
@@ -195,6 +199,15 @@ class QueueTree:
             return Closed("Misconfigured", f"ClusterQueue {name}: {queue.error}")
         if self._in_circle(queue.cohort):
             return Closed("Misconfigured", f"Cohort {queue.cohort} is its own ancestor; change a parentName")
+        unknown = sorted(rule.name for rule in queue.checks if rule.name not in self.checks)
+        if unknown:
+            return Closed(
+                "AdmissionCheckNotFound", f"AdmissionCheck {', '.join(unknown)} doesn't exist; create it"
+            )
+        idle = sorted(rule.name for rule in queue.checks if not self.checks[rule.name])
+        if idle:
+            message = f"AdmissionCheck {', '.join(idle)} is not active; its condition Active says why"
+            return Closed("AdmissionCheckInactive", message)
         missing = sorted({f.name for group in queue.groups for f in group if f.name not in self.flavors})
         if missing:
             return Closed("FlavorNotFound", f"ResourceFlavor {', '.join(missing)} doesn't exist; create it")
@@ -276,6 +289,7 @@ def cluster_queue_facts(obj: ClusterQueue) -> ClusterQueueFacts:
         groups=groups,
         cohort=spec.cohort_name,
         weight=weight,
+        checks=rules_of(spec.admission_checks_strategy),
         search=Search(
             borrow_first=fungibility.when_can_borrow == _CONTENT,
             preempt_first=fungibility.when_can_preempt == _CONTENT,

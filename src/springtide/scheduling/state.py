@@ -18,8 +18,16 @@ from typing import TypeVar
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.hypernodes import HyperNode
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Topology, Workload
-from springtide.api.meta import Object
+from springtide.api.kueue import (
+    AdmissionCheck,
+    ClusterQueue,
+    Cohort,
+    LocalQueue,
+    ResourceFlavor,
+    Topology,
+    Workload,
+)
+from springtide.api.meta import Object, is_true
 from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
 from springtide.scheduling.budgets import Budget, budget_of
@@ -56,6 +64,7 @@ from springtide.scheduling.queues import (
 )
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.stranded import is_held, may_be_held
 from springtide.scheduling.usage import Spells
 from springtide.scheduling.volcano_ledger import VolcanoLedger
 
@@ -114,6 +123,7 @@ class ClusterState:
         self._flavors: dict[str, FlavorFacts] = {}
         self._topologies: dict[str, tuple[str, ...]] = {}
         self._hyper_nodes = HyperNodes()
+        self._checks: dict[str, bool] = {}
         self._queues: QueueTree | None = None
         self._volcano = VolcanoLedger()
 
@@ -237,6 +247,11 @@ class ClusterState:
             self._budgets[key] = budget
         self.version += 1
 
+    def change_check(self, old: AdmissionCheck | None, new: AdmissionCheck | None) -> None:
+        """An AdmissionCheck came, changed or went."""
+        active = is_true(new.status.conditions, "Active") if new is not None else None
+        self._keep(self._checks, _key(old, new), active)
+
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""
         labels = new.metadata.labels if new is not None else None
@@ -297,7 +312,8 @@ class ClusterState:
         devices, devices_when_empty = self._inventory.devices(self._nodes.facts)
         workloads = self._workloads.values()
         waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
-        pods_of = {facts.key: found for facts in waiting if (found := self._left_of(facts.key))}
+        restarting = (facts for facts in workloads if facts.admission is None or is_held(facts.obj))
+        pods_of = {facts.key: found for facts in restarting if (found := self._left_of(facts.key))}
         return Snapshot(
             nodes=self._nodes,
             hyper_nodes=self._hyper_nodes.objects(),
@@ -340,6 +356,7 @@ class ClusterState:
                     name: replace(flavor, levels=self._topologies.get(flavor.topology, ()))
                     for name, flavor in self._flavors.items()
                 },
+                dict(self._checks),
             )
         return self._queues
 
@@ -426,14 +443,18 @@ class ClusterState:
                         self._neighbours.count(pod_set.pod_class, node, missing)
 
     def _count_created(self, pod: PodFacts, sign: int) -> None:
-        """A pod that exists no longer needs its workload's reservation, and the other way round."""
+        """A pod that exists no longer needs its workload's reservation, and the other way round.
+
+        One that failed does: its place is that of the next attempt's until the gang gives it back.
+        """
         members = self._pods_of.setdefault(pod.workload, set())
         created = self._created.setdefault(pod.workload, Counter())
         attempt, pod_set, node = pod.cell
         workload = self._workloads.get(pod.workload)
         reserves = workload is not None and attempt == workload.attempt
         before = self._missing(workload, (pod_set, node)) if workload is not None and reserves else 0
-        created[pod.cell] += sign
+        if not pod.failed:
+            created[pod.cell] += sign
         if sign > 0:
             members.add(pod.key)
         else:
@@ -448,7 +469,7 @@ class ClusterState:
             self._ending[pod.key] = pod
         else:
             self._ending.pop(pod.key, None)
-        if pod.workload and (pod.ending or not pod.holds):
+        if pod.workload and not pod.failed and (pod.ending or not pod.holds):
             gone = self._gone.setdefault(pod.workload, Counter())
             attempt, pod_set, node = pod.cell
             key = attempt, (pod_set, node, pod.devices)
@@ -466,7 +487,7 @@ class ClusterState:
         """What is ending: pods being deleted, what evicted workloads hold, what ended attempts left."""
         yield from held_by_pods(self._ending.values())
         for facts in self._workloads.values():
-            if facts.admission is not None and facts.evicted is not None:
+            if facts.admission is not None and facts.evicted is not None and not may_be_held(facts):
                 yield from held_by(facts, self._gone_of(facts.key))
             elif facts.admission is None and facts.key in self._pods_of:
                 left = (self._pods[key] for key in self._pods_of[facts.key])

@@ -19,6 +19,7 @@ from springtide.api.gpus import Device, spelled
 from springtide.api.gpus import notes as notes_of
 from springtide.api.kueue import (
     Admission,
+    AdmissionCheckState,
     PodSetAssignment,
     RequeueState,
     TopologyAssignment,
@@ -32,6 +33,7 @@ from springtide.api.kueue import (
 )
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode, replace
+from springtide.scheduling import checks
 from springtide.scheduling.facts import (
     DISRUPTION_TARGET,
     DOOMED_BY,
@@ -42,6 +44,7 @@ from springtide.scheduling.facts import (
     attempt_of,
 )
 from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
+from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.requests import quantities
 from springtide.scheduling.runs import past_seconds, past_with
 
@@ -103,6 +106,8 @@ class Placed:
     nodes: tuple[Mapping[str, int], ...]
     devices: tuple[Sequence[str], ...] = ()
     """Per pod set, the devices of each pod in the order of its nodes, where nodes name theirs."""
+    checks: Sequence[str] = ()
+    """Names of the admission checks that must be ready before its pods may be made."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +118,77 @@ class Given:
     indices: Sequence[int] = ()
     """Its devices on the node, where that names them."""
     devices: Sequence[Device] = ()
-    """The same, with what there is to say of each."""
+    """The same, with what there is to say of each, where HAMi's device plugin hands them out."""
+    nics: Sequence[str] = ()
+    """Names of its NICs."""
     attempt: int | None = None
     """The attempt of its group, for a pod that somebody else made for one."""
 
 
+def outfit(node: NodeFacts, indices: Sequence[int]) -> Given:
+    """What a pod gets on a node of which it is given these devices."""
+    devices = [node.devices[one] for one in indices if 0 <= one < len(node.devices)]
+    nics = node.layout.nics if node.layout is not None else ()
+    names = [nics[~one].name for one in indices if one < 0 and ~one < len(nics)]
+    return Given(node.name, indices, devices if node.registered else (), names)
+
+
 def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
     """Give the workload its quota and its nodes."""
-    admission = Admission(
+    admission = admission_of(facts, placed)
+    states = checks.begun(facts.obj, placed.checks, now)
+    reserved = Condition(
+        type="QuotaReserved",
+        status="True",
+        reason="QuotaReserved",
+        message=f"Quota reserved in ClusterQueue {placed.cluster_queue}",
+    )
+    admitted = _admitted(states, placed)
+    over = [
+        Condition(type=c.type, status="False", reason="QuotaReserved", message=f"Previously: {c.message}")
+        for c in _kept(facts.obj, now)
+        if c.status == "True" and c.type != "Requeued"
+    ]
+    return _apply(
+        facts.obj,
+        [reserved, admitted, *over],
+        now,
+        attempt=facts.attempt,
+        admission=admission,
+        checked=states,
+    )
+
+
+def confirm(facts: WorkloadFacts, placed: Placed, admission: Admission | None, now: datetime) -> Apply | None:
+    """Say where the checks of a workload with its quota stand: once all are ready its pods may be made.
+
+    None if it says so already. `admission`: what it has from now on.
+    """
+    states = checks.begun(facts.obj, placed.checks, now)
+    admitted = _admitted(states, placed)
+    known = find_condition(facts.obj.status.conditions, "Admitted")
+    if (
+        known is not None
+        and (known.status, known.message) == (admitted.status, admitted.message)
+        and states == facts.obj.status.admission_checks
+    ):
+        return None
+    kept = [one for one in facts.obj.status.conditions if one.type == "QuotaReserved"]
+    return _apply(
+        facts.obj, [*kept, admitted], now, attempt=facts.attempt, admission=admission, checked=states
+    )
+
+
+def _admitted(states: Sequence[AdmissionCheckState], placed: Placed) -> Condition:
+    if checks.are_ready(states):
+        return Condition(type="Admitted", status="True", reason="Admitted", message=_places(placed))
+    message = checks.waits_for(states)
+    return Condition(type="Admitted", status="False", reason=checks.UNSATISFIED, message=message)
+
+
+def admission_of(facts: WorkloadFacts, placed: Placed) -> Admission:
+    """What the workload is given."""
+    return Admission(
         cluster_queue=placed.cluster_queue,
         pod_set_assignments=[
             _assignment(pod_set, flavors, _places_of(nodes, devices))
@@ -133,19 +201,29 @@ def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
             )
         ],
     )
-    reserved = Condition(
-        type="QuotaReserved",
-        status="True",
-        reason="QuotaReserved",
-        message=f"Quota reserved in ClusterQueue {placed.cluster_queue}",
+
+
+def keep(
+    facts: WorkloadFacts,
+    admission: Admission,
+    lost: Sequence[str],
+    reason: str,
+    message: str,
+    now: datetime,
+) -> Apply:
+    """The attempt ends, and the workload keeps its quota and places, or gets these, for the next one."""
+    kept = [one for one in facts.obj.status.conditions if one.type == "QuotaReserved"]
+    admitted = Condition(type="Admitted", status="False", reason=reason, message=message)
+    return _apply(
+        facts.obj, [*kept, admitted], now, attempt=facts.attempt, admission=admission, unhealthy=lost
     )
-    admitted = Condition(type="Admitted", status="True", reason="Admitted", message=_places(placed))
-    over = [
-        Condition(type=c.type, status="False", reason="QuotaReserved", message=f"Previously: {c.message}")
-        for c in _kept(facts.obj, now)
-        if c.status == "True" and c.type != "Requeued"
-    ]
-    return _apply(facts.obj, [reserved, admitted, *over], now, attempt=facts.attempt, admission=admission)
+
+
+def resume(facts: WorkloadFacts, admission: Admission, message: str, now: datetime) -> Apply:
+    """Begin the next attempt on the places that were kept."""
+    kept = [one for one in facts.obj.status.conditions if one.type == "QuotaReserved"]
+    admitted = Condition(type="Admitted", status="True", reason="Admitted", message=message)
+    return _apply(facts.obj, [*kept, admitted], now, attempt=facts.attempt + 1, admission=admission)
 
 
 def release(facts: WorkloadFacts, ending: Ending, now: datetime) -> tuple[Command, ...]:
@@ -230,7 +308,10 @@ def bind(facts: PodFacts, given: Given, now: datetime) -> tuple[Command, ...]:
     notes: dict[str, str] = {}
     if given.devices:
         notes = notes_of(facts.obj.spec, given.node, given.devices, now)
+    if given.indices:
         notes[labels.DEVICES] = spelled(given.indices)
+    if given.nics:
+        notes[labels.NICS] = ",".join(given.nics)
     if given.attempt is not None:
         notes[labels.ATTEMPT] = str(given.attempt)
     note = f"Successfully assigned {facts.key} to {given.node}"
@@ -322,6 +403,8 @@ def _apply(
     admission: Admission | None = None,
     requeue_at: datetime | None = None,
     evicted: tuple[str, str] | None = None,
+    unhealthy: Sequence[str] = (),
+    checked: Sequence[AdmissionCheckState] | None = None,
 ) -> Apply:
     kept = _kept(obj, now)
     owned = [*(condition for condition in obj.status.conditions if condition.type in OWNED), *kept]
@@ -336,11 +419,19 @@ def _apply(
     at = requeue_at or (known if known is not None and known > now else None)
     if attempt or at is not None:
         status["requeueState"] = encode(RequeueState(count=attempt or None, requeue_at=at))
+    if unhealthy:
+        status["unhealthyNodes"] = [{"name": name} for name in unhealthy]
     stats = _stats(obj, evicted)
     if stats:
         status["schedulingStats"] = {"evictions": stats}
+    if checked is None:  # an attempt that ends is checked anew
+        ended = attempt > attempt_of(obj)
+        checked = checks.reset(obj, now) if ended else obj.status.admission_checks
+    if checked:
+        status["admissionChecks"] = [encode(one) for one in checked]
     ran_out = evicted is not None and evicted[1] == WorkloadReason.MAXIMUM_EXECUTION_TIME_EXCEEDED
-    ran = past_with(obj, now) if attempt > attempt_of(obj) else past_seconds(obj)
+    ends = attempt > attempt_of(obj) or bool(unhealthy)
+    ran = past_with(obj, now) if ends else past_seconds(obj)
     if ran and not ran_out:
         status["accumulatedPastExecutionTimeSeconds"] = int(ran)
     metadata = obj.metadata
@@ -406,6 +497,11 @@ def _places(placed: Placed) -> str:
     for nodes in placed.nodes:
         for node, count in nodes.items():
             totals[node] = totals.get(node, 0) + count
+    return placed_on(totals)
+
+
+def placed_on(totals: Mapping[str, int]) -> str:
+    """Where pods are, for people."""
     named = [f"{node} ({count})" for node, count in list(totals.items())[:_NODES_NAMED_MAX]]
     more = f" and {len(totals) - len(named)} more nodes" if len(totals) > len(named) else ""
     return f"Pods placed on {', '.join(named)}{more}"
