@@ -405,7 +405,7 @@ class Placement:
         if view.aversion is not None:
             cost = cost + view.aversion.take(rows) * _AVERSION_WEIGHT
         asked = view.asked
-        if asked is not None and asked.count > 1 and asked.whole and self.devices.layouts:
+        if asked is not None and asked.count > 1 and asked.whole and not self.devices.even:
             cost = cost + self.devices.strain(rows, asked) * _STRAIN_WEIGHT
         view.ranked[rows] = cost
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints
-from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import WHOLE, DeviceRequest
 from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Seen, Weights
 from springtide.scheduling.plugins import load_plugin
@@ -31,16 +30,17 @@ class Sight:
         supply: Supply,
         rows: Ints,
         wanted: Floats,
-        pod_class: PodClass,
+        cpu: int,
+        asked: DeviceRequest | None,
         fragments: Fragments,
         random: np.random.Generator,
     ) -> None:
         self._supply, self._rows = supply, rows
         self.wanted = wanted
         """What the pod asks for, each resource as a weighted share of the largest node: see `SCARCITY`."""
-        self.cpu = pod_class.cpu
+        self.cpu = cpu
         """What the pod asks for, in thousandths of a CPU."""
-        self.asked: DeviceRequest | None = pod_class.devices
+        self.asked = asked
         """What the pod asks of devices."""
         self.fragments = fragments
         """What devices are stranded for the pods that usually come."""

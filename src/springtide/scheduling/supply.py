@@ -8,6 +8,8 @@ Owned by a `Placement`, which takes from it.
 
 from __future__ import annotations
 
+from itertools import compress
+
 import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints, Mask
@@ -69,7 +71,8 @@ class Supply:
 
     def least(self, pod_class: PodClass) -> Ints:
         """What a node must have free at least, so that one such pod fits: a column to compare with."""
-        found = np.full((len(self._amounts), 1), _NOTHING)
+        found = np.empty((len(self._amounts), 1), dtype=np.int64)
+        found.fill(_NOTHING)
         for name, amount in pod_class.requests:
             if amount > 0 and name in self.columns:
                 found[self.columns[name]] = amount
@@ -83,6 +86,7 @@ class Supply:
     def candidates(self, asked: DeviceRequest | None, mask: Mask) -> tuple[Mask | None, bool]:
         """Of these nodes those whose devices will do (None: all); whether `least` says all of the rest."""
         exact = asked is None or asked.whole or (asked.count == 1 and not asked.memory and not asked.percent)
+        exact = exact and not (asked is not None and asked.particular)
         able = self.devices.able(asked) if asked is not None else None
         if able is not None:
             some = able.any(axis=1)
@@ -170,13 +174,14 @@ class Supply:
 
     def _derive_one(self, row: int) -> None:
         devices = self.devices
-        self._by_device[:, row] = devices.share[row]
-        share, slots = devices.share[row].tolist(), devices.slots[row].tolist()
+        free = devices.share[row]
+        self._by_device[:, row] = free
+        share: list[int] = free.tolist()
         whole = share.count(WHOLE)
         self._amounts[_UNTOUCHED, row] = whole
+        power = devices.power[row]
         self._amounts[_PART, row] = max(
-            (power for power, left in zip(devices.power[row].tolist(), slots, strict=True) if left > 0),
-            default=0,
+            compress(power.tolist(), (devices.slots[row] > 0).tolist()), default=0
         )
         cpu = self._amounts.item(self._cpu, row) if self._cpu is not None else 0
         self._standing[row] = self._fragments.standing_of(cpu, devices.model.item(row), share, whole)

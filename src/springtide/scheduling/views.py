@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.devices import Taken
+from springtide.scheduling.devices import DeviceRequest, Taken
 from springtide.scheduling.policies import Policy
 
 
@@ -25,10 +25,14 @@ class View:
     """What one class of pods sees: per node how many more fit, and the node's score where any does."""
 
     pod_class: PodClass
+    asked: DeviceRequest | None
+    """What it asks of devices: one object for all classes that ask for the same."""
     columns: Ints
     amounts: Ints
     takes: Ints
     """What one pod takes of every resource."""
+    cpu: int
+    """What one pod asks for, in thousandths of a CPU."""
     least: Ints
     """What must be free for one pod: see `Supply.least`."""
     wanted: Floats
