@@ -22,6 +22,7 @@ from springtide.api.volumes import PersistentVolumeClaimSpec
 DEFINITION_PREFIX = "sh.volcano.batch.v1alpha1"
 
 TASK_NAME = Limits(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+DURATION = Limits(max_length=63, pattern=r"^(0|([0-9]+(\.[0-9]*)?(ns|us|µs|μs|ms|s|m|h))+)$")
 Int32 = Annotated[int, Limits(format="int32")]
 
 
@@ -101,7 +102,7 @@ class LifecyclePolicy(Struct):
     """The same, any of several."""
     exit_code: Annotated[int | None, Limits(format="int32")] = None
     """Exit code that a container has to end with, instead of an event."""
-    timeout: str | None = None
+    timeout: Annotated[str | None, DURATION] = None
     """How long after the event (`10m`); at once by default."""
 
 
@@ -176,7 +177,7 @@ class JobSpec(Struct):
     """What is done when something happens to one of its pods."""
     plugins: dict[str, list[str]] = {}
     """What its pods are given beside: `env`, `svc`, `ssh` …, with arguments."""
-    running_estimate: str | None = None
+    running_estimate: Annotated[str | None, DURATION] = None
     """How long the user thinks it runs (`2h`)."""
     queue: Annotated[str, NAME] = "default"
     """Queue it waits in."""

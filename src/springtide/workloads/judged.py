@@ -2,13 +2,14 @@
 
 Volcano's Jobs are such owners: a pod that fails may be started anew by itself, be left as it is, or end the
 job, by rules that only they know. Here pods that have ended are left alone, missing ones are made again if
-the owner wants that (`springtide.dev/refill`), pod sets may wait for others to run first, and the workload is
-finished when the owner says so. Pure; called by the plan for admitted workloads of no other attempt.
+the owner wants that (`springtide.dev/refill`), those it names are replaced (`springtide.dev/replace`), pod
+sets may wait for others to run first, and the workload is finished when the owner says so. Pure; called by
+the plan for admitted workloads of no other attempt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from springtide.api import labels
 from springtide.api.core import Pod
@@ -35,6 +36,12 @@ def verdict_of(workload: Workload) -> tuple[str, str] | None:
 def is_refilled(workload: Workload) -> bool:
     """Whether pods that go missing are made again."""
     return workload.metadata.annotations.get(labels.REFILL) == "true"
+
+
+def to_replace(workload: Workload, pods: Iterable[Pod]) -> list[Pod]:
+    """The pods that the owner wants replaced, as far as they are there still."""
+    named = set(workload.metadata.annotations.get(labels.REPLACE, "").split(","))
+    return [pod for pod in pods if pod.metadata.uid in named]
 
 
 def due(slots: Sequence[Slot], pods: Mapping[str, Pod]) -> list[Slot]:
