@@ -113,6 +113,24 @@ async def test_too_many_waiting_are_dropped_and_counted() -> None:
     assert registry.get_sample_value("springtide_runtime_events_dropped_total", {"why": "full"}) == 1
 
 
+async def test_events_hold_back_while_plans_are_written_and_are_not_starved() -> None:
+    api, writing = FakeApi(), True
+    events_of = EventRecorder(
+        Client(api), LoopClock(), CollectorRegistry(), EventSettings(held_back_seconds=1.0), lambda: writing
+    )
+    running = asyncio.create_task(events_of.run())
+    for number in range(20):
+        events_of.record("health", emit(f"number {number}"))
+    await asyncio.sleep(3.5)
+    assert len(await events(api)) == 3
+    writing = False
+    await asyncio.sleep(1.5)
+    assert len(await events(api)) == 20
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
 async def test_an_outage_delays_events_and_a_refusal_drops_one() -> None:
     api = FakeApi(down=True)
     events_of, registry = recorder(api)

@@ -1,8 +1,10 @@
 """Events about objects: what `kubectl describe` shows. `Runtime.apply` records the `Emit` commands here.
 
 Recording never waits and never fails a reconcile: events are written one by one in the background, and are
-dropped (and counted) when there are too many. The same reason and note about the same object is one Event
-whose count and lastTimestamp move on; its name follows from what it says, so that a restart continues it.
+dropped (and counted) when there are too many. An event costs the server as much as a binding, so while plans
+are being written events hold back, and follow at full speed after. The same reason and note about the same
+object is one Event whose count and lastTimestamp move on; its name follows from what it says, so that a
+restart continues it.
 
 Source of the aggregation and of the rate limit (a burst of 25 for one object, then one in 5 minutes):
 client-go's event correlator.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
@@ -35,8 +38,10 @@ class EventSettings:
     """Events about one object at once."""
     refill_seconds: float = 300.0
     """After the burst, one more in this time."""
-    waiting: int = 1000
+    waiting: int = 20_000
     """Distinct events that may wait to be written; more are dropped."""
+    held_back_seconds: float = 0.05
+    """How long one waits at most while plans are being written."""
     remembered: int = 4096
     """Objects and events whose counts are kept in memory; the server knows the rest."""
     retry_seconds: float = 5.0
@@ -59,7 +64,10 @@ class EventRecorder:
         clock: Clock,
         registry: CollectorRegistry,
         settings: EventSettings | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`busy` says whether plans are being written, which go first."""
+        self._busy = busy
         self._client = client
         self._clock = clock
         self._settings = settings or EventSettings()
@@ -97,13 +105,21 @@ class EventRecorder:
             self._arrived.clear()
             while self._waiting:
                 try:
-                    await self.flush()
+                    await self._flush(self._let_others_go_first)
                 except Unreachable:
                     await asyncio.sleep(self._settings.retry_seconds)
 
     async def flush(self) -> None:
         """Write everything that waits now. Raises Unreachable, keeping what was not written."""
+        await self._flush(_at_once)
+
+    async def _let_others_go_first(self) -> None:
+        if self._busy():
+            await asyncio.sleep(self._settings.held_back_seconds)
+
+    async def _flush(self, turn: Callable[[], Awaitable[None]]) -> None:
         while self._waiting:
+            await turn()
             identity, waiting = next(iter(self._waiting.items()))
             count = waiting.count
             try:
@@ -181,6 +197,10 @@ class EventRecorder:
         if len(self._budgets) > settings.remembered:
             self._budgets.popitem(last=False)
         return allowed
+
+
+async def _at_once() -> None:
+    pass
 
 
 def _identity(room: str, emit: Emit) -> tuple[str, str]:

@@ -53,7 +53,10 @@ class Runtime:
         self._registry.register(WorkQueueMetrics(self._controllers))
         self._rooms: dict[str, RoomMetrics] = {}
         self._background: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
-        self._events = EventRecorder(client, clock, self._registry, self._settings.events)
+        self._writing = 0
+        self._events = EventRecorder(
+            client, clock, self._registry, self._settings.events, busy=lambda: self._writing > 0
+        )
 
     def informer(
         self,
@@ -109,10 +112,14 @@ class Runtime:
         record = partial(self._events.record, name)
         client = self.client.with_manager(name)
         written: list[Object] = []
-        for command in commands:  # one by one: what was written before a failure is seen as well
-            for obj in await execute(client, [command], record=record):
-                self.observe(obj)
-                written.append(obj)
+        self._writing += 1
+        try:
+            for command in commands:  # one by one: what was written before a failure is seen as well
+                for obj in await execute(client, [command], record=record):
+                    self.observe(obj)
+                    written.append(obj)
+        finally:
+            self._writing -= 1
         return written
 
     def observe(self, obj: Object) -> None:

@@ -24,6 +24,7 @@ from springtide.api.kueue import (
 )
 from springtide.api.membership import Membership, membership_of
 from springtide.api.meta import Condition, controller_of, find_condition, is_true
+from springtide.api.struct import replace
 from springtide.scheduling.classes import PodClass, class_of
 from springtide.scheduling.holdings import Holding, holding_of
 from springtide.scheduling.requests import amounts
@@ -335,12 +336,10 @@ def _holding(obj: Pod, pod_class: PodClass | None, notes: Mapping[str, str]) -> 
 
 def _pod_class(obj: Pod, previous: PodFacts | None) -> tuple[PodClass | None, str]:
     old = previous.obj if previous is not None else None
-    if (
-        previous is not None
-        and old is not None
-        and (old.spec, old.metadata.annotations) == (obj.spec, obj.metadata.annotations)
-    ):
-        return previous.pod_class, previous.error
+    if previous is not None and old is not None and old.metadata.annotations == obj.metadata.annotations:
+        same_place = old.spec if previous.error else replace(old.spec, node_name=obj.spec.node_name)
+        if same_place == obj.spec:  # the class of a pod does not depend on where it is
+            return previous.pod_class, previous.error
     try:
         return class_of(obj.spec, obj.metadata.annotations), ""
     except ValueError as error:

@@ -169,11 +169,16 @@ class ClusterState:
                 self._members.add(after)
         else:
             self._bound.pop(key, None)
+        same = is_same_pod(before, after)
+        if same and after is not None and not after.workload and not after.ending:
+            if after.holds and after.pod_class is not None:
+                self._note_running(after, +1)
+            return  # what a plain pod holds stands as counted: most changes only confirm a binding
         if before is not None:
             self._count_pod(before, -1)
         if after is not None:
             self._count_pod(after, +1)
-        if not is_same_pod(before, after):
+        if not same:
             self.version += 1
 
     def change_workload(self, old: Workload | None, new: Workload | None) -> None:
@@ -334,6 +339,7 @@ class ClusterState:
             neighbourhood=self._neighbours.neighbourhood(),
             queues=self._volcano.join(self._tree(), resources, capacity),
             volcano=self._volcano.books(),
+            cooling=self._volcano.cooling(self._workloads),
             queue_objects=(*self._cluster_queue_objects.values(), *self._local_queue_objects.values()),
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
             releasing=tuple(self._releasing()),
