@@ -12,7 +12,18 @@ from springtide.api.kueue import Workload
 from springtide.api.struct import replace
 from springtide.scheduling import plan
 from springtide.scheduling.timing import Timing
-from tests.builders import at, evicted, node, pod, pod_set, pod_spec, with_condition, workload
+from tests.builders import (
+    at,
+    cluster_queue,
+    evicted,
+    local_queue,
+    node,
+    pod,
+    pod_set,
+    pod_spec,
+    with_condition,
+    workload,
+)
 from tests.scheduling.world import World
 
 HOUR = 3600.0
@@ -227,3 +238,44 @@ def test_no_stream_of_small_jobs_starves_a_gang(
             started = moment
         moment += step
         assert moment <= 2 + patience + longest + patience + 2 * step, "the gang starves"
+
+
+def limited_queue(gpus: int) -> Any:
+    return cluster_queue(quota={"nvidia.com/gpu": gpus})
+
+
+def test_the_first_that_waits_for_quota_is_not_passed_for_ever() -> None:
+    scene = Scene(nodes=4)
+    scene.add(limited_queue(8))
+    scene.at(0, job("running", 4, limit=1000))
+    admitted = scene.at(
+        100, job("first", 8, created=50), job("long", 2, created=60), job("short", 2, created=61, limit=800)
+    )
+    assert admitted == ["running", "short"]
+    assert "8 nvidia.com/gpu of ClusterQueue default" in scene.why("first")
+    assert "expected to start about 00:20 UTC: when default/running (4 devices) ends" in scene.why("first")
+    assert scene.why("long").startswith("there is quota, but it might put off default/first")
+    scene.finish("short", 700)
+    scene.finish("running", 800)
+    assert scene.at(801) == ["first"]
+
+
+def test_quota_that_the_first_does_not_need_is_anybodys() -> None:
+    scene = Scene(nodes=4)
+    scene.add(limited_queue(8))
+    scene.at(0, job("running", 4, limit=1000))
+    assert "beside" in scene.at(100, job("first", 6, created=50), job("beside", 2, created=60))
+    assert "more" not in scene.at(101, job("more", 1, created=70))
+
+
+def test_another_queues_own_quota_is_its_own() -> None:
+    scene = Scene(nodes=4)
+    mine, theirs = limited_queue(8), cluster_queue("theirs", quota={"nvidia.com/gpu": 8})
+    for queue in (mine, theirs):
+        scene.add(replace(queue, spec=replace(queue.spec, cohort_name="all")))
+    scene.add(local_queue("theirs", "theirs"))
+    scene.at(0, job("running", 12, limit=1000))
+    own = job("own", 4, created=60)
+    own = replace(own, spec=replace(own.spec, queue_name="theirs"))
+    admitted = scene.at(100, job("first", 10, created=50), own)
+    assert admitted == ["own", "running"]

@@ -102,11 +102,7 @@ class Cycle:
             victims,
         )
         self._lineup = Lineup(snapshot, timing, now)
-        self._promises = (
-            Reservations(snapshot, self._placement, now, lambda: self._ended, timing.firm_after_seconds)
-            if timing.backfill
-            else None
-        )
+        self._promises = self._promising(timing) if timing.backfill else None
 
     def release(self) -> list[tuple[WorkloadFacts, Ending]]:
         """Admitted workloads that must give their admission back: evicted, deactivated or drained."""
@@ -324,6 +320,8 @@ class Cycle:
             return
         if isinstance(granted, Refused):
             self._settle(facts, queue, Verdict(granted.reason, granted.message))
+            if self._promises is not None and granted.wanted is not None and self._has_nothing(facts):
+                self._promises.reserve_quota(facts, queue, granted.wanted)
             return
         why = self._start(facts, queue, granted)
         if isinstance(why, Verdict):
@@ -331,15 +329,35 @@ class Cycle:
         elif why is not None:
             self._settle(facts, queue, why)
 
+    def _promising(self, timing: Timing) -> Reservations:
+        """What keeps a place for the first that waits."""
+        return Reservations(
+            self._snapshot,
+            self._placement,
+            self._quota,
+            self._now,
+            lambda: self._ended,
+            timing.firm_after_seconds,
+        )
+
+    def _has_nothing(self, facts: WorkloadFacts) -> bool:
+        """Whether neither it starts nor its place is held."""
+        return facts.key not in self.admitted and self._claims.held(facts) is None
+
     def _start(
         self, facts: WorkloadFacts, queue: ClusterQueueFacts, granted: Granted
     ) -> Verdict | tuple[PodSetFacts, ...] | None:
         """Admit it, if there is room; else why not."""
+        kept = self._promises.keeps(facts, queue, granted) if self._promises is not None else None
+        if kept is not None:
+            return kept
         placed_as = self._on_their_nodes(facts.pod_sets, granted)
         shares = self._place(facts, placed_as)
         if shares is None or isinstance(shares, Verdict):
             return shares or placed_as
         self._quota.charge(queue, granted)
+        if self._promises is not None:
+            self._promises.start(facts, queue, granted, placed_as, shares)
         self.admitted[facts.key] = facts, self._placed(queue.name, granted, shares)
         return None
 
@@ -443,8 +461,6 @@ class Cycle:
             shares = found
         if shares is None:
             self._parked.add(pod_sets)
-        elif self._promises is not None and not isinstance(facts, PodFacts):
-            self._promises.start(facts, pod_sets, shares)
         return shares
 
     def _named(self, share: Share) -> dict[str, int]:
@@ -496,19 +512,21 @@ class Cycle:
     # -- why ---------------------------------------------------------------------------------------
 
     def _verdict(self, facts: Item) -> Verdict | None:
-        is_pod = isinstance(facts, PodFacts)
         why = self._waits.get(_ref(facts))
-        if why is None or isinstance(why, Verdict):
-            return why
-        found = self._short.get(why)
-        if found is None:
-            message = shortage(self._placement, self._snapshot.nodes, why)
-            found = self._short[why] = Verdict(
-                "Unschedulable" if is_pod else "TopologyPlacementFailed", message
-            )
+        if why is None:
+            return None
+        found = why if isinstance(why, Verdict) else self._shortage(facts, why)
         promise = self._promises.promised(facts) if self._promises is not None else None
         if promise is not None:
             return Verdict(found.reason, f"{found.message}; {promise.said(self._now)}")
+        return found
+
+    def _shortage(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> Verdict:
+        found = self._short.get(pod_sets)
+        if found is None:
+            reason = "Unschedulable" if isinstance(facts, PodFacts) else "TopologyPlacementFailed"
+            message = shortage(self._placement, self._snapshot.nodes, pod_sets)
+            found = self._short[pod_sets] = Verdict(reason, message)
         return found
 
     def _charge_leftovers(self) -> None:

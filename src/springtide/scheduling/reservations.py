@@ -15,72 +15,33 @@ Called by the cycle. Costs nothing while nobody waits for room, or nothing is kn
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 
 from springtide.scheduling import runs
 from springtide.scheduling.arrays import Mask
 from springtide.scheduling.backfill import Places, fewest, give
-from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.cohorts import Cell
+from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.releasing import Held, held_by
+from springtide.scheduling.promises import Item, Promise, RoomPromise, passing, put_off
+from springtide.scheduling.queues import ClusterQueueFacts
+from springtide.scheduling.quota import Granted, Quota
+from springtide.scheduling.quota_promises import QuotaPromises
+from springtide.scheduling.releasing import Held
+from springtide.scheduling.running import Run, by_end, run_of, running
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Verdict
 from springtide.scheduling.views import Share
+from springtide.scheduling.volcano_terms import patience_seconds
 
 TRIALS_MAX = 8
 """So many are tried in one cycle: who waits behind them for other nodes is promised nothing yet."""
 FIRM_AFTER_SECONDS = 1800.0
 """Who has waited so long for room is not passed by work without a limit any more."""
-
-Item = WorkloadFacts | PodFacts
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Work that runs, or was started in this cycle."""
-
-    facts: WorkloadFacts
-    started: float
-    ends: float
-    """When it is expected to end."""
-    limited: bool
-    """Whether it is ended by then, or not much later, by its own limit."""
-    known: bool
-    """Whether its end is known: by its limit, or by what ran before."""
-    places: Places
-
-
-@dataclass(frozen=True, eq=False)
-class Promise:
-    """A place held for one who waits."""
-
-    key: str
-    starts: float
-    """When it is expected to start, in seconds of the epoch."""
-    firm: bool
-    last: Run
-    """What has to end for it last."""
-    nodes: Mask
-    """Those it may run on."""
-
-    @property
-    def when(self) -> datetime:
-        """When it is expected to start."""
-        return datetime.fromtimestamp(self.starts, UTC)
-
-    @property
-    def reason(self) -> str:
-        """What has to end for that."""
-        return f"when {self.last.facts.key} ({_size(self.last.facts)}) ends"
-
-    def said(self, now: datetime) -> str:
-        """When it is expected to start and why then, in words."""
-        return f"expected to start about {clock_time(self.when, now)}: {self.reason}"
 
 
 class Reservations:
@@ -90,6 +51,7 @@ class Reservations:
         self,
         snapshot: Snapshot,
         placement: Placement,
+        quota: Quota,
         now: datetime,
         ended: Callable[[], set[str]],
         firm_after_seconds: float = FIRM_AFTER_SECONDS,
@@ -102,20 +64,28 @@ class Reservations:
         self._moment = now
         self._ended = ended
         self._firm_after = firm_after_seconds
-        self._promises: dict[tuple[str, str], Promise] = {}
+        self._promises: dict[tuple[str, str], RoomPromise] = {}
+        self._quotas = QuotaPromises(
+            quota, snapshot.queues.quota, snapshot.history, self._ends, now, firm_after_seconds
+        )
         self._future: Placement | None = None
-        self._started: list[tuple[WorkloadFacts, Places]] = []
+        self._started: list[tuple[WorkloadFacts, Places, str, Mapping[Cell, int]]] = []
         self._runs: list[Run] | None = None
         self._hopeless: set[tuple[PodSetFacts, ...]] = set()
         self._trials = 0
 
     def promised(self, facts: Item) -> Promise | None:
         """What is held for one who waits."""
-        return self._promises.get(_ref(facts)) if self._promises else None
+        found = self._promises.get(_ref(facts))
+        return found or (self._quotas.promised(facts) if isinstance(facts, WorkloadFacts) else None)
 
     def place(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> tuple[Share, ...] | Verdict | None:
         """Place it where that puts nobody's start off; why not, if it would; None if there is no room."""
-        if not self._promises or _ref(facts) in self._promises or self._ends_in_time(facts):
+        if not self._promises or _ref(facts) in self._promises:
+            return self._placement.place(pod_sets)
+        lasts = passing(facts, self._history)
+        late = [one for one in self._promises.values() if not lasts.in_time(one, self._now, self._firm_after)]
+        if not late:
             return self._placement.place(pod_sets)
         future = self._future
         assert future is not None
@@ -128,20 +98,38 @@ class Reservations:
         if self._placement.place(pod_sets) is None:
             return None
         self._placement.rollback(mark)
-        return self._put_off(facts)
+        return put_off(facts, "room", late, self._moment, self._firm_after)
 
-    def start(self, facts: WorkloadFacts, pod_sets: Sequence[PodSetFacts], shares: Sequence[Share]) -> None:
+    def keeps(self, facts: WorkloadFacts, queue: ClusterQueueFacts, granted: Granted) -> Verdict | None:
+        """Why it may not have quota that is left; None if it may."""
+        return self._quotas.keeps(facts, queue, granted)
+
+    def start(
+        self,
+        facts: WorkloadFacts,
+        queue: ClusterQueueFacts,
+        granted: Granted,
+        pod_sets: Sequence[PodSetFacts],
+        shares: Sequence[Share],
+    ) -> None:
         """Take note that it starts now."""
-        if self._promises:
-            self._promises.pop(_ref(facts), None)
+        self._promises.pop(_ref(facts), None)
+        self._quotas.start(facts, queue, granted)
         places = tuple((one.pod_class, share) for one, share in zip(pod_sets, shares, strict=True))
-        self._started.append((facts, places))
+        self._started.append((facts, places, queue.name, granted.usage))
+
+    def reserve_quota(self, facts: WorkloadFacts, queue: ClusterQueueFacts, wanted: Granted) -> None:
+        """Promise quota to one who finds none left."""
+        firm = self._is_firm(facts)
+        if self._trials < TRIALS_MAX and (firm or self._anything_known):
+            self._trials += 1
+            self._quotas.reserve(facts, queue, wanted, firm=firm)
 
     def reserve(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> None:
         """Promise a place to one who finds no room, unless another of the same nodes has one."""
         if pod_sets in self._hopeless or self._trials >= TRIALS_MAX or _ref(facts) in self._promises:
             return
-        firm = facts.order[1].timestamp() + self._firm_after <= self._now
+        firm = self._is_firm(facts)
         if not firm and not self._anything_known:
             return
         nodes = self._eligible(pod_sets)
@@ -173,9 +161,9 @@ class Reservations:
 
     def _promise(
         self, facts: Item, pod_sets: Sequence[PodSetFacts], nodes: Mask, *, firm: bool
-    ) -> Promise | None:
+    ) -> RoomPromise | None:
         """The place that becomes free first, taken in `future`; None if none is known to."""
-        order = [one for one in self._ends(facts, firm=firm) if self._touches(one, nodes)]
+        order = [one for one in self._ends(facts, firm) if self._touches(one, nodes)]
         if not order:
             return None
         future = self._ahead()
@@ -193,17 +181,26 @@ class Reservations:
             _end_first(future, order, marks, number)
             if future.place(pod_sets) is not None:
                 last = order[number - 1]
-                return Promise(facts.key, last.ends, firm, last, nodes)
+                return RoomPromise(facts.key, last.ends, firm, last, nodes)
         future.rollback(marks[0])
         return None
 
-    def _ends(self, facts: Item, *, firm: bool) -> list[Run]:
+    def _is_firm(self, facts: Item) -> bool:
+        return facts.order[1].timestamp() + patience_seconds(facts.obj, self._firm_after) <= self._now
+
+    def _ends(self, facts: Item, firm: bool) -> list[Run]:
         """What runs and ends some time, the first to end first."""
-        known = [*self._running(), *(self._run(one, places, self._now) for one, places in self._started)]
+        if self._runs is None:
+            self._runs = running(self._snapshot, self._moment, self._ended())
+        started = (
+            run_of(facts, places, self._now, self._snapshot, self._moment, queue=queue, usage=usage)
+            for facts, places, queue, usage in self._started
+        )
+        known = [*self._runs, *started]
         if not firm:
-            return sorted((one for one in known if one.known), key=_by_end)
-        since = facts.order[1].timestamp() + self._firm_after
-        settled = sorted((one for one in known if one.limited or one.started < since), key=_by_end)
+            return sorted((one for one in known if one.known), key=by_end)
+        since = facts.order[1].timestamp() + patience_seconds(facts.obj, self._firm_after)
+        settled = sorted((one for one in known if one.limited or one.started < since), key=by_end)
         passed = sorted(
             (one for one in known if not one.limited and one.started >= since),
             key=lambda one: (one.started, one.facts.key),
@@ -231,40 +228,6 @@ class Reservations:
                 return True
         return False
 
-    # -- what runs ---------------------------------------------------------------------------------
-
-    def _running(self) -> list[Run]:
-        if self._runs is None:
-            ended, gone = self._ended(), self._snapshot.gone
-            self._runs = [
-                self._run(facts, tuple(held_by(facts, gone.get(facts.key, {}))), started.timestamp())
-                for facts in self._snapshot.admitted
-                if facts.evicted is None and facts.key not in ended
-                if (started := runs.started_at(facts.obj)) is not None
-            ]
-        return self._runs
-
-    def _run(self, facts: WorkloadFacts, places: Places, started: float) -> Run:
-        limited = runs.has_limit(facts.obj)
-        ends = self._now + runs.runs_on(facts, self._history, self._moment)
-        known = limited or self._history.knows(runs.sort_of(facts.obj, facts.pod_sets))
-        return Run(facts, started, ends, limited, known, places)
-
-    # -- passing by --------------------------------------------------------------------------------
-
-    def _ends_in_time(self, facts: Item) -> bool:
-        """Whether it has surely ended before anybody is expected to start to whom a place was promised."""
-        limit = runs.limit_left(facts.obj) if isinstance(facts, WorkloadFacts) else runs.pod_limit(facts.obj)
-        usual = math.inf
-        if isinstance(facts, WorkloadFacts) and self._history.knows(runs.sort_of(facts.obj, facts.pod_sets)):
-            usual = runs.lasts(facts, self._history).cautious
-        for promise in self._promises.values():
-            window = promise.starts - self._now
-            bound = limit if promise.firm else min(limit, usual)
-            if bound > (min(window, self._firm_after) if promise.firm else window):
-                return False
-        return True
-
     def _held(self, pod_sets: Sequence[PodSetFacts], shares: Sequence[Share]) -> list[Held]:
         names = self._snapshot.nodes.facts
         return [
@@ -272,38 +235,6 @@ class Reservations:
             for pod_set, share in zip(pod_sets, shares, strict=True)
             for row, count in zip(share.rows.tolist(), share.counts.tolist(), strict=True)
         ]
-
-    def _put_off(self, facts: Item) -> Verdict:
-        first = min(self._promises.values(), key=lambda one: one.starts)
-        window = first.starts - self._now
-        most = int(min(window, self._firm_after) if first.firm else window)
-        field = "spec.maximumExecutionTimeSeconds" if isinstance(facts, WorkloadFacts) else _POD_LIMIT
-        remedy = f"; with {field} of at most {most} it would start now" if most >= 1 else ""
-        return Verdict(
-            "PendingEvaluation" if isinstance(facts, WorkloadFacts) else "Unschedulable",
-            f"there is room, but it might put off {first.key}, which is expected to start about "
-            f"{clock_time(first.when, self._moment)}{remedy}",
-        )
-
-
-_POD_LIMIT = "spec.activeDeadlineSeconds"
-_FINE_SECONDS = 3600.0
-
-
-def clock_time(when: datetime, now: datetime) -> str:
-    """A moment for people, as exactly as it is known: to five minutes, or to the hour if it is far away."""
-    step = 300 if (when - now).total_seconds() < _FINE_SECONDS * 6 else 3600
-    seconds = math.ceil(when.timestamp() / step) * step
-    rounded = datetime.fromtimestamp(seconds, UTC)
-    return f"{rounded:%H:%M} UTC" if rounded.date() == now.date() else f"{rounded:%Y-%m-%d %H:%M} UTC"
-
-
-def _size(facts: WorkloadFacts) -> str:
-    devices = runs.devices_of(facts.pod_sets)
-    if devices:
-        return f"{devices} {'device' if devices == 1 else 'devices'}"
-    pods = sum(pod_set.count for pod_set in facts.pod_sets)
-    return f"{pods} {'pod' if pods == 1 else 'pods'}"
 
 
 def _end_first(future: Placement, order: Sequence[Run], marks: list[int], number: int) -> None:
@@ -314,10 +245,6 @@ def _end_first(future: Placement, order: Sequence[Run], marks: list[int], number
     for run in order[len(marks) - 1 : number]:
         give(future, run.places)
         marks.append(future.mark())
-
-
-def _by_end(run: Run) -> tuple[float, str]:
-    return run.ends, run.facts.key
 
 
 def _ref(facts: Item) -> tuple[str, str]:
