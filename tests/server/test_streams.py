@@ -44,10 +44,15 @@ def serve(one):
         one.sendall(data)
     one.sendall(b"<%d>" % total)
     one.close()
-listener = socket.create_server(("", 7070))
+listener = socket.create_server(("", PORT))
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 """
+
+
+def echo_server(port: int) -> str:
+    """Each test has a port of its own: pods on one machine share its ports, and tests run side by side."""
+    return ECHO_SERVER.replace("PORT", str(port))
 
 
 @asynccontextmanager
@@ -214,7 +219,7 @@ async def test_a_container_that_does_not_run_is_said(tmp_path: Path) -> None:
 async def test_forwarded_connections_are_many_big_and_half_closed(tmp_path: Path) -> None:
     data = os.urandom(BIG_BYTES // 4)
     async with platform(tmp_path) as (served, scene):
-        await begin(scene, "p", python(ECHO_SERVER))
+        await begin(scene, "p", python(echo_server(7070)))
         await scene.running("p")
         process = await start(served, "port-forward", "pod/p", ":7070", ":7071")
         assert process.stdout is not None
@@ -252,8 +257,8 @@ async def test_the_python_client_executes_and_forwards(tmp_path: Path) -> None:
         return answer.read_stdout(), answer.read_stderr(), status, answer.read_channel(3)
 
     def forward(api: official.CoreV1Api) -> bytes:
-        ports = portforward(api.connect_get_namespaced_pod_portforward, "p", "default", ports="7070")
-        socket = ports.socket(7070)
+        ports = portforward(api.connect_get_namespaced_pod_portforward, "p", "default", ports="7072")
+        socket = ports.socket(7072)
         socket.settimeout(10)
         socket.sendall(b"knock")
         found: bytes = socket.recv(100)
@@ -262,7 +267,7 @@ async def test_the_python_client_executes_and_forwards(tmp_path: Path) -> None:
         return found
 
     async with platform(tmp_path) as (served, scene):
-        await begin(scene, "p", python(ECHO_SERVER))
+        await begin(scene, "p", python(echo_server(7072)))
         await scene.running("p")
         api = core(served)
         out, err, code, _ = await asyncio.to_thread(execute, api)
