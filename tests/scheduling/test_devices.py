@@ -289,7 +289,7 @@ def test_registers_of_either_spelling() -> None:
     old = registered("GPU-1,10,40960,100,A100,0,true:GPU-2,4,0,100,T4,1,false:")
     new = registered(
         '[{"id":"GPU-1","index":0,"count":10,"devmem":40960,"devcore":100,"type":"A100","health":true},'
-        '{"id":"GPU-2","index":1,"count":4,"devcore":100,"type":"T4","mode":"mig"}]'
+        '{"id":"GPU-2","index":1,"count":4,"devcore":100,"type":"T4","numa":1,"mode":"mig"}]'
     )
     assert old == new
     assert [(one.id, one.sharers, one.memory, one.healthy) for one in old] == [

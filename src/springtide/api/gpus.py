@@ -38,7 +38,7 @@ _NODE = "hami.io/vgpu-node"
 _TIME = "hami.io/vgpu-time"
 _PHASE = "hami.io/bind-phase"
 _BOUND_AT = "hami.io/bind-time"
-NOTES = (labels.DEVICES, TO_ALLOCATE, ALLOCATED, _NODE, _TIME, _PHASE, _BOUND_AT)
+NOTES = (labels.DEVICES, labels.NICS, TO_ALLOCATE, ALLOCATED, _NODE, _TIME, _PHASE, _BOUND_AT)
 """Annotations that `notes` writes: none of them is to be taken from a template."""
 WHOLE = 100
 """A whole device, in the unit of shares: one hundredth."""
@@ -62,6 +62,8 @@ class Device:
     """How many pods may have a part of it."""
     healthy: bool = True
     """Whether anything of it may be given."""
+    numa: int = -1
+    """Its NUMA node; -1 where nobody said."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class _Entry(msgspec.Struct):
     type: str = ""
     health: bool = False
     mode: str = ""
+    numa: int = 0
 
 
 def registered(text: str) -> tuple[Device, ...]:
@@ -129,7 +132,9 @@ def registered(text: str) -> tuple[Device, ...]:
         except msgspec.DecodeError as error:
             raise ValueError(f"{REGISTER}: {error}") from None
         found = [
-            Device(one.id, one.type, one.devmem, one.count, one.health and one.mode != _PARTITIONED)
+            Device(
+                one.id, one.type, one.devmem, one.count, one.health and one.mode != _PARTITIONED, one.numa
+            )
             for one in entries
         ]
     else:
@@ -205,14 +210,23 @@ def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> 
 
 
 def spelled(indices: Iterable[int]) -> str:
-    """A pod's devices by their index on the node, as assignments and pods say it: `0.3`."""
-    return ".".join(map(str, indices)) or NO_DEVICES
+    """A pod's devices by their index on the node, as assignments and pods say it: `0.3`.
+
+    NICs follow after `_`; here and in `indices_in` NIC number n is the index -1 - n.
+    """
+    known = list(indices)
+    devices = ".".join(str(one) for one in known if one >= 0) or NO_DEVICES
+    nics = ".".join(str(~one) for one in known if one < 0)
+    return f"{devices}_{nics}" if nics else devices
 
 
 def indices_in(text: str) -> tuple[int, ...]:
     """What `spelled` wrote; nothing if it cannot be read."""
-    parts = text.split(".")
-    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
+    parts, _, last = text.partition("_")
+    devices, nics = parts.split("."), last.split(".") if last else []
+    if not all(part.isdecimal() for part in (*devices, *nics)):
+        return ()
+    return (*map(int, devices), *(~int(number) for number in nics))
 
 
 def _device(entry: str) -> Device:
@@ -220,7 +234,8 @@ def _device(entry: str) -> Device:
     if len(fields) < 7 or not (fields[1].isdecimal() and fields[2].isdecimal()):
         raise ValueError(f"{REGISTER}: cannot read {entry!r}; expected {_FIELDS}")
     usable = fields[6].lower() == "true" and _PARTITIONED not in fields[7:]
-    return Device(fields[0], fields[4], int(fields[2]), int(fields[1]), usable)
+    numa = int(fields[5]) if fields[5].isdecimal() else -1
+    return Device(fields[0], fields[4], int(fields[2]), int(fields[1]), usable, numa)
 
 
 def _held(entry: str) -> Held:

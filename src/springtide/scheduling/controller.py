@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from springtide.api import labels
 from springtide.api.commands import Bind, Command, Plan
 from springtide.api.core import Node
-from springtide.api.gpus import REGISTER, registered
+from springtide.api.devicetopology import equipment_of
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.feeds import feeds
@@ -23,6 +23,7 @@ from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import FRAGMENTS, policy_named
 from springtide.scheduling.state import ClusterState
+from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, find_victims
 
 ROOM = "scheduling"
@@ -59,6 +60,8 @@ class Settings:
     """The status of queues follows what happens in them at most this often; `inf`: once."""
     concurrent_writes: int = 16
     """Writes of one plan in flight at once; they concern different objects. 1 writes one by one."""
+    replacement_seconds: float = REPLACEMENT_SECONDS
+    """How long a gang that lost a node keeps its other places while a node is sought; 0: not at all."""
     patience: Patience | None = None
     """Kueue's waitForPodsReady: a workload whose pods are not ready by then gives its place back; None: it
     keeps it."""
@@ -79,14 +82,13 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
 
 
 def _tell_of_register(old: Node | None, new: Node | None) -> None:
-    """Log once that a node's register cannot be read: such a node offers no GPUs."""
-    text = new.metadata.annotations.get(REGISTER, "") if new is not None else ""
-    if new is None or (old is not None and old.metadata.annotations.get(REGISTER, "") == text):
+    """Log once that what a node says of its devices cannot be read: of it nothing is made."""
+    if new is None or (old is not None and old.metadata.annotations == new.metadata.annotations):
         return
-    try:
-        registered(text)
-    except ValueError as error:
-        log.warning("node offers no GPUs", node=new.metadata.name, cause=str(error))
+    equipment = equipment_of(new)
+    if equipment.trouble and (old is None or equipment_of(old).trouble != equipment.trouble):
+        message = "node offers no GPUs" if not equipment.devices else "where a node's GPUs sit is not known"
+        log.warning(message, node=new.metadata.name, cause=equipment.trouble)
 
 
 class _Scheduler:
@@ -103,6 +105,7 @@ class _Scheduler:
             minimum_run_seconds=settings.minimum_run_seconds,
             victims=find_victims(settings.victims),
             patience=settings.patience,
+            replacement_seconds=settings.replacement_seconds,
         )
         self._metrics = CycleMetrics(runtime.metrics())
         self._decided_version = -1

@@ -90,6 +90,7 @@ class Cycle:
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
         self.bound: dict[str, tuple[PodFacts, Given]] = {}
         self.notes: dict[str, str] = {}
+        self._claims_in_use = set(snapshot.claims_in_use)
         self._charge_leftovers()
         self._claims = Claims(
             snapshot,
@@ -208,7 +209,9 @@ class Cycle:
             self._door.next_at(snapshot.waiting, snapshot.admitted, self._ended),
             self._lineup.next_at,
             self._stranded.next_at,
-            runs.settled_at(snapshot.admitted, self._minimum_run_seconds, self._now) if self._waits else None,
+            runs.settled_at(snapshot.admitted, self._minimum_run_seconds, self._now, snapshot.cooling)
+            if self._waits
+            else None,
         )
         return min((at for at in moments if at is not None), default=None)
 
@@ -253,6 +256,25 @@ class Cycle:
             for pod in seating.pods:
                 if pod.key not in self.bound and status.told(pod.obj) != verdict:
                     yield from status.explain_pod(pod, verdict, now)
+
+    def expected_starts(self) -> dict[str, Start]:
+        """When those who wait are expected to start. Uses the cycle up: nothing can be decided afterwards."""
+        ended = self._ended
+        now = [self._run_of(*one) for one in self.admitted.values()]
+        known = [*running(self._snapshot, self._now, ended), *now]
+        outlook = Outlook(
+            self._snapshot, self._placement, self._quota, self._on_their_nodes, known, self._now
+        )
+        doors = ((one, self._door.enter(one, {})) for one in self._queue() if isinstance(one, WorkloadFacts))
+        return outlook.starts((one, queue) for one, queue in doors if not isinstance(queue, Verdict))
+
+    def _run_of(self, facts: WorkloadFacts, placed: Placed) -> Run:
+        """What starts in this cycle, as if it ran."""
+        shares = self._shares.get(facts.key, ())
+        started = self._now.timestamp()
+        return run_of(
+            facts, shares, started, self._snapshot, self._now, queue=placed.cluster_queue, usage=placed.usage
+        )
 
     def why(self, facts: Item) -> Verdict | None:
         """Why it waits; None if it does not."""
@@ -488,6 +510,10 @@ class Cycle:
             gates = ", ".join(gate.name for gate in facts.obj.spec.scheduling_gates)
             self._waits[_ref(facts)] = Verdict("SchedulingGated", f"Scheduling is blocked by gates: {gates}")
             return
+        obstacle = self._storage_obstacle(facts)
+        if obstacle:
+            self._waits[_ref(facts)] = Verdict("Unschedulable", obstacle)
+            return
         held = self._claims.held(facts)
         if held is not None:
             self._waits[_ref(facts)] = held
@@ -503,6 +529,13 @@ class Cycle:
                 self._promises.reserve(facts, single)
         else:
             self.bound[facts.key] = facts, self._given(shares[0])
+            self._claims_in_use.update(facts.storage.exclusive)
+
+    def _storage_obstacle(self, facts: PodFacts) -> str:
+        """Why a pod's claims keep it from running anywhere, or empty."""
+        used = next((key for key in facts.storage.exclusive if key in self._claims_in_use), "")
+        taken = f"claim {used} is for one pod alone (ReadWriteOncePod) and another has it" if used else ""
+        return facts.storage.obstacle or taken
 
     def _given(self, share: Share) -> Given:
         """The node of a single pod, and its devices if the node names them."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from springtide.api.devicetopology import UNKNOWN_NUMA
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import UNKNOWN, WHOLE, DeviceRequest, Devices
 from springtide.scheduling.nodes import NodeFacts
@@ -44,6 +45,8 @@ def never(empty: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[Node
     largest = int(total.max())
     if asked.memory > largest > 0:
         return f"asks {asked.memory} MiB of each {asked.resource}, the largest has {largest} MiB"
+    if asked.particular:
+        return _apart(empty, rows, asked)
     most = int(fine.sum(axis=1).max())
     return f"asks {asked.count} of {asked.resource} on one node, the most that will do on one is {most}"
 
@@ -54,16 +57,34 @@ def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequen
     able = devices.able(asked)
     fine = there if able is None else there & able[rows]
     left = np.where(fine, devices.share[rows], -1)
-    if asked.whole:
+    if asked.whole and not asked.particular:
         free = (left == WHOLE).sum(axis=1)
         row = int(free.argmax())
         has = f"{nodes[rows[row]].name}, has {int(free[row])} of {int(fine[row].sum())}"
         return f"the node with most {asked.resource} free of anybody, {has}"
+    if asked.particular:
+        free = (left > 0).sum(axis=1)
+        row = int(free.argmax())
+        name = nodes[rows[row]].name
+        return f"{name} has {int(free[row])} devices free, but not {asked.count} as {asked.numa_policy} asks"
     at, column = divmod(int(left.argmax()), left.shape[1])
     if not devices.named[rows[at]]:
         has = f"{int((left[at] > 0).sum())} of {int(fine[at].sum())}"
         return f"the node with most left, {nodes[rows[at]].name}, gives only whole devices and has {has}"
     return f"the device with most left, {_device(devices, int(rows[at]), column, nodes)}"
+
+
+def _apart(empty: Devices, rows: Ints, asked: DeviceRequest) -> str:
+    """Why a rule about NUMA nodes can never be kept."""
+    layouts = [empty.layouts[row] for row in rows.tolist()] if empty.layouts else []
+    known = [one.numa for one in layouts if one is not None and UNKNOWN_NUMA not in one.numa]
+    if not known:
+        return f"asks for {asked.numa_policy}, and no node it may run on says on which NUMA node each GPU is"
+    most = max(max(map(numa.count, numa)) for numa in known if numa)
+    nics = " and ".join(f"{number} of {name}" for name, number in asked.nics)
+    beside = f" with {nics} beside them" if nics else ""
+    asks = f"asks {asked.count} of {asked.resource}{beside} under {asked.numa_policy}"
+    return f"{asks}; the most devices of one NUMA node are {most}"
 
 
 def _device(devices: Devices, row: int, column: int, nodes: Sequence[NodeFacts]) -> str:

@@ -14,10 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
+from springtide.api.devicetopology import Layout
 from springtide.api.gpus import WHOLE as WHOLE
 from springtide.api.gpus import Device as Device
 from springtide.api.gpus import Part
 from springtide.scheduling.arrays import Ints, Mask
+from springtide.scheduling.links import HARD, Chosen, choose, nearness, nics_beside, of_bits, room
 
 UNKNOWN = 1 << 50
 """Memory of a device of which nobody said how much it has: more than anybody asks for."""
@@ -26,7 +28,7 @@ BINPACK = "binpack"
 SPREAD = "spread"
 
 Taken = tuple[int, ...]
-"""The devices of one pod, by their index on the node."""
+"""The devices of one pod, by their index on the node; NICs follow, number n as -1 - n."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class DeviceRequest:
     """How the pod wants nodes chosen: `binpack`, `spread`, or as the scheduler does."""
     device_policy: str = ""
     """The same for devices of a node."""
+    numa_policy: str = ""
+    """Which NUMA nodes its devices may be on: one of `links.POLICIES`, or empty."""
+    nics: tuple[tuple[str, int], ...] = ()
+    """NICs to be given with the devices: resource and number."""
 
     @cached_property
     def _hash(self) -> int:
@@ -67,6 +73,11 @@ class DeviceRequest:
     def whole(self) -> bool:
         """Whether it asks for devices that nobody else uses."""
         return self.share == WHOLE
+
+    @property
+    def particular(self) -> bool:
+        """Whether it minds which devices of a node are together, so that counting them does not do."""
+        return self.numa_policy in HARD
 
     @property
     def part(self) -> Part:
@@ -110,9 +121,18 @@ class Devices:
     """What is left of each device in hundredths, by what is left least of; `WHOLE` if nobody uses it."""
     _able: dict[DeviceRequest, Mask | None] = field(default_factory=dict)
     _needs: dict[DeviceRequest, Ints] = field(default_factory=dict)
+    layouts: tuple[Layout | None, ...] = ()
+    """How the devices of each node are joined; empty where no node says it."""
+    nics: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Free NICs of each node as bits; empty where `layouts` is."""
+    even: bool = True
+    """Whether on no node it makes a difference which devices are together."""
 
     def fits(self, rows: slice | Ints, asked: DeviceRequest) -> Ints:
         """How many pods of this request the devices of each row hold."""
+        if asked.particular:
+            every = np.arange(len(self.model))[rows].tolist()
+            return np.array([self._fits_together(row, asked) for row in every], dtype=np.int64)
         if asked.whole:
             able, free = self.able(asked), self.share[rows] == WHOLE
             found: Ints = (free if able is None else free & able[rows]).sum(axis=1) // asked.count
@@ -161,6 +181,9 @@ class Devices:
         free = self._free(row, asked)
         if len(free) < asked.count:
             raise ValueError(f"node {row} has {len(free)} of {asked.count} devices")
+        layout = self.layouts[row] if self.layouts else None
+        if asked.particular or (layout is not None and not layout.even):
+            return self._take_together(row, layout, asked, free)
         if asked.whole or len(free) == 1:
             chosen = tuple(free[: asked.count])
         elif asked.count > 1:
@@ -175,13 +198,70 @@ class Devices:
         self.move(row, chosen, asked, -1)
         return chosen
 
+    def strain(self, rows: Ints, asked: DeviceRequest) -> Ints:
+        """How much farther apart the devices of one pod would be on each row than on that node when empty."""
+        found = np.zeros(len(rows), dtype=np.int64)
+        for at, row in enumerate(rows.tolist()):
+            layout = self.layouts[row]
+            if layout is not None and not layout.even:
+                found[at] = nearness(layout, of_bits(self._free(row, asked)), asked.count)
+        return found
+
+    def _fits_together(self, row: int, asked: DeviceRequest) -> int:
+        """How many pods fit that have a rule about NUMA nodes; none where nobody says which there are."""
+        layout = self.layouts[row] if self.layouts else None
+        if layout is None:
+            return 0
+        free, nics = of_bits(self._free(row, asked)), int(self.nics[row])
+        if asked.whole:
+            return room(layout, free, nics, asked.count, asked.numa_policy, asked.nics)
+        if choose(layout, free, nics, asked.count, asked.numa_policy, asked.nics) is None:
+            return 0
+        tried, pods = self.copy(), 0
+        while tried._chosen(row, layout, asked, tried._free(row, asked)) is not None:
+            tried._take_together(row, layout, asked, tried._free(row, asked))
+            pods += 1
+        return pods
+
+    def _take_together(
+        self, row: int, layout: Layout | None, asked: DeviceRequest, free: list[int]
+    ) -> Taken:
+        """Take one pod's devices, and the NICs beside them. Raises ValueError when none will do."""
+        found = self._chosen(row, layout, asked, free) if layout is not None else None
+        if found is None:
+            raise ValueError(f"node {row} has no {asked.count} devices that are together as asked")
+        chosen = (*found[0], *(~nic for nic in found[1]))
+        self.move(row, chosen, asked, -1)
+        return chosen
+
+    def _chosen(self, row: int, layout: Layout, asked: DeviceRequest, free: list[int]) -> Chosen | None:
+        nics = int(self.nics[row])
+        if asked.whole or asked.particular:
+            return choose(layout, of_bits(free), nics, asked.count, asked.numa_policy, asked.nics)
+        pods = self._pods(slice(row, row + 1), asked)[0].tolist()
+        share = self.share[row].tolist()
+        turn = -1 if asked.device_policy == SPREAD else 1
+        rank = (lambda one: -pods[one]) if asked.count > 1 else (lambda one: turn * share[one])
+        devices = tuple(sorted(free, key=rank)[: asked.count])
+        return devices, nics_beside(layout, devices, nics, asked.nics, hard=False) or ()
+
     def move(self, row: int, devices: Sequence[int], asked: DeviceRequest, sign: int) -> None:
         """Give these devices of a pod back (+1), or take them (-1)."""
         shared = int(self.shared[row])
         needs = self.needs(asked) if asked.whole or asked.memory or asked.percent else None
         for index in devices:
+            if index < 0:
+                self.move_nics(row, 1 << ~index, sign)
+                continue
             memory = int(needs[row, index]) * shared if needs is not None else 0
             self.change(row, index, asked.share * shared, memory, 1, sign)
+
+    def move_nics(self, row: int, nics: int, sign: int) -> None:
+        """Give these NICs of a row back (+1), or take them (-1); those it has no more are nobody's."""
+        layout = self.layouts[row] if self.layouts else None
+        if layout is not None:
+            nics &= layout.all_nics
+            self.nics[row] = int(self.nics[row]) | nics if sign > 0 else int(self.nics[row]) & ~nics
 
     def change(self, row: int, index: int, share: int, memory: int, sharers: int, sign: int) -> None:
         """Give so much of one device back (+1), or take it (-1)."""
@@ -210,12 +290,15 @@ class Devices:
             own -= over
             left.append(over)
         self._reckon(rows)
-        return tuple(left)
+        over = self.nics & ~most.nics
+        self.nics[:] &= most.nics
+        return (*left, over)
 
     def add(self, amounts: tuple[Ints, ...], rows: Ints) -> None:
         """Have so much more free, all of it in these rows."""
-        for own, more in zip(self._amounts(), amounts, strict=True):
+        for own, more in zip(self._amounts(), amounts[:-1], strict=True):
             own += more
+        self.nics[:] |= amounts[-1]
         self._reckon(rows)
 
     def _amounts(self) -> tuple[Ints, Ints, Ints]:
@@ -238,16 +321,33 @@ class Devices:
         np.add.at(self.memory, (at, index), shared * self.needs(asked)[at, index])
         np.add.at(self.slots, (at, index), sign)
         self._reckon(np.unique(at))
+        for row, taken in zip(rows.tolist(), devices, strict=True):
+            if taken and taken[-1] < 0:
+                self.move_nics(row, of_bits(~one for one in taken if one < 0), sign)
 
     def take_back(self, rows: Ints, devices: Sequence[Taken], asked: DeviceRequest) -> bool:
         """Take the same devices again; False if others have some of them, which is then to be undone."""
         at, index = _spread_out(rows, devices)
         had_power = self.power[at, index] > 0
+        had_nics = self._has_nics(rows, devices)
         self.give_back_all(rows, devices, asked, -1)
         slots, most = self.slots[at, index], self.sharers[at, index]
         alone = (slots == most - 1) if asked.whole else (slots >= 0) & had_power
         enough = (self.power[at, index] >= 0) & (self.memory[at, index] >= 0)
-        return bool(((alone & enough) | (most == 0)).all())
+        return had_nics and bool(((alone & enough) | (most == 0)).all())
+
+    def _has_nics(self, rows: Ints, devices: Sequence[Taken]) -> bool:
+        """Whether the NICs of these pods are free, and no two want the same."""
+        wanted: dict[int, int] = {}
+        for row, taken in zip(rows.tolist(), devices, strict=True):
+            layout = self.layouts[row] if self.layouts else None
+            if not taken or taken[-1] >= 0 or layout is None:
+                continue
+            own = of_bits(~one for one in taken if one < 0) & layout.all_nics
+            if own & wanted.get(row, 0) or own & ~int(self.nics[row]):
+                return False
+            wanted[row] = wanted.get(row, 0) | own
+        return True
 
     def give_back_used(self, rows: Ints, pods: Ints, asked: DeviceRequest) -> None:
         """Give back what so many pods on each of these rows may hold, if nobody says which devices."""
@@ -267,11 +367,13 @@ class Devices:
 
     def rows(self, rows: Ints) -> tuple[Ints, ...]:
         """What is free of the devices of these rows, for `set_rows`."""
-        return tuple(own[rows] for own in (*self._amounts(), self.share))
+        nics = (self.nics[rows],) if self.layouts else ()
+        return (*(own[rows] for own in (*self._amounts(), self.share)), *nics)
 
     def set_rows(self, rows: Ints, before: tuple[Ints, ...]) -> None:
         """As it was."""
-        for own, known in zip((*self._amounts(), self.share), before, strict=True):
+        nics = (self.nics,) if self.layouts else ()
+        for own, known in zip((*self._amounts(), self.share, *nics), before, strict=True):
             own[rows] = known
 
     def copy(self) -> Devices:
@@ -290,6 +392,9 @@ class Devices:
             self.share.copy(),
             self._able,
             self._needs,
+            self.layouts,
+            self.nics.copy(),
+            self.even,
         )
 
     def _free(self, row: int, asked: DeviceRequest) -> list[int]:
@@ -321,8 +426,9 @@ class Devices:
 
 def _spread_out(rows: Ints, devices: Sequence[Taken]) -> tuple[Ints, Ints]:
     """Row and column of each device of each pod."""
-    index = np.array([one for taken in devices for one in taken], dtype=np.int64)
-    return np.repeat(rows, [len(taken) for taken in devices]), index
+    own = [[one for one in taken if one >= 0] for taken in devices]
+    index = np.array([one for taken in own for one in taken], dtype=np.int64)
+    return np.repeat(rows, [len(taken) for taken in own]), index
 
 
 def _matches(model: str, patterns: frozenset[str]) -> bool:

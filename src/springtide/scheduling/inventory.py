@@ -14,11 +14,13 @@ from typing import Protocol
 
 import numpy as np
 
+from springtide.api.devicetopology import Layout
 from springtide.api.gpus import WHOLE
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import UNKNOWN, Device, Devices
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.holdings import Holding, reserved
+from springtide.scheduling.links import of_bits
 
 
 class Equipment(Protocol):
@@ -44,6 +46,10 @@ class Equipment(Protocol):
     def gpu_memory(self) -> int:
         """MiB of each of those; 0 where nobody said."""
 
+    @property
+    def layout(self) -> Layout | None:
+        """How its devices are joined, if that is known."""
+
 
 class Inventory:
     """Who holds which devices, node by node."""
@@ -62,7 +68,7 @@ class Inventory:
         """A pod came (+1) or went (-1): its devices are its own, not its workload's reservation any more."""
         if pod.holds:
             self._take(pod.node, pod.holding, sign)
-        if not pod.workload or pod.holding is None:
+        if not pod.workload or pod.holding is None or pod.failed:
             return
         created = self._created.setdefault(pod.workload, Counter())
         attempt, pod_set, node = pod.cell
@@ -112,7 +118,7 @@ class Inventory:
     def devices(self, nodes: Sequence[Equipment]) -> tuple[Devices, Devices]:
         """What is free of these nodes' devices, and what they are with nothing on them. Not to be changed."""
         equipment: list[tuple[object, ...]] = [
-            (one.name, one.devices, one.model, one.gpus, one.gpu_memory) for one in nodes
+            (one.name, one.devices, one.model, one.gpus, one.gpu_memory, one.layout) for one in nodes
         ]
         if equipment != self._equipment:
             self._equipment = equipment
@@ -133,6 +139,8 @@ class Inventory:
             if row is not None:
                 for mine, theirs in zip(_arrays(self._now), _arrays(self._empty), strict=True):
                     mine[row] = theirs[row]
+                if self._empty.layouts:
+                    self._now.nics[row] = self._empty.nics[row]
                 self._take_all(row, self._held.get(node, Counter()))
 
     def _take_all(self, row: int, held: Counter[Holding]) -> None:
@@ -148,6 +156,7 @@ class Inventory:
                     if at is not None:
                         amounts = one.share * pods, one.memory * pods, one.sharers * pods
                         devices.change(row, at, *amounts, -1)
+                devices.move_nics(row, of_bits(~at for at in holding.indices if at < 0), -1)
             elif holding.indices and holding.asked is not None:
                 known = [at for at in holding.indices if at < len(index)]
                 for _ in range(pods):
@@ -183,6 +192,7 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
             total[row, own] = [device.memory or UNKNOWN for device in node.devices]
         elif node.gpu_memory:
             total[row] = node.gpu_memory
+    layouts = tuple(node.layout for node in nodes) if any(node.layout for node in nodes) else ()
     return Devices(
         models=names,
         memories=tuple(memories.values()),
@@ -195,6 +205,9 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
         memory=total.copy(),
         slots=sharers.copy(),
         share=np.where(sharers > 0, WHOLE, 0),
+        layouts=layouts,
+        even=all(one is None or one.even for one in layouts),
+        nics=np.array([one.all_nics if one is not None else 0 for one in layouts], dtype=np.int64),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from springtide.api import labels
 from springtide.api.core import Node, Taint
+from springtide.api.devicetopology import Layout, equipment_of
 from springtide.api.gpus import HANDSHAKE
 from springtide.api.meta import is_true
 from springtide.scheduling.arrays import Floats, Ints, Mask
@@ -21,7 +22,7 @@ from springtide.scheduling.classes import Constraints
 from springtide.scheduling.devices import Device
 from springtide.scheduling.hypernodes import TIER, Network
 from springtide.scheduling.requests import Amounts, amounts
-from springtide.scheduling.sharing import GPU, MEMORY_LABEL, MODEL_LABEL, REGISTER, registered
+from springtide.scheduling.sharing import GPU, MEMORY_LABEL, MODEL_LABEL, REGISTER
 from springtide.scheduling.tree import Tree, grow
 
 _CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
@@ -46,7 +47,11 @@ class NodeFacts:
     gpu_memory: int = 0
     """MiB of each of those; 0 where nobody said."""
     trouble: str = ""
-    """Why its register cannot be read, or empty; such a node offers no GPUs."""
+    """Why its register, or what it says of its devices, cannot be read; or empty."""
+    layout: Layout | None = None
+    """How its devices are joined, if that is known."""
+    registered: bool = False
+    """Whether HAMi's device plugin hands its GPUs out."""
 
 
 def facts_of(node: Node) -> NodeFacts:
@@ -54,7 +59,9 @@ def facts_of(node: Node) -> NodeFacts:
     taints = tuple(node.spec.taints)
     if node.spec.unschedulable and all(taint.key != _CORDONED.key for taint in taints):
         taints = (*taints, _CORDONED)
-    devices, trouble = _devices(node)
+    equipment = equipment_of(node)
+    devices, trouble = equipment.devices, equipment.trouble
+    label = node.metadata.labels.get(MODEL_LABEL, "")
     offered = amounts(node.status.allocatable or node.status.capacity)
     memory = node.metadata.labels.get(MEMORY_LABEL, "")
     return NodeFacts(
@@ -64,24 +71,18 @@ def facts_of(node: Node) -> NodeFacts:
         usable=is_true(node.status.conditions, "Ready") and node.metadata.deletion_timestamp is None,
         allocatable=offered,
         devices=devices,
-        model=devices[0].model if devices else node.metadata.labels.get(MODEL_LABEL, ""),
+        model=(devices[0].model if devices else "") or label,
         gpus=0 if devices or trouble or _registers(node) else offered.get(GPU, 0),
         gpu_memory=int(memory) if memory.isdecimal() and not devices else 0,
         trouble=trouble,
+        layout=equipment.layout,
+        registered=equipment.registered,
     )
 
 
 def _registers(node: Node) -> bool:
     """Whether the node names its GPUs, or will: what it counts are then not GPUs but who may share them."""
     return REGISTER in node.metadata.annotations or HANDSHAKE in node.metadata.annotations
-
-
-def _devices(node: Node) -> tuple[tuple[Device, ...], str]:
-    """The devices the node registers, or why its register cannot be read."""
-    try:
-        return registered(node.metadata.annotations.get(REGISTER, "")), ""
-    except ValueError as error:
-        return (), str(error)
 
 
 @dataclass(frozen=True, eq=False)

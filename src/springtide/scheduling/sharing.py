@@ -14,6 +14,8 @@ from springtide.api.gpus import asked_of
 from springtide.api.gpus import registered as registered
 from springtide.api.pods import PodSpec
 from springtide.scheduling.devices import BINPACK, SPREAD, DeviceRequest
+from springtide.scheduling.links import NONE, POLICIES, SINGLE
+from springtide.scheduling.requests import pod_requests
 
 MODEL_LABEL = "nvidia.com/gpu.product"
 """Label of GPU feature discovery, for nodes that do not register their devices."""
@@ -25,6 +27,12 @@ USE_IDS = "nvidia.com/use-gpuuuid"
 NOT_IDS = "nvidia.com/nouse-gpuuuid"
 NODE_POLICY = "hami.io/node-scheduler-policy"
 DEVICE_POLICY = "hami.io/gpu-scheduler-policy"
+NUMA_BIND = "nvidia.com/numa-bind"
+"""HAMi's way to ask for GPUs of one NUMA node: `true`."""
+NUMA_POLICY = "volcano.sh/numa-topology-policy"
+"""Volcano's, with the policies of Kubernetes' Topology Manager."""
+NIC_PREFIX = "rdma/"
+"""Resources that are NICs, which nodes may name; `springtide.dev/device-topology` says which of them."""
 _POLICIES = (BINPACK, SPREAD)
 
 
@@ -49,6 +57,24 @@ def device_request(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceReque
         not_ids=_names(annotations, NOT_IDS),
         node_policy=_policy(annotations, NODE_POLICY),
         device_policy=_policy(annotations, DEVICE_POLICY),
+        numa_policy=_numa_policy(annotations),
+        nics=_nics(spec),
+    )
+
+
+def _numa_policy(annotations: Mapping[str, str]) -> str:
+    """The rule about NUMA nodes. Raises ValueError for one that is not known."""
+    if annotations.get(NUMA_BIND, "").strip().lower() in ("true", "1", "t"):
+        return SINGLE
+    said = annotations.get(NUMA_POLICY, "").strip()
+    if said and said not in POLICIES:
+        raise ValueError(f"annotation {NUMA_POLICY}: {said!r} is none of {', '.join(POLICIES)}")
+    return "" if said == NONE else said
+
+
+def _nics(spec: PodSpec) -> tuple[tuple[str, int], ...]:
+    return tuple(
+        sorted(item for item in pod_requests(spec).items() if item[0].startswith(NIC_PREFIX) and item[1])
     )
 
 

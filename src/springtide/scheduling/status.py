@@ -6,7 +6,7 @@ together, for server-side apply removes what its manager leaves out. Called by t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -47,6 +47,7 @@ from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.requests import quantities
 from springtide.scheduling.runs import past_seconds, past_with
+from springtide.scheduling.storage import SELECTED_NODE
 
 OWNED = ("QuotaReserved", "Admitted", UNSUPPORTED)
 PREEMPTED = WorkloadReason.PREEMPTED.value
@@ -349,6 +350,14 @@ def doom(victim: PodFacts, preemptor: PodFacts, now: datetime) -> tuple[Command,
         Apply(Pod, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid),
         Emit(victim.obj, PREEMPTED, note, action="Preempting"),
     )
+
+
+def select_node(pod: PodFacts) -> Iterator[Apply]:
+    """Tell who makes the volumes of a pod's claims on which node it runs."""
+    for claim in pod.unmade:
+        metadata = claim.metadata
+        fields = {"metadata": {"annotations": {SELECTED_NODE: pod.node}}}
+        yield Apply(type(claim), metadata.namespace, metadata.name, fields, uid=metadata.uid)
 
 
 def end(victim: PodFacts) -> Delete:

@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from springtide.api import labels
+from springtide.api.checkstates import updates_of
 from springtide.api.core import Node, Pod, Service, ServiceSpec
+from springtide.api.devicetopology import nic_names
 from springtide.api.gangpods import host_of, is_of_volcano, job_of, labels_of_pods
 from springtide.api.gpus import NOTES, indices_in, registered_by, spelled
 from springtide.api.gpus import notes as notes_of
-from springtide.api.kueue import PodSet, PodSetAssignment, Workload, names_nodes, places_of
+from springtide.api.kueue import PodSet, PodSetAssignment, PodSetUpdate, Workload, names_nodes, places_of
 from springtide.api.meta import ObjectMeta, find_condition, owner_reference
 from springtide.api.struct import replace
 
+_NO_UPDATE = PodSetUpdate(name="none")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _GATES = (labels.TOPOLOGY_SCHEDULING_GATE, labels.ADMISSION_SCHEDULING_GATE)
 """Gates that hold a pod until it is admitted; these pods are created admitted."""
@@ -74,14 +77,16 @@ def pod_for(workload: Workload, slot: Slot, node: Node | None = None) -> Pod:
     `node` is the slot's: of its devices the pod says which are its own.
     """
     template, job = slot.pod_set.template, job_of(workload)
+    update = updates_of(workload).get(slot.pod_set.name, _NO_UPDATE)
     metadata = replace(
         template.metadata,
         name=slot.pod,
         generate_name="",
         namespace=workload.metadata.namespace,
-        labels={**template.metadata.labels, **_labels(workload, slot)},
+        labels={**template.metadata.labels, **update.labels, **_labels(workload, slot)},
         annotations={
             **{key: text for key, text in template.metadata.annotations.items() if key not in NOTES},
+            **update.annotations,
             **_notes(workload, slot, node),
             labels.JOB_COMPLETION_INDEX: str(slot.index),
             **_rank(slot),
@@ -91,6 +96,11 @@ def pod_for(workload: Workload, slot: Slot, node: Node | None = None) -> Pod:
     spec = replace(
         template.spec,
         node_name=slot.node,
+        node_selector={**template.spec.node_selector, **update.node_selector},
+        tolerations=[
+            *template.spec.tolerations,
+            *(one for one in update.tolerations if one not in template.spec.tolerations),
+        ],
         hostname=slot.host,
         subdomain=job,
         scheduler_name=labels.SCHEDULER_NAME,
@@ -150,12 +160,17 @@ def _notes(workload: Workload, slot: Slot, node: Node | None) -> dict[str, str]:
     if not slot.devices:
         return {}
     given = {labels.DEVICES: spelled(slot.devices)}
-    there = registered_by(node) if node is not None else ()
+    if node is None:
+        return given
+    nics = nic_names(node, [~one for one in slot.devices if one < 0])
+    if nics:
+        given[labels.NICS] = ",".join(nics)
+    there = registered_by(node)
     admitted = find_condition(workload.status.conditions, "Admitted")
     since = admitted.last_transition_time if admitted is not None else None
     if max(slot.devices) >= len(there):
         return given
-    devices = [there[index] for index in slot.devices]
+    devices = [there[index] for index in slot.devices if index >= 0]
     return given | notes_of(slot.pod_set.template.spec, slot.node, devices, since or _LONG_AGO)
 
 
