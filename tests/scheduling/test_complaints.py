@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from springtide.api.commands import Apply
+from springtide.api.kueue import Workload
 from springtide.scheduling import Ranking, Sight
 from springtide.scheduling.plan import Options, plan
 from springtide.scheduling.policies import FRAGMENTS, PACKING, Policy
-from tests.builders import at, cluster_queue, gpu_node, local_queue, node, pod_set, pod_spec, workload
+from tests.builders import at, cluster_queue, gpu_node, local_queue, node, pod, pod_set, pod_spec, workload
 from tests.scheduling.world import World
 
 NOW: datetime = at(100)
@@ -82,3 +84,21 @@ def test_kubernetes_4671_a_gang_of_unlike_pods_is_not_refused_for_the_order_of_i
         world.cycle(policy=PACKING)
         assert world.placement(f"default/{name}") == {"head": {"b": 1}, "worker": {"a": 1}}
         world.remove(world.workload(f"default/{name}"))
+
+
+def test_kueue_8095_those_who_wait_cost_no_writes_while_only_numbers_change() -> None:
+    """Each change of the cluster rewrote the status of thousands that still wait."""
+    world = World(node("a", cpu=8, gpu=8))
+    world.add(*(workload(f"w{n:04}", pod_set(1, pod_spec(cpu=1, gpu=8)), created=n) for n in range(500)))
+    world.cycle()
+    assert world.cycle(refresh=False).commands == ()
+    world.add(pod("other", pod_spec(cpu=1), node="a", phase="Running"))
+    assert len(world.cycle(refresh=False).commands) <= 40
+
+
+def test_a_gang_of_any_size_is_admitted_by_one_write() -> None:
+    """One write a pod, and a webhook for each, is what limits others."""
+    world = World(*(node(f"n{index}", cpu=8, gpu=8) for index in range(64)))
+    world.add(workload("gang", pod_set(64, pod_spec(cpu=1, gpu=8))))
+    written = [one for one in world.cycle().commands if isinstance(one, Apply) and one.kind is Workload]
+    assert len(written) == 1
