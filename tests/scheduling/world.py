@@ -187,6 +187,7 @@ class World:
             "admission",
             "requeueState",
             "schedulingStats",
+            "unhealthyNodes",
             "admissionChecks",
             "accumulatedPastExecutionTimeSeconds",
             "flavorsReservation",

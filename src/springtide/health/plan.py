@@ -34,6 +34,9 @@ from springtide.health.faults import VERDICTS
 from springtide.health.tracebacks import without_prefix
 
 
+_RUNS = (WorkloadCondition.QUOTA_RESERVED, WorkloadCondition.ADMITTED)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How patient this room is."""
@@ -83,7 +86,7 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     conditions = workload.status.conditions
     if is_true(conditions, WorkloadCondition.FINISHED) or workload.metadata.deletion_timestamp is not None:
         return Plan()
-    if not is_true(conditions, WorkloadCondition.QUOTA_RESERVED):
+    if not all(is_true(conditions, one) for one in _RUNS):
         return _requeue(workload, now)
     if not workload.spec.active:
         return Plan()
@@ -223,7 +226,10 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Comm
 
 
 def _requeue(workload: Workload, now: datetime) -> Plan:
-    """The admission is taken back: the eviction is over. The scheduler ends its own ones itself."""
+    """The attempt has ended, its places kept or not: the eviction is over.
+
+    The scheduler ends its own evictions itself.
+    """
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
     if evicted is None or evicted.status != "True" or is_own_eviction(evicted.reason):
         return Plan()

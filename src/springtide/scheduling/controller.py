@@ -38,6 +38,9 @@ class Settings:
 
     scheduler_names: frozenset[str] = frozenset((labels.SCHEDULER_NAME,))
     """Plain pods with one of these in `spec.schedulerName` are placed here; others are left alone."""
+    provisioned_volumes: bool = False
+    """Whether somebody binds claims to volumes, as on every real cluster: pods wait for theirs. On process
+    nodes nobody does; they serve any claim."""
     policy: str = FRAGMENTS.name
     """Name of the registered policy that chooses among feasible nodes."""
     fair_sharing: tuple[str, ...] = ()
@@ -95,7 +98,7 @@ class _Scheduler:
     """One cycle at a time, none when nothing has changed."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
-        self.state = ClusterState(settings.scheduler_names)
+        self.state = ClusterState(settings.scheduler_names, provisioned=settings.provisioned_volumes)
         self._runtime = runtime
         self._settings = settings
         self._options = Options(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from springtide.api import labels
-from springtide.api.core import Pod
+from springtide.api.core import PersistentVolumeClaim, Pod
 from springtide.api.gpus import GPU, indices_in, spelled
 from springtide.api.kueue import (
     Admission,
@@ -28,6 +28,8 @@ from springtide.api.struct import replace
 from springtide.scheduling.classes import PodClass, class_of
 from springtide.scheduling.holdings import Holding, holding_of
 from springtide.scheduling.requests import amounts
+from springtide.scheduling.storage import NOTHING as NO_VOLUMES
+from springtide.scheduling.storage import VolumeDemand
 from springtide.scheduling.topology import Slice, topology_ask
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -154,6 +156,10 @@ class PodFacts:
     """Is being deleted and holds its requests until it is gone."""
     holding: Holding | None = None
     """What it holds of its node's devices, or will."""
+    storage: VolumeDemand = NO_VOLUMES
+    """What its claims ask."""
+    unmade: tuple[PersistentVolumeClaim, ...] = ()
+    """Claims of a pod with a node whose volumes are to be made there, of which nobody has said so yet."""
     member_of: str = ""
     """Key of the Workload that stands for its group, if somebody else made it; it is placed with that."""
 
@@ -300,7 +306,7 @@ def _held(obj: Workload) -> tuple[object, ...] | None:
 
 
 def _between_attempts(obj: Workload) -> str:
-    """How far the end of the last attempt is, while places are held for the next one; empty while one runs."""
+    """How far the last attempt has ended, while places are held for the next one; empty while one runs."""
     if is_true(obj.status.conditions, "Admitted"):
         return ""
     ready = find_condition(obj.status.conditions, "PodsReady")

@@ -68,6 +68,7 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     commands += [command for one in cycle.preempted for command in one.commands(now)]
     commands += [one for pair in cycle.preempted_pods for one in status.doom(*pair, now)]
     commands += [status.end(pod) for pod in snapshot.doomed]
+    commands += [one for pod in snapshot.unmade for one in status.select_node(pod)]
     commands += [command for one in cycle.moved for command in one.commands(now)]
     commands += cycle.kept
     commands += confirmed

@@ -38,7 +38,6 @@ from springtide.scheduling.devices import DeviceRequest
 from springtide.scheduling.facts import (
     PodFacts,
     WorkloadFacts,
-    is_doomed,
     is_same_pod,
     is_same_workload,
     pod_facts,
@@ -52,6 +51,7 @@ from springtide.scheduling.members import Members
 from springtide.scheduling.neighbours import Neighbours, sorted_pod, sorted_workload
 from springtide.scheduling.network import HyperNodes
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
+from springtide.scheduling.plainpods import RunningPods, is_to_be_deleted
 from springtide.scheduling.queues import (
     ClusterQueueFacts,
     FlavorFacts,
@@ -67,6 +67,7 @@ from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.stranded import is_held, may_be_held
 from springtide.scheduling.usage import Spells
 from springtide.scheduling.volcano_ledger import VolcanoLedger
+from springtide.scheduling.volumes import Volumes, claimed_pod, claimed_workload, has_claims
 
 F = TypeVar("F")
 Q = TypeVar("Q", ClusterQueue, LocalQueue)
@@ -87,13 +88,24 @@ _NOTHING_ASSUMED = _Assumed()
 class ClusterState:
     """Applies changes; yields snapshots. `version` moves whenever a snapshot would differ."""
 
-    def __init__(self, scheduler_names: frozenset[str] = frozenset((labels.SCHEDULER_NAME,))) -> None:
-        """`scheduler_names`: plain pods that name one of these in `spec.schedulerName` are placed here."""
+    def __init__(
+        self,
+        scheduler_names: frozenset[str] = frozenset((labels.SCHEDULER_NAME,)),
+        *,
+        provisioned: bool = False,
+    ) -> None:
+        """`scheduler_names`: plain pods that name one of these in `spec.schedulerName` are placed here.
+
+        `provisioned`: somebody binds claims to volumes, and pods wait for it; else nodes serve claims.
+        """
         self.version = 0
         self._scheduler_names = scheduler_names
         self._ledger = Ledger()
         self._neighbours = Neighbours()
-        self._running: dict[str, dict[str, PodFacts]] = {}
+        self.volumes = Volumes(self._note_storage, provisioned=provisioned)
+        """Takes in what changes of claims, volumes, their classes and drivers."""
+        self._with_claims: dict[str, PodFacts] = {}
+        self._running = RunningPods()
         self._budgets: dict[str, Budget] = {}
         self._inventory = Inventory()
         self._checkpoints = Checkpoints()
@@ -147,7 +159,7 @@ class ClusterState:
             self._node_set_changed = True
         else:
             self._changed_nodes.add(name)
-        self._ledger.offer(name, facts.allocatable)
+        self._ledger.offer(name, {**facts.allocatable, **self.volumes.attachable(name)})
         self.version += 1
 
     def change_pod(self, old: Pod | None, new: Pod | None) -> None:
@@ -161,18 +173,21 @@ class ClusterState:
         if new is not None:
             assumed = self._assumed(key, new)
             after = pod_facts(new, before, assumed.node, self._scheduler_names, assumed.notes)
-            after = sorted_pod(after, self._neighbours)
+            after = claimed_pod(sorted_pod(after, self._neighbours), self.volumes)
             self._pods[key] = after
+            if has_claims(new.spec):
+                self._with_claims[key] = after
             if after.waits:
                 self._waiting_pods[key] = after
             elif after.member_of:
                 self._members.add(after)
         else:
             self._bound.pop(key, None)
+            self._with_claims.pop(key, None)
         same = is_same_pod(before, after)
         if same and after is not None and not after.workload and not after.ending:
             if after.holds and after.pod_class is not None:
-                self._note_running(after, +1)
+                self._running.note(after, +1)
             return  # what a plain pod holds stands as counted: most changes only confirm a binding
         if before is not None:
             self._count_pod(before, -1)
@@ -187,7 +202,7 @@ class ClusterState:
         before = self._workloads.pop(key, None)
         after = workload_facts(new) if new is not None else None
         if after is not None:
-            after = sorted_workload(after, self._neighbours)
+            after = claimed_workload(sorted_workload(after, self._neighbours), self.volumes)
         self._finished.change_workload(before, old, new)
         self._spells.change_workload(before, new, self._tree())
         moved = self._volcano.change_workload(key, new, after)
@@ -240,6 +255,11 @@ class ClusterState:
         """A HyperNode came, changed or went."""
         if self._hyper_nodes.change(old, new):
             self.version += 1
+
+    def _note_storage(self, nodes_offer_more: bool) -> None:
+        self.version += 1
+        for name, facts in self._node_facts.items() if nodes_offer_more else ():
+            self._ledger.offer(name, {**facts.allocatable, **self.volumes.attachable(name)})
 
     def change_budget(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
         """A PodDisruptionBudget came, changed or went."""
@@ -310,6 +330,8 @@ class ClusterState:
     def snapshot(self) -> Snapshot:
         """The cluster as of now."""
         self._refresh_nodes()
+        if self.volumes.stale:
+            self._claim_anew()
         if self._neighbours.stale:
             self._sort_anew()
         names = [facts.name for facts in self._nodes.facts]
@@ -333,8 +355,12 @@ class ClusterState:
             pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
-            running=dict(self._running),
+            running=self._running.by_node(),
             doomed=tuple(pod for key, pod in sorted(self._ending.items()) if is_to_be_deleted(pod)),
+            unmade=tuple(pod for _, pod in sorted(self._with_claims.items()) if pod.unmade),
+            claims_in_use=frozenset(
+                key for pod in self._with_claims.values() if pod.holds for key in pod.storage.exclusive
+            ),
             budgets=tuple(budget for _, budget in sorted(self._budgets.items())),
             neighbourhood=self._neighbours.neighbourhood(),
             queues=self._volcano.join(self._tree(), resources, capacity),
@@ -408,7 +434,7 @@ class ClusterState:
             self._ledger.take(pod.node, pod.pod_class, sign)
             self._neighbours.count(pod.pod_class, pod.node, sign, leaving=pod.ending)
             if not pod.workload and not pod.ending:
-                self._note_running(pod, sign)
+                self._running.note(pod, sign)
         self._inventory.count_pod(pod, sign)
         self._checkpoints.count_pod(pod, sign)
         self._count_ending(pod, sign)
@@ -417,15 +443,14 @@ class ClusterState:
         elif pod.pod_class is not None and (pod.holds or pod.waits):
             self._count_demand(pod.pod_class, sign)
 
-    def _note_running(self, pod: PodFacts, sign: int) -> None:
-        """A plain pod runs, or no more; what a snapshot was given stays as it was."""
-        there = {key: one for key, one in self._running.get(pod.node, {}).items() if key != pod.key}
-        if sign > 0:
-            there[pod.key] = pod
-        if there:
-            self._running[pod.node] = there
-        else:
-            del self._running[pod.node]
+    def _claim_anew(self) -> None:
+        """Claims or volumes changed: pods that use claims are looked at again."""
+        self.volumes.stale = False
+        for pod in list(self._with_claims.values()):
+            self.change_pod(pod.obj, pod.obj)
+        for workload in list(self._workloads.values()):
+            if any(has_claims(one.template.spec) for one in workload.obj.spec.pod_sets):
+                self.change_workload(workload.obj, workload.obj)
 
     def _sort_anew(self) -> None:
         """Labels count that did not: every pod and pod set gets the sort it has now."""
@@ -436,8 +461,7 @@ class ClusterState:
                 self._waiting_pods[key] = found
             if key in self._ending:
                 self._ending[key] = found
-            if key in self._running.get(pod.node, ()):
-                self._note_running(found, +1)
+            self._running.renew(found)
             if found.holds and found.pod_class is not None:
                 self._neighbours.count(found.pod_class, found.node, 1, leaving=found.ending)
         for key, workload in self._workloads.items():
@@ -558,11 +582,6 @@ def _key(old: Object | None, new: Object | None) -> str:
     if obj is None:
         raise ValueError("a change has an object before it, after it, or both")
     return obj.key
-
-
-def is_to_be_deleted(pod: PodFacts) -> bool:
-    """Whether a plain pod was told that it goes, and is not being deleted yet."""
-    return pod.obj.metadata.deletion_timestamp is None and not pod.workload and is_doomed(pod.obj)
 
 
 def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:
