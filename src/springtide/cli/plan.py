@@ -77,6 +77,9 @@ def render(found: Forecast) -> str:
             lines.append(f"  {pod_set}: {', '.join(shown)}{more}")
         return "\n".join(lines)
     lines = [f"{found.workload}: waits", f"  {found.reason or 'the scheduler says nothing'}"]
+    if found.expected_start is not None:
+        when = f"{found.expected_start:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"  expected to start about {when}, {found.expected_reason}")
     if found.victims:
         lines.append("  these would have to go:")
         lines += [

@@ -14,3 +14,4 @@ from springtide.scheduling.policies import Sight as Sight
 from springtide.scheduling.policies import register_policy as register_policy
 from springtide.scheduling.snapshot import Snapshot as Snapshot
 from springtide.scheduling.state import ClusterState as ClusterState
+from springtide.scheduling.whatif import expected as expected

@@ -16,18 +16,18 @@ import numpy as np
 
 from springtide.api.commands import Apply, Command
 from springtide.api.gpus import spelled
-from springtide.scheduling import expected, runs, status, turns
+from springtide.scheduling import runs, status, turns
 from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
 from springtide.scheduling.confirmation import confirmations
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
-from springtide.scheduling.expected import Outlook, Start
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.hypernodes import in_network
 from springtide.scheduling.lineup import Lineup
 from springtide.scheduling.network import hyper_node_commands
+from springtide.scheduling.outlook import Outlook, Start, running_with
 from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
@@ -260,10 +260,10 @@ class Cycle:
 
     def expected_starts(self) -> dict[str, Start]:
         """When those who wait are expected to start. Uses the cycle up: nothing can be decided afterwards."""
-        known = expected.running_with(self._snapshot, self._now, self._ended, self.admitted.values())
-        outlook = Outlook(self._snapshot, self._placement, self._quota, self._on_their_nodes, known)
+        known = running_with(self._snapshot, self._now, self._ended, self.admitted.values())
+        ahead = Outlook(self._snapshot, self._placement, self._quota, self._on_their_nodes, known)
         doors = ((one, self._door.enter(one, {})) for one in self._queue() if isinstance(one, WorkloadFacts))
-        return outlook.starts((one, queue) for one, queue in doors if not isinstance(queue, Verdict))
+        return ahead.starts((one, queue) for one, queue in doors if not isinstance(queue, Verdict))
 
     def why(self, facts: Item) -> Verdict | None:
         """Why it waits; None if it does not."""

@@ -11,7 +11,9 @@ from datetime import datetime
 
 from springtide.api.kueue import Workload
 from springtide.scheduling.cycle import Cycle
+from springtide.scheduling.outlook import Start
 from springtide.scheduling.plan import Options, cycle_on
+from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.victims import priority_of
 
@@ -43,6 +45,10 @@ class Forecast:
     """Why it would wait, in a sentence."""
     victims: tuple[Victim, ...] = ()
     """Who would have to go for it first."""
+    expected_start: datetime | None = None
+    """When it is expected to start, if it would wait."""
+    expected_reason: str = ""
+    """What it would wait for until then."""
 
 
 def forecast(
@@ -58,7 +64,26 @@ def forecast(
     while cycle.admit():
         pass
     cycle.explain(now, refresh=True)
-    return [_of(key, cycle) for key in keys]
+    found = [_of(key, cycle) for key in keys]
+    if all(one.starts or one.victims for one in found):
+        return found
+    starts = cycle.expected_starts()
+    return [_with_start(one, starts.get(one.workload)) for one in found]
+
+
+def expected(snapshot: Snapshot, now: datetime, options: Options | None = None) -> dict[str, Start]:
+    """When the workloads that wait are expected to start, by key, of those of which anything can be said."""
+    cycle = cycle_on(snapshot, now, replace(options or Options(), starts_max=None))
+    cycle.release()
+    while cycle.admit():
+        pass
+    return cycle.expected_starts()
+
+
+def _with_start(found: Forecast, start: Start | None) -> Forecast:
+    if start is None or found.starts or found.victims:
+        return found
+    return replace(found, expected_start=start.at, expected_reason=start.reason)
 
 
 def victims_for(cycle: Cycle, key: str) -> tuple[Victim, ...]:
