@@ -26,7 +26,6 @@ from springtide.health.faults import VERDICTS, Fault
 from springtide.node import behaviour
 from springtide.node.ignored import ignored_fields
 from springtide.scheduling import ineffective as queueing
-from springtide.scheduling.classes import unsupported_fields
 from springtide.training import ineffective
 from springtide.training.merge import SUPPORTED_ML_POLICIES
 
@@ -49,6 +48,7 @@ KINDS: tuple[type[Object], ...] = (
     kueue.WorkloadPriorityClass,
     kueue.AdmissionCheck,
     springtide.Diagnosis,
+    springtide.RequestCeiling,
     volcano_batch.Job,
     volcano.PodGroup,
     volcano.Queue,
@@ -265,10 +265,6 @@ def pod_page() -> str:
     rows = [
         [f"`{path}`", "accepted without effect; an event `FieldsIgnored` names it"]
         for path in sorted({_anonymous(path) for path in ignored_fields(asked, private_mounts=False)})
-    ]
-    rows += [
-        [f"`spec.{path}`", "not honoured yet: the pod waits and says so"]
-        for path in unsupported_fields(asked.spec)
     ]
     return _page(
         "Pods on process nodes",

@@ -25,7 +25,7 @@ from springtide.node import behaviour
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "springtide"
-ROOMS = ("training", "scheduling", "workloads", "health", "builtin", "node")
+ROOMS = ("training", "scheduling", "workloads", "podgroups", "ceilings", "health", "builtin", "node")
 
 REASON_ARGUMENT = {
     "Verdict": 0,

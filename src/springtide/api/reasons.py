@@ -12,6 +12,7 @@ from typing import Final
 from springtide.api.builtinreasons import APPS, BATCH
 from springtide.api.reasonentries import Group as Group
 from springtide.api.reasonentries import Reason as Reason
+from springtide.api.workloadreasons import WORKLOAD
 
 _STARTS_BY_ITSELF = "Nothing: it starts by itself."
 
@@ -133,201 +134,6 @@ TRAIN_JOB: Final = (
     ),
 )
 
-WORKLOAD: Final = (
-    Group(
-        "Workload",
-        "QuotaReserved",
-        "Whether quota and nodes are set aside for it. False says what it waits for.",
-        (
-            Reason("QuotaReserved", "It holds quota in the ClusterQueue the message names."),
-            Reason(
-                "WaitingForQuota",
-                "Others use the quota it needs.",
-                "Wait, ask for less, or raise nominalQuota of the ClusterQueue.",
-            ),
-            Reason(
-                "ExceedsMaxQuota",
-                "It asks for more than the whole quota: it can never start in this queue.",
-                "Ask for less, or raise nominalQuota.",
-            ),
-            Reason(
-                "NoMatchingFlavor",
-                "The ClusterQueue has no quota for a resource it asks for.",
-                "Add the resource to spec.resourceGroups of the ClusterQueue, or do not ask for it.",
-            ),
-            Reason(
-                "TopologyPlacementFailed",
-                "Its pods do not all fit on the nodes at once; the message says what is short.",
-                "Wait; or, if the message says it can never fit, ask for less or add a node of that size.",
-            ),
-            Reason(
-                "WaitingForPreemptedWorkloads",
-                "It fits once others have ended: those it preempted, or that end anyway. Its place is held.",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "PendingEvaluation",
-                "Pods of its earlier attempt are still ending, or it was not looked at yet.",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "Misconfigured",
-                "Its queue does not exist or does not take it, or its pods ask for what cannot be honoured.",
-                "The message names what to create, choose or remove.",
-            ),
-            Reason(
-                "Suspended",
-                "spec.active is false, or its queue is stopped.",
-                "Resume the job (spec.suspend: false), or set the queue's stopPolicy to None.",
-            ),
-            Reason(
-                "Evicted",
-                "Its attempt has just ended; what is left of it is being removed.",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "WaitingForBackoff",
-                "It was put back for a time; status.requeueState.requeueAt says until when.",
-                "Nothing, or mend what the condition Evicted says.",
-            ),
-            Reason(
-                "Deactivated",
-                "The scheduler has given it up: the condition DeactivationTarget says why.",
-                "Mend the cause; then set spec.active to false and to true again, or change the spec.",
-            ),
-        ),
-    ),
-    Group(
-        "Workload",
-        "Admitted",
-        "Whether its pods may be made.",
-        (
-            Reason("Admitted", "Yes; the message says on which nodes."),
-            Reason("NoReservation", "No: QuotaReserved says why."),
-        ),
-    ),
-    Group(
-        "Workload",
-        "PodsReady",
-        "Whether all pods of the attempt run and are ready.",
-        (
-            Reason("NotAdmitted", "There is no attempt: it has no admission and no pods."),
-            Reason("WaitForStart", "The pods are made; not all have been ready yet.", "`kubectl get pods`"),
-            Reason("Started", "All pods were ready at once, for the first time."),
-            Reason("WaitForRecovery", "A pod that was ready is not any more.", "`kubectl describe pod NAME`"),
-            Reason("Recovered", "All pods are ready again."),
-        ),
-    ),
-    Group(
-        "Workload",
-        "Evicted",
-        "Whether the attempt is ended from outside. False again when the Workload may be admitted anew.",
-        (
-            Reason(
-                "NodeFailures", "The node or the platform is to blame.", "Nothing: the next attempt follows."
-            ),
-            Reason(
-                "ProgramFailed",
-                "The program failed and has restarts left (failurePolicy.maxRestarts of the runtime).",
-                "`kubectl get diagnoses`",
-            ),
-            Reason("Requeued", "The eviction is over: the Workload is in its queue again."),
-            Reason(
-                "Preempted",
-                "Another Workload goes first: the condition Preempted says by which rule, and which it is.",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "Consolidated",
-                "It is moved, so that another Workload fits into what is free: the message says for whom, and"
-                " what that gains. Its new place is held.",
-                _STARTS_BY_ITSELF + ' `springtide.dev/movable: "false"` keeps it where it is.',
-            ),
-            Reason("QuotaReserved", "It was evicted before by the scheduler, and runs again."),
-            Reason(
-                "PodsReadyTimeout",
-                "Its pods were not ready in time (waitForPodsReady); it is tried again after a while.",
-                "`kubectl describe pod NAME`: mend what keeps the pods from becoming ready.",
-            ),
-            Reason("ClusterQueueStopped", "Its ClusterQueue has stopPolicy HoldAndDrain.", "Set it to None."),
-            Reason("LocalQueueStopped", "Its LocalQueue has stopPolicy HoldAndDrain.", "Set it to None."),
-            Reason("Deactivated", "spec.active was set to false.", "Set it to true."),
-            Reason(
-                "DeactivatedDueToRequeuingLimitExceeded",
-                "Its pods were not ready in time more often than backoffLimitCount allows.",
-                "Mend the cause; then set spec.active to false and to true again.",
-            ),
-        ),
-    ),
-    Group(
-        "Workload",
-        "Requeued",
-        "Whether it may be considered again after it was put back for a time.",
-        (
-            Reason("PodsReadyTimeout", "No: not before status.requeueState.requeueAt.", _STARTS_BY_ITSELF),
-            Reason("BackoffFinished", "Yes: the time is over."),
-        ),
-    ),
-    Group(
-        "Workload",
-        "DeactivationTarget",
-        "The scheduler has given the Workload up; it stays out until its spec changes.",
-        (
-            Reason(
-                "RequeuingLimitExceeded",
-                "Its pods were not ready in time more often than backoffLimitCount allows.",
-                "Mend the cause; then set spec.active to false and to true again.",
-            ),
-        ),
-    ),
-    Group(
-        "Workload",
-        "Consolidated",
-        "Whether it is on its way to another place, and when it was last.",
-        (
-            Reason("Moved", "It makes room for the Workload that the message names.", _STARTS_BY_ITSELF),
-            Reason("QuotaReserved", "It was moved before, and runs again."),
-        ),
-    ),
-    Group(
-        "Workload",
-        "Preempted",
-        "Whether another Workload took its place. The rule is `spec.preemption` of that one's ClusterQueue.",
-        (
-            Reason(
-                "InClusterQueue",
-                "One of higher priority in the same ClusterQueue (`withinClusterQueue`).",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "InCohortReclamation",
-                "Its ClusterQueue had borrowed quota that another takes back (`reclaimWithinCohort`).",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "InCohortFairSharing",
-                "Its ClusterQueue had borrowed more than its fair share.",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason(
-                "InCohortReclaimWhileBorrowing",
-                "One of higher priority borrows what it had borrowed (`borrowWithinCohort`).",
-                _STARTS_BY_ITSELF,
-            ),
-            Reason("QuotaReserved", "It was preempted before, and runs again."),
-        ),
-    ),
-    Group(
-        "Workload",
-        "Finished",
-        "The Workload has ended, for good.",
-        (
-            Reason("Succeeded", "All pods succeeded."),
-            Reason("Failed", "The message is that of the Diagnosis.", "`springtide explain JOB`"),
-        ),
-    ),
-)
-
 QUEUES: Final = (
     Group(
         "ClusterQueue, LocalQueue, Workload",
@@ -348,6 +154,43 @@ QUEUES: Final = (
                 "Create it, or name another.",
             ),
             Reason("Misconfigured", "The message names what is missing or wrong.", "Correct it."),
+            Reason(
+                "AdmissionCheckNotFound",
+                "An AdmissionCheck that the ClusterQueue names does not exist.",
+                "Create it, or name another.",
+            ),
+            Reason(
+                "AdmissionCheckInactive",
+                "An AdmissionCheck that the ClusterQueue names cannot be made.",
+                "Its condition Active says why.",
+            ),
+        ),
+    ),
+    Group(
+        "AdmissionCheck",
+        "Active",
+        "Whether a check of the controller springtide.dev/request-ceiling can be made.",
+        (
+            Reason("Active", "It can."),
+            Reason("BadParameters", "Its RequestCeiling is missing or wrong.", "As the message says."),
+        ),
+    ),
+    Group(
+        "PodGroup",
+        "PodGroupScheduled",
+        "Whether the group has its places (PodGroups of scheduling.k8s.io).",
+        (
+            Reason("Scheduled", "It has; the message says where."),
+            Reason("Unschedulable", "Not yet; the message is that of its Workload.", "As the message says."),
+        ),
+    ),
+    Group(
+        "PodGroup, Pod",
+        "DisruptionTarget",
+        "Whether it is being ended.",
+        (
+            Reason("PreemptionByScheduler", "Another Workload goes first.", _STARTS_BY_ITSELF),
+            Reason("TerminationByKueue", "Its Workload has lost its place: the condition Evicted says why."),
         ),
     ),
 )
@@ -475,6 +318,11 @@ EVENTS: Final = (
         "",
         "Besides one event for every Diagnosis, whose reason is the fault class.",
         (
+            Reason(
+                "ApprovalNeeded",
+                "It asks for more than a RequestCeiling allows.",
+                "`springtide approve NAME`, or ask for less.",
+            ),
             Reason("FailedCreate", "A pod could not be made; the message is the server's.", "As it says."),
             Reason(
                 "IncompleteAdmission",
@@ -535,6 +383,6 @@ GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS, 
 
 
 def next_step_of(kind: str, reason: str) -> str:
-    """What to do about a reason on a kind of object; empty where there is nothing to do, or it is not known."""
+    """What to do about a reason on a kind of object; empty where that is nothing, or not known."""
     of_kind = (group.reasons for group in GROUPS if group.kind == kind)
     return next((one.next_step for found in of_kind for one in found if one.name == reason), "")

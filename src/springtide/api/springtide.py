@@ -13,6 +13,7 @@ from springtide.api.listtypes import Limits
 from springtide.api.meta import Object
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
+from springtide.api.volumes import ResourceList
 
 DEFINITION_PREFIX = "dev.springtide.v1alpha1"
 
@@ -85,6 +86,30 @@ class DiagnosisSpec(Struct):
     """What the person who reads this should do, if anything."""
     evidence: list[Evidence] = []
     """What the verdict rests on, earliest first."""
+
+
+class RequestCeilingSpec(Struct):
+    """How much may be asked for without approval; what is not named is not limited."""
+
+    per_workload: ResourceList = {}
+    """By one workload."""
+    per_local_queue: ResourceList = {}
+    """By all admitted workloads of one LocalQueue together."""
+
+
+@resource(
+    plural="requestceilings",
+    namespaced=False,
+    categories=("springtide",),
+    columns=(Column("Age", "date", ".metadata.creationTimestamp", "Time since it was made"),),
+)
+class RequestCeiling(Object):
+    """How much workloads may ask for before somebody has to approve: parameters of an AdmissionCheck."""
+
+    api_version: str = "springtide.dev/v1alpha1"
+    kind: str = "RequestCeiling"
+    spec: RequestCeilingSpec = RequestCeilingSpec()
+    """How much."""
 
 
 @resource(

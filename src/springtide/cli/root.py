@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "delete": "Delete objects",
     "queue": "Show queues and who waits in which order",
     "explain": "Say why a job waits or failed, and what to do",
+    "approve": "Say yes or no to a job that waits for an admission check",
     "plan": "Show what the scheduler would decide about a job that does not exist yet",
     "defragment": "Show whom moving others would let start, and move them",
     "simulate": "Replay a trace with the scheduler's own code and compare policies",

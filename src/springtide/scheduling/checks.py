@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from springtide.api.kueue import AdmissionChecksStrategy, AdmissionCheckState, PodSetUpdate, Workload
+from springtide.api.kueue import AdmissionChecksStrategy, AdmissionCheckState, Workload
 from springtide.api.meta import find_condition
-from springtide.api.struct import replace
 
 PENDING, READY, RETRY, REJECTED = "Pending", "Ready", "Retry", "Rejected"
 UNSATISFIED = "UnsatisfiedChecks"
@@ -101,23 +100,3 @@ def retried(workload: Workload, now: datetime) -> tuple[str, datetime] | None:
     )
     said = ", ".join(f"{one.name} ({one.message})" if one.message else one.name for one in found)
     return said, at
-
-
-def updates_of(workload: Workload) -> dict[str, PodSetUpdate]:
-    """What checks add to each pod set: those of later checks after those of earlier ones."""
-    found: dict[str, PodSetUpdate] = {}
-    for state in sorted(workload.status.admission_checks, key=lambda one: one.name):
-        for one in state.pod_set_updates:
-            known = found.get(one.name)
-            found[one.name] = one if known is None else _joined(known, one)
-    return found
-
-
-def _joined(one: PodSetUpdate, other: PodSetUpdate) -> PodSetUpdate:
-    return replace(
-        one,
-        labels={**one.labels, **other.labels},
-        annotations={**one.annotations, **other.annotations},
-        node_selector={**one.node_selector, **other.node_selector},
-        tolerations=[*one.tolerations, *(t for t in other.tolerations if t not in one.tolerations)],
-    )

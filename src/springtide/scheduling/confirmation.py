@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from springtide.api.checkstates import updates_of
 from springtide.api.commands import Command
 from springtide.scheduling import checks, status
 from springtide.scheduling.classes import constraints
@@ -77,7 +78,7 @@ def _nodes(facts: WorkloadFacts) -> tuple[dict[str, int], ...]:
 
 def _adapted(pod_sets: tuple[PodSetFacts, ...], facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:
     """The pod sets as admitted, with what checks add to them."""
-    updates = checks.updates_of(facts.obj)
+    updates = updates_of(facts.obj)
     counts = facts.counts
     found = []
     for one in pod_sets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from springtide import builtin, health, podgroups, scheduling, training, volcano, workloads
+from springtide import builtin, ceilings, health, podgroups, scheduling, training, volcano, workloads
 from springtide.api.labels import SCHEDULER_NAME, VOLCANO_SCHEDULER
 from springtide.runtime import Runtime
 
@@ -15,7 +15,8 @@ def register_controllers(runtime: Runtime, *, embedded: bool = True) -> None:
     """Everything in one process. `embedded` adds what a real cluster has of its own."""
     names = EMBEDDED if embedded else OWN
     register_domains(runtime, names)
-    scheduling.register(runtime, scheduling.Settings(scheduler_names=names))
+    settings = scheduling.Settings(scheduler_names=names, provisioned_volumes=not embedded)
+    scheduling.register(runtime, settings)
     if embedded:
         register_embedded(runtime)
 
@@ -28,6 +29,7 @@ def register_domains(runtime: Runtime, scheduler_names: frozenset[str] = OWN) ->
     training.register(runtime)
     workloads.register(runtime)
     health.register(runtime)
+    ceilings.register(runtime)
     podgroups.register(runtime, podgroups.Settings(scheduler_names=scheduler_names))
     volcano.register(runtime, volcano.Settings(scheduler_names=scheduler_names))
 
