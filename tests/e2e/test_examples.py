@@ -12,7 +12,8 @@ from tests.e2e.test_faults import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("examples")]
 
-EXAMPLES = {"digits", "hello", "policy", "simulated"}
+EXAMPLES = {"digits", "hello", "policy", "simulated", "volcano"}
+"""Volcano's is run by test_volcano."""
 GANG = """
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainJob

@@ -85,7 +85,7 @@ def passing(facts: Item, history: History) -> Passing:
     """How long one who wants to start will take."""
     if isinstance(facts, PodFacts):
         return Passing(runs.pod_limit(facts.obj), math.inf)
-    known = history.knows(runs.sort_of(facts.obj, facts.pod_sets))
+    known = runs.says_how_long(facts.obj) or history.knows(runs.sort_of(facts.obj, facts.pod_sets))
     usual = runs.lasts(facts, history).cautious if known else math.inf
     return Passing(runs.limit_left(facts.obj), usual)
 

@@ -147,7 +147,7 @@ class Reservations:
     @property
     def _anything_known(self) -> bool:
         """Whether the end of anything that runs may be known."""
-        return bool(self._history) or any(runs.has_limit(one.obj) for one in self._snapshot.admitted)
+        return bool(self._history) or any(runs.says_how_long(one.obj) for one in self._snapshot.admitted)
 
     def _eligible(self, pod_sets: Sequence[PodSetFacts]) -> Mask | None:
         """The nodes it may run on; None if they could not hold it even when empty."""

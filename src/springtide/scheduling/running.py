@@ -1,4 +1,4 @@
-"""What runs, and when each is expected to end. Called by `reservations` and `expected`."""
+"""What runs, and when each is expected to end. Called by `reservations` and `outlook`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from springtide.scheduling.backfill import Places
 from springtide.scheduling.facts import WorkloadFacts
 from springtide.scheduling.releasing import held_by
 from springtide.scheduling.snapshot import Snapshot
-from springtide.scheduling.volcano_terms import estimated_seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +58,7 @@ def run_of(
     """What is expected of work that runs since `started`."""
     limited = runs.has_limit(facts.obj)
     ends = now.timestamp() + runs.runs_on(facts, snapshot.history, now)
-    thought = estimated_seconds(facts.obj) is not None
-    known = limited or thought or snapshot.history.knows(runs.sort_of(facts.obj, facts.pod_sets))
+    known = runs.says_how_long(facts.obj) or snapshot.history.knows(runs.sort_of(facts.obj, facts.pod_sets))
     return Run(facts, started, ends, limited, known, places, queue, usage)
 
 

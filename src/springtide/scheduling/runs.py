@@ -1,7 +1,7 @@
 """What a workload says of how long work like it runs: which sort it is, how long it ran, its limit.
 
 Read off the object alone, so that what was learned is the same after a restart, for as long as finished
-workloads are kept. Called by the cluster state, which keeps the `History`, and by `reservations`, `expected`
+workloads are kept. Called by the cluster state, which keeps the `History`, and by `reservations`, `outlook`
 and `lineup`, which ask it.
 """
 
@@ -15,8 +15,9 @@ from functools import lru_cache
 from springtide.api.core import Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import controller_of, find_condition
-from springtide.scheduling.durations import History, Lasting, Sort, lasting, remaining, stem_of
+from springtide.scheduling.durations import History, Lasting, Sort, certain, lasting, remaining, stem_of
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
+from springtide.scheduling.volcano_terms import estimated_seconds, left_alone_seconds
 
 _stem = lru_cache(maxsize=4096)(stem_of)
 
@@ -70,19 +71,31 @@ def past_seconds(obj: Workload) -> float:
 
 
 def settled_at(
-    admitted: Iterable[WorkloadFacts], minimum_run_seconds: float, now: datetime
+    admitted: Iterable[WorkloadFacts],
+    minimum_run_seconds: float,
+    now: datetime,
+    cooling: Iterable[WorkloadFacts] = (),
 ) -> datetime | None:
-    """When the next of them has run so long that it may be preempted."""
-    if not minimum_run_seconds:
-        return None
-    after = timedelta(seconds=minimum_run_seconds)
-    starts = (started_at(facts.obj) for facts in admitted if facts.evicted is None)
-    return min((at + after for at in starts if at is not None and at + after > now), default=None)
+    """When the next of them has run so long that it may be preempted; `cooling` say themselves how long."""
+    found = [*admitted] if minimum_run_seconds else [*cooling]
+    moments = [
+        at + timedelta(seconds=after)
+        for facts in found
+        if facts.evicted is None
+        and (at := started_at(facts.obj)) is not None
+        and (after := max(minimum_run_seconds, left_alone_seconds(facts.obj))) < math.inf
+    ]
+    return min((at for at in moments if at > now), default=None)
 
 
 def has_limit(obj: Workload) -> bool:
     """Whether it is ended after some time, however long it would take."""
     return obj.spec.maximum_execution_time_seconds is not None
+
+
+def says_how_long(obj: Workload) -> bool:
+    """Whether it says itself how long it runs: by its limit, or its user's estimate."""
+    return has_limit(obj) or estimated_seconds(obj) is not None
 
 
 def limit_at(obj: Workload) -> datetime | None:
@@ -115,8 +128,11 @@ def pod_limit(pod: Pod) -> float:
 
 
 def lasts(facts: WorkloadFacts, history: History) -> Lasting:
-    """How long it is expected to run once it starts."""
+    """How long it is expected to run once it starts: as its user thinks, else as work like it did."""
     limit = limit_left(facts.obj)
+    thought = estimated_seconds(facts.obj)
+    if thought is not None:
+        return certain(max(1.0, min(limit, thought - past_seconds(facts.obj))))
     return lasting(
         history.estimate(sort_of(facts.obj, facts.pod_sets)), None if math.isinf(limit) else max(1.0, limit)
     )
@@ -127,4 +143,7 @@ def runs_on(facts: WorkloadFacts, history: History, now: datetime) -> float:
     so_far = elapsed(facts.obj, now)
     ran_so_far = past_seconds(facts.obj) if so_far is None else so_far
     limit = facts.obj.spec.maximum_execution_time_seconds
+    thought = estimated_seconds(facts.obj)
+    if thought is not None and thought > ran_so_far:
+        return max(1.0, min(thought, thought if limit is None else limit) - ran_so_far)
     return remaining(history.estimate(sort_of(facts.obj, facts.pod_sets)), ran_so_far, limit)

@@ -76,6 +76,8 @@ class Snapshot:
     """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""
     releasing: tuple[Held, ...] = ()
     """What pods hold that are ending: deleted, of an evicted workload, or of an ended attempt."""
+    cooling: tuple[WorkloadFacts, ...] = ()
+    """Admitted workloads that say themselves how long they run before they may be preempted."""
     gone: Mapping[str, Mapping[PodSetOnNode, int]] = field(default_factory=dict)
     """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""
     members: Mapping[str, Seating] = field(default_factory=dict)

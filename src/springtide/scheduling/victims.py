@@ -25,6 +25,7 @@ from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, Stake, VictimPolicy
+from springtide.scheduling.volcano_terms import left_alone_seconds
 
 NEVER, ANY, LOWER, LOWER_OR_NEWER = "Never", "Any", "LowerPriority", "LowerOrNewerEqualPriority"
 FINAL_SHARE, INITIAL_SHARE = "LessThanOrEqualToFinalShare", "LessThanInitialShare"
@@ -159,7 +160,8 @@ def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Runni
         for one in running.of_queue.get(queue, ())
         if _uses(one, wanted) and _may_go(asking, one, queue)
     ]
-    settled = [one for one in found if one.seconds >= running.minimum_run_seconds]
+    least = running.minimum_run_seconds
+    settled = [one for one in found if one.seconds >= max(least, left_alone_seconds(one.facts.obj))]
     return sorted(settled, key=lambda one: one.order)
 
 

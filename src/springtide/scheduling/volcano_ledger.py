@@ -131,6 +131,7 @@ class VolcanoLedger:
         self._queues: dict[str, VolcanoQueue] = {}
         self._standing: dict[str, Standing] = {}
         self._asked: dict[str, Counter[str]] = {}
+        self._cooling: set[str] = set()
         self._version = 0
         self._dialect = Dialect()
         nothing = QueueTree()
@@ -149,6 +150,10 @@ class VolcanoLedger:
 
     def change_workload(self, key: str, new: Workload | None, facts: WorkloadFacts | None) -> bool:
         """Take in a workload, `facts` if it is unfinished; whether its place in a Queue has changed."""
+        if new is not None and labels.COOLDOWN_TIME in new.metadata.annotations:
+            self._cooling.add(key)
+        else:
+            self._cooling.discard(key)
         before = self._standing.pop(key, None)
         after = _standing(new, facts)
         if after is not None:
@@ -188,6 +193,11 @@ class VolcanoLedger:
             return None
         objects = tuple(self._objects[name] for name in sorted(self._objects))
         return QueueBooks(objects, dict(self._standing), self._dialect)
+
+    def cooling(self, workloads: Mapping[str, WorkloadFacts]) -> tuple[WorkloadFacts, ...]:
+        """Admitted workloads that say how long they run before they may be preempted."""
+        found = (workloads[key] for key in sorted(self._cooling) if key in workloads)
+        return tuple(facts for facts in found if facts.admission is not None)
 
     def _ask(self, one: Standing | None, sign: int) -> None:
         if one is None or not one.asks:
