@@ -1,7 +1,7 @@
 """`springtide explain` of what waits: every output below stands in the guide, word for word.
 
 A scene is a cluster of objects on which the scheduler's own cycles have run until nothing changed.
-`python -m tests.cli.test_waiting` prints the guide's blocks anew.
+`python -m tests.cli.test_waiting` writes the answers of now into the guide.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from springtide.api.kueue import ClusterQueue, Workload
-from springtide.api.meta import Object
+from springtide.api.core import Pod, PodSpec
+from springtide.api.kueue import AdmissionCheck, ClusterQueue, Workload, WorkloadStatus
+from springtide.api.meta import Object, ObjectMeta
 from springtide.api.pods import PodSchedulingGate
 from springtide.api.struct import decode, encode, replace
 from springtide.client import Client
@@ -82,6 +83,38 @@ def preempting(name: str = "default", **spec: Any) -> ClusterQueue:
     raw = encode(cluster_queue(name, {GPU: 16, "cpu": 999}))
     raw["spec"].update(spec)
     return decode(ClusterQueue, raw)
+
+
+def with_checks(queue: ClusterQueue, *names: str) -> ClusterQueue:
+    raw = encode(queue)
+    raw["spec"]["admissionChecksStrategy"] = {"admissionChecks": [{"name": name} for name in names]}
+    return decode(ClusterQueue, raw)
+
+
+def told(type_: str, status: str) -> dict[str, str]:
+    """A condition."""
+    return {
+        "type": type_,
+        "status": status,
+        "reason": type_,
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+
+
+def with_port(port: int) -> PodSpec:
+    raw = encode(pod_spec(cpu=1))
+    raw["containers"][0]["ports"] = [{"containerPort": port, "hostPort": port}]
+    return decode(PodSpec, raw)
+
+
+def apart(name: str) -> Pod:
+    """A pod that suffers no other of its kind on its node."""
+    raw = encode(pod_spec(cpu=1))
+    term = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"}
+    raw["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    made = pod(name, decode(PodSpec, raw))
+    return replace(made, metadata=ObjectMeta(name=name, namespace="default", labels={"app": "db"}))
 
 
 OPEN = (cluster_queue(), local_queue(), resource_flavor())
@@ -196,6 +229,60 @@ CASES = (
         says=["StrictFIFO", "if nobody were before it (default/head)"],
     ),
     Case(
+        "An admission check is not ready",
+        [
+            with_checks(cluster_queue(), "budget"),
+            decode(
+                AdmissionCheck,
+                {
+                    "metadata": {"name": "budget"},
+                    "spec": {"controllerName": "example.com/budget"},
+                    "status": {"conditions": [told("Active", "True")]},
+                },
+            ),
+            local_queue(),
+            *racks(1, 1),
+            train(pod_set(1, pod_spec(cpu=1))),
+        ],
+        "UnsatisfiedChecks",
+        says=["waits for budget"],
+    ),
+    Case(
+        "It failed to become ready, and waits before its next try",
+        [
+            *OPEN,
+            *racks(1, 1),
+            replace(
+                train(pod_set(1, pod_spec(cpu=1))),
+                status=decode(
+                    WorkloadStatus,
+                    {"requeueState": {"count": 2, "requeueAt": "2026-01-01T01:00:00Z"}},
+                ),
+            ),
+        ],
+        "WaitingForBackoff",
+        says=["01:00:00"],
+    ),
+    Case(
+        "Another pod has its port",
+        [replace(pod("web", with_port(8080)), metadata=ObjectMeta(name="web", namespace="default"))],
+        "Unschedulable",
+        name="pod/web",
+        first=[
+            node("a"),
+            replace(pod("old", with_port(8080)), metadata=ObjectMeta(name="old", namespace="default")),
+        ],
+        says=["host port 8080"],
+    ),
+    Case(
+        "Pods that keep apart",
+        [apart("b")],
+        "Unschedulable",
+        name="pod/b",
+        first=[node("a"), apart("a")],
+        says=["anti-affinity"],
+    ),
+    Case(
         "Its queue is stopped",
         [cluster_queue(stop="Hold"), local_queue(), *racks(1, 1), train(pod_set(1, pod_spec(cpu=1)))],
         "Suspended",
@@ -250,12 +337,20 @@ def test_the_answer_is_right_and_the_guide_shows_it(case: Case) -> None:
     assert f"reason         {case.reason}" in shown
     for part in case.says:
         assert part in shown
-    assert block(case, shown) in PAGE.read_text(), "python -m tests.cli.test_waiting prints the blocks anew"
+    assert block(case, shown) in PAGE.read_text(), "python -m tests.cli.test_waiting writes the guide anew"
 
 
 def block(case: Case, shown: str) -> str:
     return f"## {case.title}\n```console\n$ springtide explain {case.name}\n{shown}\n```\n"
 
 
+def write() -> None:
+    """Put the answers of now into the guide."""
+    text = PAGE.read_text()
+    begin, end = text.index(f"## {CASES[0].title}\n"), text.index("## What would other nodes")
+    blocks = "\n".join(block(case, outcome(case)) for case in CASES)
+    PAGE.write_text(f"{text[:begin]}{blocks}\n{text[end:]}")
+
+
 if __name__ == "__main__":
-    print("\n".join(block(case, outcome(case)) for case in CASES))
+    write()

@@ -57,7 +57,7 @@ def render(found: Explanation, at: datetime) -> str:
         rows.append(("reason", found.reason))
     if found.since is not None:
         rows.append(("since", f"{found.since:%Y-%m-%d %H:%M:%S} UTC ({age(found.since, at)})"))
-    if found.cluster_queue:
+    if found.position:
         rows.append(("queue", _place(found)))
     if found.victims:
         names = ", ".join(f"{one.workload} (priority {one.priority})" for one in found.victims)

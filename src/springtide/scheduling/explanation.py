@@ -10,17 +10,27 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from springtide.api.meta import Condition, find_condition
+from springtide.scheduling import checks
 from springtide.scheduling.cycle import Cycle
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.plan import Options, cycle_on
 from springtide.scheduling.remedies import Item, Trial, remedies
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.state import ClusterState
+from springtide.scheduling.status import told
 from springtide.scheduling.whatif import Victim, victims_for
 
 AHEAD_MAX = 10
 """So many of those before it are named."""
-_CLOSED = ("Suspended", "Evicted", "Misconfigured", "SchedulingGated", "WaitingForPreemptedWorkloads")
+_CLOSED = (
+    "Suspended",
+    "Evicted",
+    "Misconfigured",
+    "SchedulingGated",
+    "WaitingForPreemptedWorkloads",
+    "WaitingForBackoff",
+    "Deactivated",
+)
 """Reasons that lie with the object itself, or pass by themselves: nothing is tried."""
 
 
@@ -58,7 +68,7 @@ def explained(
     snapshot = state.snapshot()
     item = _find(snapshot, kind, key)
     if item is None:
-        return None
+        return _checked(snapshot, key) if kind == "Workload" else _seated(snapshot, key)
     cycle: Cycle = cycle_on(snapshot, now, options)
     cycle.release()
     while cycle.admit():
@@ -88,6 +98,36 @@ def explained(
 def _find(snapshot: Snapshot, kind: str, key: str) -> Item | None:
     lines: tuple[Item, ...] = snapshot.pods if kind == "Pod" else snapshot.waiting
     return next((one for one in lines if one.key == key), None)
+
+
+def _checked(snapshot: Snapshot, key: str) -> Explanation | None:
+    """One that has quota and places, and waits for admission checks."""
+    facts = next((one for one in snapshot.admitted if one.key == key), None)
+    if facts is None or not checks.is_waiting(facts.obj) or facts.admission is None:
+        return None
+    known = find_condition(facts.obj.status.conditions, "Admitted")
+    return Explanation(
+        kind="Workload",
+        key=key,
+        starts=False,
+        reason=checks.UNSATISFIED,
+        message=checks.waits_for(facts.obj.status.admission_checks),
+        since=known.last_transition_time if known is not None else None,
+        cluster_queue=facts.admission.cluster_queue,
+    )
+
+
+def _seated(snapshot: Snapshot, key: str) -> Explanation | None:
+    """A pod of a group: it is the group that waits."""
+    for workload, seating in snapshot.members.items():
+        for pod in seating.pods:
+            verdict = told(pod.obj) if pod.key == key else None
+            if verdict is not None:
+                message = f"it is one of a gang: `springtide explain workload/{workload.partition('/')[2]}`"
+                known = find_condition(pod.obj.status.conditions, "PodScheduled")
+                since = known.last_transition_time if known is not None else None
+                return Explanation("Pod", key, False, verdict.reason, message, since)
+    return None
 
 
 def _line(snapshot: Snapshot, item: Item) -> tuple[str, list[WorkloadFacts]]:

@@ -205,7 +205,7 @@ class _Bench:
             if not empty[row]:
                 return None
             missing = pod_set.count - int(np.minimum(view.fits, pod_set.count).sum())
-            if not missing and not pod_set.required_level:
+            if not missing and not pod_set.required_level and pod_set.pod_class.between is None:
                 continue
             needed = -(-missing // int(empty[row]))
             if needed > number:
@@ -222,8 +222,13 @@ def _alone(snapshot: Snapshot, item: Item) -> Snapshot:
 
 def _idle(snapshot: Snapshot) -> Snapshot:
     """With nothing on the nodes and no quota used."""
+    around = snapshot.neighbourhood
     return replace(
         snapshot,
+        neighbourhood=replace(around, standing={}) if around is not None else None,
+        running={},
+        doomed=(),
+        claims_in_use=frozenset(),
         allocated=np.zeros_like(snapshot.allocated),
         devices=snapshot.devices_when_empty,
         admitted=(),
