@@ -120,6 +120,14 @@ def strings(file: Path) -> Iterator[str]:
             yield node.value
 
 
+def test_the_map_of_the_engine_names_each_module_and_no_other() -> None:
+    page = (ROOT / "docs" / "concepts" / "engine.md").read_text()
+    map_ = page[page.index("## What is known") : page.index("## Three decisions")]
+    named = {name for name in re.findall(r"`([a-z_]+)`", map_) if name != "springtide"}
+    modules = {path.stem for path in (SOURCE / "scheduling").glob("*.py")} - {"__init__"}
+    assert named == modules
+
+
 def test_every_reason_that_is_said_is_documented() -> None:
     known = {one.name for group in reasons.GROUPS for one in group.reasons}
     types = {part for group in reasons.GROUPS for part in group.condition.split(", ")}
