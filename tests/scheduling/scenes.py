@@ -483,4 +483,168 @@ NODES = [
     ),
     Scene("a gate holds the pod", ABCD, pod("p", schedulingGates=[{"name": "example.com/wait"}]), ""),
 ]
+
+
+def claim(
+    name: str, *, volume: str = "", storage: str = "", modes: Sequence[str] = ("ReadWriteOnce",), **notes: str
+) -> Json:
+    """A claim, perhaps bound to a volume."""
+    done = {"pv.kubernetes.io/bind-completed": "yes"} if volume else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "annotations": {**done, **notes},
+        },
+        "spec": {
+            "accessModes": list(modes),
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": storage,
+            **({"volumeName": volume} if volume else {}),
+        },
+        "status": {"phase": "Bound" if volume else "Pending"},
+    }
+
+
+def volume(
+    name: str, *reached_from: Json, of: str = "data", mode: str = "ReadWriteOnce", **labels: str
+) -> Json:
+    """A volume that is bound to a claim."""
+    affinity = (
+        {"nodeAffinity": {"required": {"nodeSelectorTerms": list(reached_from)}}} if reached_from else {}
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": [mode],
+            "csi": {"driver": "disk.example.com", "volumeHandle": name},
+            "claimRef": {"kind": "PersistentVolumeClaim", "namespace": "default", "name": of},
+            **affinity,
+        },
+        "status": {"phase": "Bound"},
+    }
+
+
+def storage_class(name: str, *zones: str, waits: bool = False, provisioner: str = "disk.example.com") -> Json:
+    """A StorageClass, perhaps of some zones."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name, "uid": f"uid-{name}"},
+        "provisioner": provisioner,
+        "volumeBindingMode": "WaitForFirstConsumer" if waits else "Immediate",
+        **({"allowedTopologies": [{"matchLabelExpressions": [_in_zones(zones)]}]} if zones else {}),
+    }
+
+
+def _in_zones(zones: Sequence[str]) -> Json:
+    return {"key": ZONE, "values": list(zones)}
+
+
+def uses(*claims: str) -> Json:
+    """A pod's volumes."""
+    return {"volumes": [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]}
+
+
+IN_X = {"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["x"]}]}
+AT_A = {"matchExpressions": [{"key": HOST, "operator": "In", "values": ["a"]}]}
+FULL = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "CSINode",
+    "metadata": {"name": "a", "uid": "uid-csi-a"},
+    "spec": {
+        "drivers": [
+            {"name": "disk.example.com", "nodeID": "a", "topologyKeys": [], "allocatable": {"count": 1}}
+        ]
+    },
+}
+VOLUMES = [
+    Scene(
+        "a volume that is reached from one zone",
+        ABCD,
+        pod("p", **uses("data")),
+        "ab",
+        others=[claim("data", volume="v"), volume("v", IN_X)],
+    ),
+    Scene(
+        "two volumes that are reached from different places",
+        ABCD,
+        pod("p", **uses("data", "more")),
+        "a",
+        others=[
+            claim("data", volume="v"),
+            claim("more", volume="w"),
+            volume("v", IN_X),
+            volume("w", AT_A, of="more"),
+        ],
+    ),
+    Scene(
+        "a volume and the pod's own affinity",
+        ABCD,
+        pod(
+            "p",
+            **uses("data"),
+            **nodes_like({"matchExpressions": [{"key": HOST, "operator": "NotIn", "values": ["a"]}]}),
+        ),
+        "b",
+        others=[claim("data", volume="v"), volume("v", IN_X)],
+    ),
+    Scene(
+        "a volume that is reached from everywhere",
+        ABCD,
+        pod("p", **uses("data")),
+        "abcd",
+        others=[claim("data", volume="v"), volume("v")],
+    ),
+    Scene(
+        "a volume with the label of a zone",
+        ABCD,
+        pod("p", **uses("data")),
+        "cd",
+        others=[claim("data", volume="v"), volume("v", **{ZONE: "y"})],
+    ),
+    Scene(
+        "a volume to be made where its class allows it",
+        ABCD,
+        pod("p", **uses("data")),
+        "c",
+        others=[storage_class("late", "y", waits=True), claim("data", storage="late")],
+    ),
+    Scene(
+        "a claim that is not bound",
+        ABCD,
+        pod("p", **uses("data")),
+        "",
+        others=[storage_class("fast"), claim("data", storage="fast")],
+    ),
+    Scene("a claim that is not there", ABCD, pod("p", **uses("data")), ""),
+    Scene(
+        "a node that holds as many volumes as it can",
+        (node("a"), node("b")),
+        pod("p", **uses("data")),
+        "b",
+        [pod("w", "a", **uses("more"))],
+        [
+            FULL,
+            claim("data", volume="v"),
+            claim("more", volume="w"),
+            volume("v"),
+            volume("w", of="more"),
+        ],
+    ),
+    Scene(
+        "a claim for one pod alone that another has",
+        ABCD,
+        pod("p", **uses("data")),
+        "",
+        [pod("w", "a", **uses("data"))],
+        [claim("data", volume="v", modes=("ReadWriteOncePod",)), volume("v", mode="ReadWriteOncePod")],
+    ),
+]
 SCENES = [*AFFINITY, *SPREAD, *PORTS, *NODES]

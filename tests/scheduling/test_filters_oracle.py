@@ -22,10 +22,11 @@ import pytest
 
 from tests.kube_apiserver import Account, kube_apiserver
 from tests.programs import started
-from tests.scheduling.scenes import SCENES, Json, Scene
+from tests.scheduling.scenes import SCENES, VOLUMES, Json, Scene
 
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
 TOKEN = "oracle"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 pytestmark = [
     pytest.mark.realtime,
     pytest.mark.skipif(
@@ -78,7 +79,10 @@ class Cluster:
             self.call("PATCH", f"{path}/{name}/status", {"status": raw["status"]}, _MERGE)
 
     def delete(self, raw: Json) -> None:
-        """Delete an object at once."""
+        """Delete an object at once, whatever protects it."""
+        path = f"{path_of(raw)}/{raw['metadata']['name']}"
+        if raw["kind"].startswith("PersistentVolume"):
+            self.call("PATCH", path, {"metadata": {"finalizers": None}}, _MERGE)
         self.call("DELETE", f"{path_of(raw)}/{raw['metadata']['name']}?gracePeriodSeconds=0")
 
     def decision(self, raw: Json) -> str:
@@ -89,11 +93,24 @@ class Cluster:
             found = self.call("GET", path)
             if found["spec"].get("nodeName"):
                 return str(found["spec"]["nodeName"])
+            if selected := self._selected(raw):
+                return selected
             told = [c for c in found["status"].get("conditions", []) if c["type"] == "PodScheduled"]
             if told and told[0]["status"] == "False":
                 return ""
             time.sleep(0.02)
         raise AssertionError(f"no decision on {path}")
+
+    def _selected(self, raw: Json) -> str:
+        """The node on which a volume is to be made: the scheduler has decided and waits for that."""
+        for one in raw["spec"].get("volumes", ()):
+            name = one["persistentVolumeClaim"]["claimName"]
+            path = f"/api/v1/namespaces/{raw['metadata']['namespace']}/persistentvolumeclaims/{name}"
+            notes = self.call("GET", path).get("metadata", {}).get("annotations", {})
+            if notes.get(SELECTED_NODE):
+                self.call("PATCH", path, {"metadata": {"annotations": {SELECTED_NODE: None}}}, _MERGE)
+                return str(notes[SELECTED_NODE])
+        return ""
 
 
 def path_of(raw: Json) -> str:
@@ -165,7 +182,10 @@ def _running(folder: Path) -> Iterator[Cluster]:
             yield Cluster(real.port, trust)
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=[scene.name for scene in SCENES])
+ALL = [*SCENES, *VOLUMES]
+
+
+@pytest.mark.parametrize("scene", ALL, ids=[scene.name for scene in ALL])
 def test_kube_scheduler_finds_the_same_nodes(cluster: Cluster, scene: Scene) -> None:
     objects = [*scene.others, *scene.nodes, *scene.running]
     for raw in scene.others:

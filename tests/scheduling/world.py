@@ -160,6 +160,10 @@ class World:
                 annotations = {**found.metadata.annotations, **notes}
                 metadata = replace(found.metadata, annotations=annotations)
                 self.add(replace(found, metadata=metadata, spec=replace(found.spec, node_name=node)))
+            case Apply(kind=kind, namespace=where, name=name, fields={"metadata": {"annotations": told}}):
+                found_one = self.objects[(kind, f"{where}/{name}")]
+                annotations = {**found_one.metadata.annotations, **told}
+                self.add(replace(found_one, metadata=replace(found_one.metadata, annotations=annotations)))
             case Apply(kind=kind, namespace=where, name=name, fields=fields):
                 self._apply(kind, f"{where}/{name}" if where else name, fields["status"])
             case Delete(kind=kind, namespace=where, name=name):

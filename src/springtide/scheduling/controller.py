@@ -21,7 +21,7 @@ from springtide.scheduling.feeds import feeds
 from springtide.scheduling.metrics import CycleMetrics
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
-from springtide.scheduling.policies import FRAGMENTS, policy_named
+from springtide.scheduling.policies import FRAGMENTS, find_policy
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, find_victims
@@ -102,7 +102,7 @@ class _Scheduler:
         self._runtime = runtime
         self._settings = settings
         self._options = Options(
-            policy_named(settings.policy),
+            find_policy(settings.policy),
             starts_max=settings.starts_per_cycle,
             fair_strategies=settings.fair_sharing,
             minimum_run_seconds=settings.minimum_run_seconds,

@@ -22,6 +22,7 @@ from springtide.scheduling.claims import Claims, Moved, Preempted
 from springtide.scheduling.confirmation import confirmations
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
+from springtide.scheduling.elastic import Growth
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.hypernodes import in_network
@@ -32,7 +33,7 @@ from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
-from springtide.scheduling.queues import ClusterQueueFacts, FlavorQuota
+from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import held_by
 from springtide.scheduling.reports import Report
@@ -125,6 +126,32 @@ class Cycle:
         """Commands for those who have their quota and wait for admission checks."""
         spell = self._placed
         return confirmations(self._snapshot, self._placement, self._as_charged, spell, self._ended, now)
+
+    def resize(self, now: datetime) -> list[Command]:
+        """Commands for those who may have more pods, or want fewer, while they run."""
+        elastic = [facts for facts in self._snapshot.admitted if facts.is_elastic]
+        if not elastic:
+            return []
+        facts_of = {one.name: one for one in self._snapshot.nodes.facts}
+        growth = Growth(
+            self._placement, self._quota, self._as_charged, self._placed, facts_of.get, self._place_more
+        )
+        commands: list[Command] = []
+        for facts in elastic:
+            queue = self._snapshot.queues.resolve(facts.obj)
+            runs = facts.evicted is None and is_true(facts.obj.status.conditions, "Admitted")
+            if facts.key in self._ended or not runs or is_deleting(facts) or isinstance(queue, Closed):
+                continue
+            sized = growth.resize(facts, queue)
+            if sized is not None:
+                commands += status.resize(facts, sized.admission, sized.pods, now)
+        return commands
+
+    def _place_more(
+        self, facts: WorkloadFacts, pod_sets: tuple[PodSetFacts, ...]
+    ) -> tuple[Share, ...] | None:
+        found = self._placement.place(pod_sets) if self._promises is None else self._promises.place(facts, pod_sets)
+        return None if isinstance(found, Verdict) else found
 
     def seat(self) -> None:
         """Send pods that were made by others to the places of their group."""

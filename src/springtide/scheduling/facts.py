@@ -194,7 +194,7 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
         error=error,
         evicted=evicted if evicted is not None and evicted.status == "True" else None,
         assigned=_assigned(obj.status.admission),
-        usage=_usage(obj.status.admission),
+        usage=_usage(obj),
         devices=_devices(obj.status.admission, pod_sets),
         moved=_moves(obj, evicted),
         claims=_moves(obj, evicted) or _claims(obj.status.conditions),
@@ -302,7 +302,13 @@ def _held(obj: Workload) -> tuple[object, ...] | None:
     if admission is None:
         return None
     checked = [(one.name, one.state, one.message) for one in obj.status.admission_checks]
-    return admission, attempt_of(obj), _recovering_since(obj), _between_attempts(obj), checked
+    said = _recovering_since(obj), _between_attempts(obj), checked, reclaimable(obj)
+    return admission, attempt_of(obj), *said
+
+
+def reclaimable(obj: Workload) -> dict[str, int]:
+    """How many pods of each pod set are done and need their quota no more."""
+    return {one.name: one.count for one in obj.status.reclaimable_pods}
 
 
 def _between_attempts(obj: Workload) -> str:
@@ -432,10 +438,14 @@ def _devices(
     return found
 
 
-def _usage(admission: Admission | None) -> dict[tuple[str, str], int]:
+def _usage(obj: Workload) -> dict[tuple[str, str], int]:
+    """What it is charged: pods that are done give back their part."""
+    admission, done = obj.status.admission, reclaimable(obj)
     found: dict[tuple[str, str], int] = {}
     for assignment in admission.pod_set_assignments if admission is not None else ():
+        count = assignment.count or 0
+        left = max(0, count - done.get(assignment.name, 0))
         for name, amount in amounts(assignment.resource_usage).items():
             cell = (assignment.flavors.get(name, ""), name)
-            found[cell] = found.get(cell, 0) + amount
+            found[cell] = found.get(cell, 0) + (amount * left // count if left < count else amount)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from springtide.api.core import Namespace, Node, Pod
+from springtide.api.core import Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod
 from springtide.api.hypernodes import HyperNode
 from springtide.api.kueue import (
     AdmissionCheck,
@@ -21,6 +21,7 @@ from springtide.api.kueue import (
 )
 from springtide.api.meta import Object
 from springtide.api.policy import PodDisruptionBudget
+from springtide.api.storage import CSINode, StorageClass
 from springtide.api.volcano import Queue
 from springtide.scheduling.state import ClusterState
 
@@ -40,6 +41,10 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
         ClusterQueue: state.change_cluster_queue,
         LocalQueue: state.change_local_queue,
         Queue: state.change_queue,
+        StorageClass: state.volumes.change_class,
+        CSINode: state.volumes.change_csi_node,
+        PersistentVolume: state.volumes.change_volume,
+        PersistentVolumeClaim: state.volumes.change_claim,
         Node: state.change_node,
         PodDisruptionBudget: state.change_budget,
         Workload: state.change_workload,

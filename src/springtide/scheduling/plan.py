@@ -72,6 +72,7 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     commands += [command for one in cycle.moved for command in one.commands(now)]
     commands += cycle.kept
     commands += confirmed
+    commands += cycle.resize(now) if not cycle.is_cut else ()
     commands += [one for facts, ending in released for one in status.release(facts, ending, now)]
     if cycle.is_cut:
         return Plan(tuple(commands), 0.0, cycle.notes)

@@ -61,6 +61,10 @@ class Snapshot:
     """Plain pods that run and are not ending, by node and key."""
     doomed: tuple[PodFacts, ...] = ()
     """Plain pods that were told that they go for others, and are not deleted yet."""
+    unmade: tuple[PodFacts, ...] = ()
+    """Pods with a node whose volumes are to be made there, of which nobody has told the provisioner."""
+    claims_in_use: frozenset[str] = frozenset()
+    """Claims for one pod alone that a pod has."""
     budgets: tuple[Budget, ...] = ()
     """How many pods of an application may be away."""
     neighbourhood: Neighbourhood | None = None
@@ -72,12 +76,12 @@ class Snapshot:
     """The queues as last seen, for what their status says."""
     volcano: QueueBooks | None = None
     """The same of Queues of Volcano; None without any."""
+    cooling: tuple[WorkloadFacts, ...] = ()
+    """Admitted workloads that say themselves how long they run before they may be preempted."""
     usage: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
     """Quota reserved per ClusterQueue and (flavor, resource) by admitted workloads."""
     releasing: tuple[Held, ...] = ()
     """What pods hold that are ending: deleted, of an evicted workload, or of an ended attempt."""
-    cooling: tuple[WorkloadFacts, ...] = ()
-    """Admitted workloads that say themselves how long they run before they may be preempted."""
     gone: Mapping[str, Mapping[PodSetOnNode, int]] = field(default_factory=dict)
     """Pods of admitted workloads that exist and hold nothing any more, or are ending, by workload."""
     members: Mapping[str, Seating] = field(default_factory=dict)

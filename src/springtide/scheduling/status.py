@@ -30,6 +30,8 @@ from springtide.api.kueue import (
     evictions_of,
     is_deactivation,
     is_own_eviction,
+    names_nodes,
+    nodes_of,
 )
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode, replace
@@ -217,6 +219,23 @@ def keep(
     admitted = Condition(type="Admitted", status="False", reason=reason, message=message)
     return _apply(
         facts.obj, [*kept, admitted], now, attempt=facts.attempt, admission=admission, unhealthy=lost
+    )
+
+
+def resize(facts: WorkloadFacts, admission: Admission, pods: int, now: datetime) -> tuple[Command, ...]:
+    """Go on with more or fewer pods; `pods`: how many more."""
+    conditions = [one for one in facts.obj.status.conditions if one.type == "QuotaReserved"]
+    nodes: dict[str, int] = {}
+    for one in admission.pod_set_assignments:
+        topology = one.topology_assignment
+        for node, count in nodes_of(topology) if topology is not None and names_nodes(topology) else ():
+            nodes[node] = nodes.get(node, 0) + count
+    message = _places(Placed(admission.cluster_queue, (), {}, (nodes,)))
+    conditions.append(Condition(type="Admitted", status="True", reason="Admitted", message=message))
+    note = f"{'Grew' if pods > 0 else 'Shrank'} by {abs(pods)} pods. {message}"
+    return (
+        _apply(facts.obj, conditions, now, attempt=facts.attempt, admission=admission),
+        Emit(facts.obj, "Resized", note, action="Resizing"),
     )
 
 

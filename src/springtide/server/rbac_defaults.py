@@ -212,7 +212,8 @@ _CLUSTER_ROLES = {
         create core pods/binding
         update,patch core pods/status
         read policy poddisruptionbudgets
-        read core persistentvolumeclaims,persistentvolumes
+        read core persistentvolumes
+        readupdate core persistentvolumeclaims
         read storage.k8s.io storageclasses,csinodes
         read scheduling.k8s.io priorityclasses
         readupdate kueue.x-k8s.io *

@@ -61,9 +61,11 @@ async def run_scheduler(settings: PartSettings, begun: Begun, *, policy: str = "
     LeadershipLost, ValueError for an unknown policy, and ApiError if the server refuses at the start.
     """
     async with _runtime(settings, "springtide-scheduler") as (runtime, embedded):
-        chosen = scheduling.Settings(scheduler_names=EMBEDDED if embedded else OWN)
+        chosen = scheduling.Settings(
+            scheduler_names=EMBEDDED if embedded else OWN, provisioned_volumes=not embedded
+        )
         if policy:
-            chosen = scheduling.Settings(scheduler_names=chosen.scheduler_names, policy=policy)
+            chosen = replace(chosen, policy=policy)
         scheduling.register(runtime, chosen)
         begun(f"scheduling for {settings.connection.server}")
         await runtime.run()
