@@ -155,8 +155,8 @@ def cycles(platform: Platform) -> float:
 def test_settings_name_a_policy_that_exists() -> None:
     import pytest
 
-    from springtide.scheduling.policies import policy_named
+    from springtide.scheduling.policies import find_policy
 
-    assert policy_named(Settings().policy).name == "fragments"
+    assert find_policy(Settings().policy).name == "fragments"
     with pytest.raises(ValueError, match="known: best-fit, fgd, fragments, least-waste"):
-        policy_named("most-waste")
+        find_policy("most-waste")

@@ -7,7 +7,7 @@ import pytest
 from springtide.api import labels
 from springtide.api.kueue import Workload
 from springtide.api.struct import replace
-from springtide.scheduling.ordering import Candidate, Ordering, ordering_named
+from springtide.scheduling.ordering import Candidate, Ordering, find_ordering
 from springtide.scheduling.timing import Timing
 from tests.builders import at, node, pod, pod_set, pod_spec, with_condition, workload
 from tests.scheduling.world import World
@@ -39,18 +39,18 @@ def first(ordering: Ordering, *jobs: Workload) -> str:
 )
 def test_each_order_has_its_own_first(name: str, expected: str) -> None:
     jobs = job("oldest", created=1, limit=9000), job("important", created=2, priority=5, limit=8000)
-    assert first(ordering_named(name), *jobs) == expected
+    assert first(find_ordering(name), *jobs) == expected
 
 
 def test_the_shorter_goes_first_if_it_comes_soon_enough() -> None:
-    shortest = ordering_named("shortest")
+    shortest = find_ordering("shortest")
     long, short = job("long", created=0, limit=40000), job("short", created=600, limit=60)
     assert first(shortest, long, short) == "short"
     assert first(shortest, long, job("short", created=10 * 86400, limit=60)) == "long"
 
 
 def test_the_deadline_that_leaves_least_time_goes_first() -> None:
-    deadline = ordering_named("deadline")
+    deadline = find_ordering("deadline")
     relaxed = job("relaxed", created=0, by="2026-01-01T12:00:00Z", limit=600)
     tight = job("tight", created=1, by="2026-01-01T13:00:00Z", limit=9 * 3600)
     assert first(deadline, relaxed, tight) == "tight"
@@ -59,7 +59,7 @@ def test_the_deadline_that_leaves_least_time_goes_first() -> None:
 
 
 def test_nobody_is_passed_by_deadlines_for_ever() -> None:
-    deadline = ordering_named("deadline")
+    deadline = find_ordering("deadline")
     old = job("old", created=0)
     new = job("new", created=40 * 86400, by="2026-02-10T12:00:00Z", limit=600)
     assert first(deadline, old, new) == "old"

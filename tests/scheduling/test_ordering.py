@@ -15,8 +15,8 @@ from springtide.scheduling.ordering import (
     Candidate,
     Ordering,
     ageing_bound,
+    find_ordering,
     known_orderings,
-    ordering_named,
     register_ordering,
 )
 
@@ -45,9 +45,9 @@ def test_orders(ordering: Ordering, expected: list[str]) -> None:
 
 def test_orders_are_known_by_name() -> None:
     assert {"fifo", "priority", "shortest"} <= set(known_orderings())
-    assert ordering_named("fifo") is FIFO
+    assert find_ordering("fifo") is FIFO
     with pytest.raises(ValueError, match=r"'nonsense' is not registered; known: .*fifo"):
-        ordering_named("nonsense")
+        find_ordering("nonsense")
     with pytest.raises(ValueError, match="'fifo' is registered already"):
         register_ordering(Ordering("fifo", FIFO.rank))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from springtide.scheduling.policies import policy_named
+from springtide.scheduling.policies import find_policy
 from springtide.simulation.openb import (
     MILLI,
     TraceError,
@@ -40,7 +40,7 @@ def test_pods_come_until_they_ask_for_what_is_said(factor: float) -> None:
 
 @pytest.mark.parametrize("policy", ["fragments", "best-fit", "fgd", "least-waste", "packing", "random", "spread"])
 def test_a_replay_is_the_same_for_the_same_seed_and_within_capacity(policy: str) -> None:
-    first, again = (replay(NODES, PODS, policy_named(policy), seed=42) for _ in range(2))
+    first, again = (replay(NODES, PODS, find_policy(policy), seed=42) for _ in range(2))
     assert first.placed == again.placed
     assert first.allocation_percent == again.allocation_percent
     assert 50 < first.allocation_percent <= 100
@@ -50,13 +50,13 @@ def test_a_replay_is_the_same_for_the_same_seed_and_within_capacity(policy: str)
 
 def test_the_default_wastes_less_than_chance() -> None:
     def mean(policy: str) -> float:
-        return sum(replay(NODES, PODS, policy_named(policy), seed=s).allocation_percent for s in range(5)) / 5
+        return sum(replay(NODES, PODS, find_policy(policy), seed=s).allocation_percent for s in range(5)) / 5
 
     assert mean("fragments") > mean("random")
 
 
 def test_a_backlog_is_placed_better_than_one_after_another() -> None:
-    policy = policy_named("fragments")
+    policy = find_policy("fragments")
     online = sum(replay(NODES, PODS, policy, seed=seed).allocation_percent for seed in range(5))
     backlog = sum(
         replay(NODES, PODS, policy, seed=seed, backlog=True).allocation_percent for seed in range(5)

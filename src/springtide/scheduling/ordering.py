@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from springtide.scheduling.plugins import load_plugin
+from springtide.scheduling.plugins import Registry
 
 AGEING_SECONDS = 86400.0
 """Nobody is overtaken by work that came so much later, however short it is, while little waits."""
@@ -53,37 +53,8 @@ class Ordering:
     rank: Callable[[Candidate], Rank]
 
 
-_registered: dict[str, Ordering] = {}
-
-
-def register_ordering(ordering: Ordering) -> Ordering:
-    """Make an order known by its name. Raises ValueError when the name is taken."""
-    if ordering.name in _registered:
-        raise ValueError(f"ordering {ordering.name!r} is registered already; choose another name")
-    _registered[ordering.name] = ordering
-    return ordering
-
-
-def ordering_named(name: str) -> Ordering:
-    """The order of this name. Raises ValueError listing the known ones."""
-    try:
-        return _registered[name]
-    except KeyError:
-        known = ", ".join(known_orderings())
-        raise ValueError(f"ordering {name!r} is not registered; known: {known}") from None
-
-
-def find_ordering(name: str) -> Ordering:
-    """A registered order, or a site's own: `FILE.py:NAME` or `MODULE:NAME`.
-
-    Raises ValueError when there is none.
-    """
-    return load_plugin(name, Ordering) if ":" in name else ordering_named(name)
-
-
-def known_orderings() -> list[str]:
-    """The names of all orders."""
-    return sorted(_registered)
+_orderings = Registry(Ordering, "ordering")
+register_ordering, find_ordering, known_orderings = _orderings.register, _orderings.find, _orderings.known
 
 
 def _fifo(candidate: Candidate) -> Rank:

@@ -15,7 +15,7 @@ import numpy as np
 from springtide.scheduling.arrays import Floats, Ints
 from springtide.scheduling.devices import WHOLE, DeviceRequest
 from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Seen, Weights
-from springtide.scheduling.plugins import load_plugin
+from springtide.scheduling.plugins import Registry
 from springtide.scheduling.supply import SCARCITY as SCARCITY
 from springtide.scheduling.supply import Supply
 
@@ -109,36 +109,8 @@ class Policy:
     """Whether a node's cost differs from one look to the next though the node is the same."""
 
 
-_registered: dict[str, Policy] = {}
-
-
-def register_policy(policy: Policy) -> Policy:
-    """Make a policy known by its name. Raises ValueError when the name is taken."""
-    if policy.name in _registered:
-        raise ValueError(f"policy {policy.name!r} is registered already; choose another name")
-    _registered[policy.name] = policy
-    return policy
-
-
-def policy_named(name: str) -> Policy:
-    """The policy of this name. Raises ValueError listing the known ones."""
-    try:
-        return _registered[name]
-    except KeyError:
-        raise ValueError(f"policy {name!r} is not registered; known: {', '.join(known_policies())}") from None
-
-
-def find_policy(name: str) -> Policy:
-    """A registered policy, or a site's own: `FILE.py:NAME` or `MODULE:NAME`.
-
-    Raises ValueError when there is none.
-    """
-    return load_plugin(name, Policy) if ":" in name else policy_named(name)
-
-
-def known_policies() -> list[str]:
-    """The names of all policies."""
-    return sorted(_registered)
+_policies = Registry(Policy, "policy")
+register_policy, find_policy, known_policies = _policies.register, _policies.find, _policies.known
 
 
 def _left(sight: Sight) -> Floats:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from springtide.scheduling.plugins import load_plugin
+from springtide.scheduling.plugins import Registry
 
 RESTART_SECONDS = 60.0
 """What a workload loses beyond the work it has not saved: ending, queueing, starting, loading."""
@@ -38,34 +38,8 @@ class VictimPolicy:
     its size."""
 
 
-_registered: dict[str, VictimPolicy] = {}
-
-
-def register_victims(policy: VictimPolicy) -> VictimPolicy:
-    """Make a policy known by its name. Raises ValueError when the name is taken."""
-    if policy.name in _registered:
-        raise ValueError(f"victim policy {policy.name!r} is registered already; choose another name")
-    _registered[policy.name] = policy
-    return policy
-
-
-def find_victims(name: str) -> VictimPolicy:
-    """A registered policy, or a site's own: `FILE.py:NAME` or `MODULE:NAME`.
-
-    Raises ValueError when there is none.
-    """
-    if ":" in name:
-        return load_plugin(name, VictimPolicy)
-    try:
-        return _registered[name]
-    except KeyError:
-        known = ", ".join(known_victims())
-        raise ValueError(f"victim policy {name!r} is not registered; known: {known}") from None
-
-
-def known_victims() -> list[str]:
-    """The names of all policies."""
-    return sorted(_registered)
+_victims = Registry(VictimPolicy, "victim policy")
+register_victims, find_victims, known_victims = _victims.register, _victims.find, _victims.known
 
 
 def _lost_work(stake: Stake) -> float:
