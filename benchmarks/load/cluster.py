@@ -68,9 +68,9 @@ async def allow_pods(door: Door) -> None:
 
 
 class Sightings:
-    """When a watch first showed each pod that its field selector chooses, by name."""
+    """When a watch first showed each object that its field selector chooses, by name."""
 
-    def __init__(self, door: Door, selector: str, wanted: int) -> None:
+    def __init__(self, door: Door, selector: str, wanted: int, path: str = PODS) -> None:
         self.at: dict[str, float] = {}
         self.resumed = 0
         """How often the server dropped the watch, as it does with those that are slow to read."""
@@ -78,6 +78,7 @@ class Sightings:
         self._done = asyncio.Event()
         self._door = door
         self._selector = selector
+        self._path = path
         self._wanted = wanted
         self._version = ""
         self._rest = b""
@@ -124,15 +125,15 @@ class Sightings:
         since = f"&resourceVersion={self._version}" if self._version else ""
         accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
         return (
-            f"GET {PODS}?watch=1&fieldSelector={self._selector}{since} HTTP/1.1\r\nhost: localhost\r\n"
+            f"GET {self._path}?watch=1&fieldSelector={self._selector}{since} HTTP/1.1\r\nhost: localhost\r\n"
             f"user-agent: bench/1\r\naccept: {accept}\r\nauthorization: Bearer {self._door.token}\r\n\r\n"
         ).encode()
 
 
 @asynccontextmanager
-async def watching(door: Door, selector: str, wanted: int) -> AsyncIterator[Sightings]:
-    """Watch pods by field selector, metadata only, so that looking on costs the server little."""
-    seen = Sightings(door, selector, wanted)
+async def watching(door: Door, selector: str, wanted: int, path: str = PODS) -> AsyncIterator[Sightings]:
+    """Watch by field selector, metadata only, so that looking on costs the server little."""
+    seen = Sightings(door, selector, wanted, path)
     async with asyncio.TaskGroup() as group:
         following = group.create_task(seen.follow())
         await seen.opened.wait()
