@@ -8,13 +8,13 @@ does not depend on them being exact.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from springtide.scheduling.arrays import Ints
+from springtide.scheduling.choice import tree_of
+from springtide.scheduling.compartments import Opened, Step, by_domain, by_slices
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.victims import Candidate, priority_of
@@ -38,17 +38,6 @@ def losses(candidates: Iterable[Candidate]) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class _Step:
-    """The next victims of one node after which more pods fit there."""
-
-    price: float
-    """For each pod more; never less than that of the node's step before."""
-    row: int
-    pods: int
-    victims: tuple[int, ...]
-
-
 def orders(
     placement: Placement,
     pod_sets: Sequence[PodSetFacts],
@@ -57,16 +46,25 @@ def orders(
 ) -> Iterator[list[Candidate]]:
     """Orders worth a trial: over the whole cluster, or one for each of the cheapest domains."""
     asking = next((one for one in pod_sets if not _fits_alone(placement, one)), None)
+    if asking is None:  # a group of sets each of which fits somewhere: all of it is to fit in one domain
+        together = (one for one in pod_sets if one.group and one.required_level)
+        asking = max(together, key=lambda one: one.count, default=None)
     if asking is None:
         return
     view = placement.view(asking.pod_class)
     if not view.offered:
         return
     steps = sorted(_steps(placement, asking, view, candidates, loss_of), key=lambda step: step.price)
-    if not asking.required_level:
+    if not (asking.required_level or asking.slices):
         yield _ordered(steps, candidates)
         return
-    for inside in _domains(placement, asking, view, steps):
+    tree = tree_of(placement.nodes, asking)
+    free = {row: int(view.fits[row]) for row in np.flatnonzero(view.fits > 0).tolist()}
+    opened = by_slices(tree, asking, Opened(steps, free))
+    if not asking.required_level:
+        yield _ordered(opened.steps, candidates)
+        return
+    for inside in by_domain(tree, asking, opened, DOMAINS_TRIED_MAX):
         yield _ordered(inside, candidates)
 
 
@@ -77,36 +75,11 @@ def _fits_alone(placement: Placement, pod_set: PodSetFacts) -> bool:
     return fits
 
 
-def _ordered(steps: Iterable[_Step], candidates: Sequence[Candidate]) -> list[Candidate]:
+def _ordered(steps: Iterable[Step], candidates: Sequence[Candidate]) -> list[Candidate]:
     """Victims of these steps first, then all others."""
     first = dict.fromkeys(index for step in steps for index in step.victims)
     rest = (index for index in range(len(candidates)) if index not in first)
     return [candidates[index] for index in (*first, *rest)]
-
-
-def _domains(
-    placement: Placement, asking: PodSetFacts, view: View, steps: Sequence[_Step]
-) -> list[list[_Step]]:
-    """The steps within each domain that can hold all pods, the cheapest domains first."""
-    domain_of = placement.domain_of(asking.required_level)
-    free: dict[int, int] = defaultdict(int)
-    for row in np.flatnonzero((view.fits > 0) & (domain_of >= 0)).tolist():
-        free[int(domain_of[row])] += int(view.fits[row])
-    inside: dict[int, list[_Step]] = defaultdict(list)
-    for step in steps:
-        if domain_of[step.row] >= 0:
-            inside[int(domain_of[step.row])].append(step)
-    prices: list[tuple[float, int]] = []
-    for domain, own in inside.items():
-        room, price = free[domain], 0.0
-        for step in own:
-            if room >= asking.count:
-                break
-            room += step.pods
-            price += step.price * step.pods
-        if room >= asking.count:
-            prices.append((price, domain))
-    return [inside[domain] for _, domain in sorted(prices)[:DOMAINS_TRIED_MAX]]
 
 
 def _steps(
@@ -115,7 +88,7 @@ def _steps(
     view: View,
     candidates: Sequence[Candidate],
     loss_of: dict[str, float],
-) -> Iterator[_Step]:
+) -> Iterator[Step]:
     rows, victims, counts, freed = _places(placement, view, candidates)
     if not len(rows):
         return
@@ -136,7 +109,7 @@ def _steps(
 
 def _steps_of_rows(
     view: View, rows: Sequence[int], victims: Sequence[int], fits: Sequence[int], loss: Sequence[float]
-) -> Iterator[_Step]:
+) -> Iterator[Step]:
     row, before, price, lost = -1, 0, 0.0, 0.0
     pending: list[int] = []
     for index, here in enumerate(rows):
@@ -146,7 +119,7 @@ def _steps_of_rows(
         lost += loss[index]
         if fits[index] > before:
             price = max(price, lost / (fits[index] - before))
-            yield _Step(price, row, fits[index] - before, tuple(pending))
+            yield Step(price, row, fits[index] - before, tuple(pending))
             before, lost, pending = fits[index], 0.0, []
 
 

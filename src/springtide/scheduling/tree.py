@@ -63,6 +63,12 @@ class Tree:
         end = int(starts[domain + 1]) if domain + 1 < len(starts) else len(self.rows)
         return self.rows[int(starts[domain]) : end]
 
+    def domains(self, level: int) -> Ints:
+        """Of each row the number of its domain; -1 for nodes that are not in the tree."""
+        found = np.searchsorted(self.starts[level], self.place, side="right") - 1
+        found[self.place >= len(self.rows)] = -1
+        return found.astype(np.int64)
+
     def domain_of(self, level: int, row: int) -> int:
         """The number of the domain a node is in; -1 if it is not in the tree."""
         position = int(self.place[row])
