@@ -15,7 +15,17 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from springtide.api import hypernodes, kueue, reasons, schema, springtide, trainer, volcano, volcano_batch
+from springtide.api import (
+    configuration,
+    hypernodes,
+    kueue,
+    reasons,
+    schema,
+    springtide,
+    trainer,
+    volcano,
+    volcano_batch,
+)
 from springtide.api.batch import JobSpec
 from springtide.api.core import Pod
 from springtide.api.jobset import JobSetFailurePolicy, ReplicatedJob
@@ -49,6 +59,7 @@ KINDS: tuple[type[Object], ...] = (
     kueue.AdmissionCheck,
     springtide.Diagnosis,
     springtide.RequestCeiling,
+    configuration.SchedulerConfiguration,
     volcano_batch.Job,
     volcano.PodGroup,
     volcano.Queue,
@@ -151,10 +162,6 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
         return _below("spec", queueing.ADMISSION_CHECK_WHY)
     if kind is kueue.LocalQueue:
         return _below("spec", queueing.LOCAL_QUEUE_WHY)
-    if kind is kueue.Workload:
-        return {
-            **_below("spec.podSets[].topologyRequest", queueing.TOPOLOGY_WHY),
-        }
     return {}
 
 

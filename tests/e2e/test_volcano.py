@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +20,7 @@ kind: Job
 metadata: {name: sleepers}
 spec:
   schedulerName: volcano
+  plugins: {env: []}
   policies:
   - {event: PodFailed, action: RestartJob}
   tasks:
@@ -27,7 +32,7 @@ spec:
         containers:
         - name: main
           image: busybox
-          command: [sh, -c, "echo $$$$ > pid; sleep 600 & wait"]
+          command: [sleep, "%(seconds)s.$(VC_TASK_INDEX)"]
           resources: {requests: {cpu: 100m}}
 """
 
@@ -59,10 +64,11 @@ def test_a_parameter_server_and_its_workers_run_to_their_end(platform: Platform)
 
 
 def test_a_killed_process_restarts_the_whole_job(platform: Platform) -> None:
-    ok(platform.kubectl("apply", "-f", "-", stdin=SLEEPERS))
+    seconds = 100_000 + os.getpid()  # by which the process is found, and no other test's
+    ok(platform.kubectl("apply", "-f", "-", stdin=SLEEPERS % {"seconds": seconds}))
     wait_for_phase(platform, "sleepers", "Running")
     before = uids(platform)
-    ok(platform.kubectl("exec", "sleepers-sleeper-1", "--", "sh", "-c", "kill -9 $(cat pid)"))
+    os.kill(process_of(f"sleep {seconds}.1"), signal.SIGKILL)
     deadline = time.monotonic() + 60
     while platform.get("vcjob", "sleepers")["status"].get("retryCount") != 1:
         assert time.monotonic() < deadline, platform.get("vcjob", "sleepers")["status"]
@@ -76,6 +82,15 @@ def test_a_killed_process_restarts_the_whole_job(platform: Platform) -> None:
 def test_volcanos_jobs_do_not_take_the_names_of_kubernetes_own(platform: Platform) -> None:
     ok(platform.kubectl("create", "job", "plain", "--image=busybox", "--", "true"))
     assert ok(platform.kubectl("get", "job", "-o", "name")).strip() == "job.batch/plain"
+
+
+def process_of(command: str) -> int:
+    """The process that runs a command."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ") == command.encode():
+                return int(folder.name)
+    raise AssertionError(f"nothing runs {command}")
 
 
 def uids(platform: Platform) -> dict[str, str]:

@@ -26,8 +26,6 @@ FLAVOR_WHY = {"resourceWeights": "all resources count the same in fair sharing"}
 ADMISSION_CHECK_WHY = {"retryDelayMinutes": "a check that wants another try says itself when"}
 """Kinds without a status to say it in; their pages of the reference do."""
 LOCAL_QUEUE_WHY = {"fairSharing": "it counts only in a ClusterQueue whose admissionScope shares by use"}
-TOPOLOGY_WHY = {
-}
 _UNKNOWN_WHY = "not a field of this API version"
 _DEFAULTS = {
     "whenCanBorrow": "MayStopSearch",
@@ -59,16 +57,7 @@ def ineffective_fields(obj: ClusterQueue | LocalQueue | Workload) -> list[str]:
         return [*unknown, *_named("spec", spec, CLUSTER_QUEUE_WHY)]
     if isinstance(obj, LocalQueue):
         return [*unknown, *_named("spec", spec, LOCAL_QUEUE_WHY)]
-    unknown = [one for one in unknown if ".template." not in one]
-    return [*unknown, *_of_pod_sets(spec)]
-
-
-def _of_pod_sets(spec: dict[str, Any]) -> list[str]:
-    found: list[str] = []
-    for number, pod_set in enumerate(spec.get("podSets", [])):
-        path = f"spec.podSets[{number}]"
-        found += _named(f"{path}.topologyRequest", pod_set.get("topologyRequest", {}), TOPOLOGY_WHY)
-    return found
+    return [one for one in unknown if ".template." not in one]
 
 
 def _named(path: str, said: dict[str, Any], why: dict[str, str]) -> list[str]:
