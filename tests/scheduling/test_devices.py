@@ -306,9 +306,10 @@ def test_registers_that_cannot_be_read(text: str) -> None:
         registered(text)
 
 
-def test_devices_cut_by_hardware_are_left_alone() -> None:
+def test_devices_cut_by_hardware_are_one_for_each_slice() -> None:
     found = registered("a,7,40960,100,A100,0,true,0,mig:b,7,40960,100,A100,0,true,1,hami-core:")
-    assert [one.healthy for one in found] == [False, True]
+    assert [one.id for one in found] == [*(f"a#{slice_}" for slice_ in range(8)), "b"]
+    assert {(one.memory, one.sharers, one.healthy) for one in found[:8]} == {(5120, 1, True)}
 
 
 def test_each_container_has_devices_of_its_own() -> None:

@@ -11,13 +11,14 @@ Source: HAMi, docs/develop/protocol.md and pkg/device (names, formats, defaults)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
 
 from springtide.api import labels
 from springtide.api.containers import Container
+from springtide.api.mig import Geometry, Profile, geometry_of
 from springtide.api.nodes import Node
 from springtide.api.pods import PodSpec
 from springtide.api.quantity import to_int
@@ -34,19 +35,35 @@ HANDSHAKE = "hami.io/node-handshake"
 TO_ALLOCATE = "hami.io/vgpu-devices-to-allocate"
 """What the device plugin has still to hand out; it strikes off what it has."""
 ALLOCATED = "hami.io/vgpu-devices-allocated"
+MIG_ALLOCATIONS = "hami.io/vgpu-mig-allocations"
+"""Which instances of GPUs in mode `mig` a pod has, as JSON."""
 _NODE = "hami.io/vgpu-node"
 _TIME = "hami.io/vgpu-time"
 _PHASE = "hami.io/bind-phase"
 _BOUND_AT = "hami.io/bind-time"
-NOTES = (labels.DEVICES, labels.NICS, TO_ALLOCATE, ALLOCATED, _NODE, _TIME, _PHASE, _BOUND_AT)
+NOTES = (
+    labels.DEVICES,
+    labels.NICS,
+    TO_ALLOCATE,
+    ALLOCATED,
+    MIG_ALLOCATIONS,
+    _NODE,
+    _TIME,
+    _PHASE,
+    _BOUND_AT,
+)
 """Annotations that `notes` writes: none of them is to be taken from a template."""
 WHOLE = 100
 """A whole device, in the unit of shares: one hundredth."""
+SLICE_SHARE = 1
+"""Hundredths by which a slice is counted: it is given whole or not at all, and is no whole GPU."""
 NO_DEVICES = "-"
 """The devices of a pod on a node that does not name any, where an assignment must say something."""
 _VENDOR = "NVIDIA"
-_PARTITIONED = "mig"
-"""Mode of devices that are cut by hardware: parts of these are not given here."""
+PARTITIONED = "mig"
+"""Mode of devices that are cut by hardware: each of their memory slices is a device here."""
+_SLICE = "#"
+"""Between the id of a GPU and the number of its slice."""
 _FIELDS = "id,sharers,MiB,cores,model,numa,healthy"
 
 
@@ -64,6 +81,15 @@ class Device:
     """Whether anything of it may be given."""
     numa: int = -1
     """Its NUMA node; -1 where nobody said."""
+    geometry: Geometry | None = None
+    """How its GPU is cut, if this is a memory slice of one in mode `mig`."""
+    slice: int = 0
+    """Which slice."""
+
+    @property
+    def gpu(self) -> str:
+        """The id of the GPU that it is, or is a slice of."""
+        return self.id.partition(_SLICE)[0]
 
 
 @dataclass(frozen=True)
@@ -121,6 +147,23 @@ class _Entry(msgspec.Struct):
     numa: int = 0
 
 
+class _Span(msgspec.Struct):
+    """Memory slices side by side."""
+
+    start: int
+    size: int
+
+
+class _Instance(msgspec.Struct):
+    """An instance in the annotation; what HAMi's device plugin adds when it has made it is left to it."""
+
+    gpu: str = msgspec.field(name="gpuUUID")
+    profile: str
+    placement: _Span
+    container: int = msgspec.field(name="containerIndex", default=0)
+    device: int = msgspec.field(name="deviceIndex", default=0)
+
+
 def registered(text: str) -> tuple[Device, ...]:
     """The devices in a node's register: `id,sharers,MiB,cores,model,numa,healthy:` for each, or JSON.
 
@@ -131,14 +174,13 @@ def registered(text: str) -> tuple[Device, ...]:
             entries = msgspec.json.decode(text, type=list[_Entry])
         except msgspec.DecodeError as error:
             raise ValueError(f"{REGISTER}: {error}") from None
-        found = [
-            Device(
-                one.id, one.type, one.devmem, one.count, one.health and one.mode != _PARTITIONED, one.numa
-            )
+        listed = [
+            (Device(one.id, one.type, one.devmem, one.count, one.health, one.numa), one.mode == PARTITIONED)
             for one in entries
         ]
     else:
-        found = [_device(entry) for entry in filter(None, text.strip().split(":"))]
+        listed = [_device(entry) for entry in filter(None, text.strip().split(":"))]
+    found = [one for device, cut in listed for one in (_slices(device) if cut else (device,))]
     for device in found:
         if device.memory < 0 or device.sharers < 0:
             raise ValueError(f"{REGISTER}: {device.id}: memory and sharers must be at least 0")
@@ -184,7 +226,47 @@ def held_by(spec: PodSpec, annotations: Mapping[str, str]) -> tuple[Held, ...]:
     for group, before in sorted(zip(groups, early, strict=True), key=lambda pair: pair[1]):
         for one in group:
             found[one.id] = _joined(found.get(one.id), one, alone=before)
+    for one in _held_slices(annotations.get(MIG_ALLOCATIONS, "")):
+        found[one.id] = one
     return tuple(sorted(found.values()))
+
+
+def _held_slices(text: str) -> Iterable[Held]:
+    """The slices of the instances a pod has. How many MiB each is, its GPU says."""
+    if not text:
+        return ()
+    try:
+        instances = msgspec.json.decode(text, type=list[_Instance])
+    except msgspec.DecodeError:
+        return ()
+    return [
+        Held(f"{one.gpu}{_SLICE}{number}", 0, SLICE_SHARE)
+        for one in instances
+        for number in range(one.placement.start, one.placement.start + one.placement.size)
+    ]
+
+
+def _instances(part: Part, devices: Sequence[Device]) -> list[tuple[Device, Profile]]:
+    """The instances that these slices are, one after the other; its first slice stands for each."""
+    found: list[tuple[Device, Profile]] = []
+    position = 0
+    while position < len(devices):
+        first = devices[position]
+        profile = profile_of(part, first)
+        if profile is None:
+            break
+        found.append((first, profile))
+        position += profile.size
+    return found
+
+
+def profile_of(part: Part, device: Device) -> Profile | None:
+    """The instance for such a part, of the GPU this is a slice of; None if there is none."""
+    geometry = device.geometry
+    if geometry is None:
+        return None
+    percent = WHOLE if part.whole else part.percent
+    return geometry.profile(part.memory, percent, part.share, device.memory * geometry.slices)
 
 
 def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> dict[str, str]:
@@ -193,7 +275,12 @@ def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> 
     if asked is None:
         return {}
     _, part = asked
+    cut = _instances(part, devices) if devices and devices[0].geometry is not None else []
     entries = [
+        f"{one.gpu},{_VENDOR},{one.memory * profile.size},{profile.compute * WHOLE // one.geometry.compute}:"
+        for one, profile in cut
+        if one.geometry is not None
+    ] or [
         f"{one.id},{_VENDOR},{part.needed(one.memory)},{WHOLE if part.whole else part.share}:"
         for one in devices
     ]
@@ -202,11 +289,22 @@ def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> 
     return {
         TO_ALLOCATE: text,
         ALLOCATED: text,
+        **({MIG_ALLOCATIONS: _spelled_instances(spec, cut)} if cut else {}),
         _NODE: node,
         _TIME: moment,
         _PHASE: "allocating",
         _BOUND_AT: moment,
     }
+
+
+def _spelled_instances(spec: PodSpec, cut: Sequence[tuple[Device, Profile]]) -> str:
+    made = [
+        _Instance(one.gpu, profile.name, _Span(one.slice, profile.size), container, number - first)
+        for container, (first, last) in enumerate(_taken(spec))
+        for number, (one, profile) in enumerate(cut)
+        if first <= number < last
+    ]
+    return msgspec.json.encode(made).decode()
 
 
 def spelled(indices: Iterable[int]) -> str:
@@ -229,13 +327,29 @@ def indices_in(text: str) -> tuple[int, ...]:
     return (*map(int, devices), *(~int(number) for number in nics))
 
 
-def _device(entry: str) -> Device:
+def _slices(device: Device) -> tuple[Device, ...]:
+    """The memory slices of a GPU in mode `mig`; of a model that is not known, the GPU, which is not given."""
+    geometry = geometry_of(device.model, device.memory)
+    if geometry is None:
+        return (replace(device, healthy=False),)
+    memory = device.memory // geometry.slices
+    return tuple(
+        replace(
+            device, id=f"{device.id}{_SLICE}{one}", memory=memory, sharers=1, geometry=geometry, slice=one
+        )
+        for one in range(geometry.slices)
+    )
+
+
+def _device(entry: str) -> tuple[Device, bool]:
+    """A device, and whether it is in mode `mig`."""
     fields = entry.split(",")
     if len(fields) < 7 or not (fields[1].isdecimal() and fields[2].isdecimal()):
         raise ValueError(f"{REGISTER}: cannot read {entry!r}; expected {_FIELDS}")
-    usable = fields[6].lower() == "true" and _PARTITIONED not in fields[7:]
+    usable = fields[6].lower() == "true"
     numa = int(fields[5]) if fields[5].isdecimal() else -1
-    return Device(fields[0], fields[4], int(fields[2]), int(fields[1]), usable, numa)
+    found = Device(fields[0], fields[4], int(fields[2]), int(fields[1]), usable, numa)
+    return found, PARTITIONED in fields[7:]
 
 
 def _held(entry: str) -> Held:

@@ -6,13 +6,16 @@ Shares are told in hundredths of a device's power and memory, as pods ask for th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from springtide.api.devicetopology import UNKNOWN_NUMA
+from springtide.api.gpus import Part
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import UNKNOWN, WHOLE, DeviceRequest, Devices
 from springtide.scheduling.nodes import NodeFacts
+from springtide.scheduling.sharing import MODE
 
 _NAMED_MAX = 4
 """So many models or ids are listed."""
@@ -20,6 +23,8 @@ _NAMED_MAX = 4
 
 def part_words(asked: DeviceRequest) -> str:
     """The part of each device, in brackets: ` (40% of its power, 16000 MiB)`; nothing for whole ones."""
+    if asked.cut is not None:
+        asked = replace(asked, share=asked.cut.share, memory=asked.cut.memory, percent=asked.cut.percent)
     if asked.whole:
         return ""
     said = [f"{asked.share}% of its power"] * bool(asked.share)
@@ -37,6 +42,8 @@ def never(empty: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[Node
         trouble = next((nodes[row] for row in rows.tolist() if nodes[row].trouble), None)
         because = f"; of node {trouble.name} the {trouble.trouble}" if trouble is not None else ""
         return f"no node it may run on has a healthy device for {asked.resource}{because}"
+    if asked.cut is not None:
+        return _uncut(empty, rows, asked, asked.cut)
     able = empty.able(asked)
     if able is not None and not (able[rows] & there).any():
         return _unwanted(empty, rows, asked)
@@ -62,6 +69,11 @@ def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequen
         row = int(free.argmax())
         has = f"{nodes[rows[row]].name}, has {int(free[row])} of {int(fine[row].sum())}"
         return f"the node with most {asked.resource} free of anybody, {has}"
+    if asked.cut is not None:
+        free = (left > 0).sum(axis=1)
+        row = int(free.argmax())
+        slices = f"{int(free[row])} of {int(fine[row].sum())} memory slices free"
+        return f"{nodes[rows[row]].name} has {slices}, but not side by side where such an instance may begin"
     if asked.particular:
         free = (left > 0).sum(axis=1)
         row = int(free.argmax())
@@ -72,6 +84,18 @@ def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequen
         has = f"{int((left[at] > 0).sum())} of {int(fine[at].sum())}"
         return f"the node with most left, {nodes[rows[at]].name}, gives only whole devices and has {has}"
     return f"the device with most left, {_device(devices, int(rows[at]), column, nodes)}"
+
+
+def _uncut(empty: Devices, rows: Ints, asked: DeviceRequest, cut: Part) -> str:
+    """Why instances can never be had."""
+    cuts = [(one, one.geometry) for row in rows.tolist() for one in empty.named[row] if one.geometry]
+    if not cuts:
+        return (
+            f"asks for instances of {asked.resource} ({MODE}: mig), no node it may run on is cut so"
+        )
+    largest = max(one.memory * geometry.slices for one, geometry in cuts)
+    wanted = f"{cut.memory} MiB" if cut.memory else f"{cut.percent or cut.share}% of a device"
+    return f"asks for {asked.count} instances with {wanted} on one node; its largest device has {largest} MiB"
 
 
 def _apart(empty: Devices, rows: Ints, asked: DeviceRequest) -> str:

@@ -17,9 +17,11 @@ import numpy as np
 from springtide.api.devicetopology import Layout
 from springtide.api.gpus import WHOLE as WHOLE
 from springtide.api.gpus import Device as Device
-from springtide.api.gpus import Part
+from springtide.api.gpus import Part, profile_of
+from springtide.api.mig import Geometry, Profile
 from springtide.scheduling.arrays import Ints, Mask
 from springtide.scheduling.links import HARD, Chosen, choose, nearness, nics_beside, of_bits, room
+from springtide.scheduling.slices import best, places
 
 UNKNOWN = 1 << 50
 """Memory of a device of which nobody said how much it has: more than anybody asks for."""
@@ -74,10 +76,13 @@ class DeviceRequest:
         """Whether it asks for devices that nobody else uses."""
         return self.share == WHOLE
 
+    cut: Part | None = None
+    """What each instance must be, where GPUs cut by hardware are asked for: the devices are then slices."""
+
     @property
     def particular(self) -> bool:
         """Whether it minds which devices of a node are together, so that counting them does not do."""
-        return self.numa_policy in HARD
+        return self.numa_policy in HARD or self.cut is not None
 
     @property
     def part(self) -> Part:
@@ -125,6 +130,8 @@ class Devices:
     """How the devices of each node are joined; empty where no node says it."""
     nics: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Free NICs of each node as bits; empty where `layouts` is."""
+    slices: Mask | None = None
+    """Which devices are slices of GPUs in mode `mig`; None for none."""
     even: bool = True
     """Whether on no node it makes a difference which devices are together."""
 
@@ -179,6 +186,8 @@ class Devices:
         Raises ValueError when the row does not hold them.
         """
         free = self._free(row, asked)
+        if asked.cut is not None:
+            return self._take_instances(row, asked, asked.cut)
         if len(free) < asked.count:
             raise ValueError(f"node {row} has {len(free)} of {asked.count} devices")
         layout = self.layouts[row] if self.layouts else None
@@ -209,6 +218,9 @@ class Devices:
 
     def _fits_together(self, row: int, asked: DeviceRequest) -> int:
         """How many pods fit that have a rule about NUMA nodes; none where nobody says which there are."""
+        if asked.cut is not None:
+            gpus = self._cut_gpus(row, asked, asked.cut)
+            return sum(len(places(free, profile)) for _, free, _, profile in gpus) // asked.count
         layout = self.layouts[row] if self.layouts else None
         if layout is None:
             return 0
@@ -223,9 +235,7 @@ class Devices:
             pods += 1
         return pods
 
-    def _take_together(
-        self, row: int, layout: Layout | None, asked: DeviceRequest, free: list[int]
-    ) -> Taken:
+    def _take_together(self, row: int, layout: Layout | None, asked: DeviceRequest, free: list[int]) -> Taken:
         """Take one pod's devices, and the NICs beside them. Raises ValueError when none will do."""
         found = self._chosen(row, layout, asked, free) if layout is not None else None
         if found is None:
@@ -233,6 +243,41 @@ class Devices:
         chosen = (*found[0], *(~nic for nic in found[1]))
         self.move(row, chosen, asked, -1)
         return chosen
+
+    def _cut_gpus(
+        self, row: int, asked: DeviceRequest, cut: Part
+    ) -> list[tuple[int, int, Geometry, Profile]]:
+        """GPUs of the row that have such instances: first device, free slices as bits, how they are cut."""
+        named, free = self.named[row], set(self._free(row, asked))
+        found = []
+        for first, one in enumerate(named):
+            profile = profile_of(cut, one) if one.geometry is not None and one.slice == 0 else None
+            if one.geometry is not None and profile is not None:
+                bits = sum(1 << at for at in range(one.geometry.slices) if first + at in free)
+                found.append((first, bits, one.geometry, profile))
+        return found
+
+    def _take_instances(self, row: int, asked: DeviceRequest, cut: Part) -> Taken:
+        """Take instances one after the other, each where it spoils least. Raises ValueError when they do
+        not fit."""
+        chosen: list[int] = []
+        for _ in range(asked.count):
+            able = [
+                (*found, first, profile)
+                for first, free, geometry, profile in self._cut_gpus(row, asked, cut)
+                if (found := best(geometry, free, profile)) is not None
+            ]
+            if not able:
+                self.move(row, chosen, asked, +1)
+                raise ValueError(f"node {row} has no place for {asked.count} instances")
+            _, start, first, profile = min(able, key=lambda one: (one[0], one[2]))
+            slices = range(first + start, first + start + profile.size)
+            self.move(row, slices, asked, -1)
+            chosen += slices
+        layout = self.layouts[row] if self.layouts else None
+        nics = nics_beside(layout, chosen, int(self.nics[row]), asked.nics, hard=False) if layout else None
+        self.move(row, tuple(~one for one in nics or ()), asked, -1)
+        return (*chosen, *(~one for one in nics or ()))
 
     def _chosen(self, row: int, layout: Layout, asked: DeviceRequest, free: list[int]) -> Chosen | None:
         nics = int(self.nics[row])
@@ -394,6 +439,7 @@ class Devices:
             self._needs,
             self.layouts,
             self.nics.copy(),
+            self.slices,
             self.even,
         )
 
@@ -411,17 +457,19 @@ class Devices:
         return free if able is None else [index for index in free if able[row, index]]
 
     def _accepted(self, asked: DeviceRequest) -> Mask | None:
-        if not (asked.models or asked.not_models or asked.ids or asked.not_ids):
+        picky = asked.models or asked.not_models or asked.ids or asked.not_ids
+        if not picky and self.slices is None and asked.cut is None:
             return None
         by_model = np.array([asked.accepts(model) for model in self.models], dtype=np.bool_)
         found: Mask = np.repeat(by_model[self.model][:, None], self.share.shape[1], axis=1)
         for row, devices in enumerate(self.named):
             if asked.ids or asked.not_ids or len({device.model for device in devices}) > 1:
-                accepted = [asked.accepts(one.model) and asked.accepts_id(one.id) for one in devices]
+                accepted = [asked.accepts(one.model) and asked.accepts_id(one.gpu) for one in devices]
                 found[row, : len(devices)] = accepted
             if asked.ids and not devices:
                 found[row] = False
-        return found
+        slices = self.slices if self.slices is not None else np.zeros_like(found)
+        return found & (slices if asked.cut is not None else ~slices)
 
 
 def _spread_out(rows: Ints, devices: Sequence[Taken]) -> tuple[Ints, Ints]:

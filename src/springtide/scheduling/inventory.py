@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from springtide.api.devicetopology import Layout
-from springtide.api.gpus import WHOLE
+from springtide.api.gpus import SLICE_SHARE, WHOLE
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import UNKNOWN, Device, Devices
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
@@ -154,7 +154,9 @@ class Inventory:
                 for one in holding.named:
                     at = index.get(one.id)
                     if at is not None:
-                        amounts = one.share * pods, one.memory * pods, one.sharers * pods
+                        device = devices.named[row][at]
+                        memory = one.memory if device.geometry is None else device.memory
+                        amounts = one.share * pods, memory * pods, one.sharers * pods
                         devices.change(row, at, *amounts, -1)
                 devices.move_nics(row, of_bits(~at for at in holding.indices if at < 0), -1)
             elif holding.indices and holding.asked is not None:
@@ -179,6 +181,7 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
     there = np.arange(columns)[None, :] < counted[:, None]
     sharers = np.where(there, 1, 0)
     power = np.where(there, WHOLE, 0)
+    sliced = np.zeros(power.shape, dtype=np.bool_)
     total = np.full(power.shape, UNKNOWN, dtype=np.int64)
     memories = dict.fromkeys(names, 0)
     for row, node in enumerate(nodes):
@@ -188,7 +191,8 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
             own = slice(len(node.devices))
             sharers[row] = power[row] = 0
             sharers[row, own] = [device.sharers if device.healthy else 0 for device in node.devices]
-            power[row, own] = WHOLE
+            power[row, own] = [WHOLE if one.geometry is None else SLICE_SHARE for one in node.devices]
+            sliced[row, own] = [one.geometry is not None for one in node.devices]
             total[row, own] = [device.memory or UNKNOWN for device in node.devices]
         elif node.gpu_memory:
             total[row] = node.gpu_memory
@@ -204,7 +208,8 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
         power=power,
         memory=total.copy(),
         slots=sharers.copy(),
-        share=np.where(sharers > 0, WHOLE, 0),
+        share=np.where(sharers > 0, power, 0),
+        slices=sliced if sliced.any() else None,
         layouts=layouts,
         even=all(one is None or one.even for one in layouts),
         nics=np.array([one.all_nics if one is not None else 0 for one in layouts], dtype=np.int64),

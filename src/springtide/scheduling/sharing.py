@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from springtide.api.gpus import GPU as GPU
+from springtide.api.gpus import PARTITIONED, SLICE_SHARE, WHOLE, Part, asked_of
 from springtide.api.gpus import PARTS as PARTS
 from springtide.api.gpus import REGISTER as REGISTER
-from springtide.api.gpus import asked_of
 from springtide.api.gpus import registered as registered
 from springtide.api.pods import PodSpec
 from springtide.scheduling.devices import BINPACK, SPREAD, DeviceRequest
-from springtide.scheduling.links import NONE, POLICIES, SINGLE
+from springtide.scheduling.links import HARD, NONE, POLICIES, SINGLE
 from springtide.scheduling.requests import pod_requests
 
 MODEL_LABEL = "nvidia.com/gpu.product"
@@ -27,6 +27,8 @@ USE_IDS = "nvidia.com/use-gpuuuid"
 NOT_IDS = "nvidia.com/nouse-gpuuuid"
 NODE_POLICY = "hami.io/node-scheduler-policy"
 DEVICE_POLICY = "hami.io/gpu-scheduler-policy"
+MODE = "nvidia.com/vgpu-mode"
+"""HAMi's way to ask for a kind of parts: `mig` for those cut by hardware."""
 NUMA_BIND = "nvidia.com/numa-bind"
 """HAMi's way to ask for GPUs of one NUMA node: `true`."""
 NUMA_POLICY = "volcano.sh/numa-topology-policy"
@@ -45,6 +47,12 @@ def device_request(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceReque
     if asked is None:
         return None
     count, part = asked
+    mode, rule = annotations.get(MODE, "").strip(), _numa_policy(annotations)
+    if mode == PARTITIONED and rule in HARD:
+        raise ValueError(f"annotation {NUMA_POLICY}: {rule} cannot be kept with {MODE}: {PARTITIONED}")
+    cut = part if mode == PARTITIONED else None
+    if cut is not None:
+        part = Part(SLICE_SHARE, percent=WHOLE)
     return DeviceRequest(
         resource=GPU,
         count=count,
@@ -57,8 +65,9 @@ def device_request(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceReque
         not_ids=_names(annotations, NOT_IDS),
         node_policy=_policy(annotations, NODE_POLICY),
         device_policy=_policy(annotations, DEVICE_POLICY),
-        numa_policy=_numa_policy(annotations),
+        numa_policy=rule,
         nics=_nics(spec),
+        cut=cut,
     )
 
 
