@@ -12,21 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-import psutil
 import uvloop
-from tests.programs import started
 
 from load import servers
 from load.cluster import GPUS, NODES, allow_pods, watching
 from load.exchange import Call, Door, merge_patch, send_all
-from load.schedulers import install_kinds
+from load.schedulers import install_kinds, part
 from load.servers import Peer, cpu_seconds
 from springtide.api.core import Container, PodSpec, PodTemplateSpec, ResourceRequirements
 from springtide.api.kueue import (
@@ -82,14 +79,6 @@ def nodes_file(folder: Path, count: int) -> Path:
     sort = {"namePrefix": "node-", "count": count, "capacity": {"cpu": 128, "memory": "1Ti"}, "gpus": GPUS}
     file.write_text(json.dumps({"nodes": [sort]}))
     return file
-
-
-@contextmanager
-def part(name: str, kubeconfig: Path, folder: Path, *arguments: str) -> Iterator[psutil.Process]:
-    """One part of the platform at work."""
-    command = [sys.executable, "-m", "springtide.cli", name, "--kubeconfig", str(kubeconfig), *arguments]
-    with started([*command, "--log-level", "warning"], folder / f"{name}.log") as process:
-        yield psutil.Process(process.pid)
 
 
 async def untaint(door: Door, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The two schedulers that are compared, each as a process of its own beside an API server."""
+"""Parts of the platform, and kube-scheduler to compare with, each as a process beside an API server."""
 
 from __future__ import annotations
 
@@ -41,20 +41,28 @@ async def install_kinds(door: Door) -> None:
 
 
 @contextmanager
+def part(name: str, kubeconfig: Path, folder: Path, *arguments: str) -> Iterator[psutil.Process]:
+    """One part of the platform at work."""
+    command = [sys.executable, "-m", "springtide.cli", name, "--kubeconfig", str(kubeconfig), *arguments]
+    with started([*command, "--log-level", "warning"], folder / f"{name}.log") as process:
+        yield psutil.Process(process.pid)
+
+
+@contextmanager
 def scheduler(name: str, kubeconfig: Path, folder: Path, binaries: Path | None) -> Iterator[psutil.Process]:
     """One of them at work. `binaries` holds kube-scheduler."""
     if name == SPRINGTIDE:
-        command = [sys.executable, "-m", "springtide.cli", "scheduler", "--kubeconfig", str(kubeconfig)]
-        command += ["--log-level", "warning"]
-    else:
-        assert binaries is not None
-        config = {
-            "apiVersion": "kubescheduler.config.k8s.io/v1",
-            "kind": "KubeSchedulerConfiguration",
-            "clientConnection": {"kubeconfig": str(kubeconfig), "qps": KUBE_QPS, "burst": KUBE_QPS},
-        }
-        file = folder / "kube-scheduler.json"
-        file.write_text(json.dumps(config))
-        command = [str(binaries / KUBE_SCHEDULER), f"--config={file}", "--secure-port=0"]
-    with started(command, folder / f"{name}.log") as process:
-        yield psutil.Process(process.pid)
+        with part("scheduler", kubeconfig, folder) as process:
+            yield process
+        return
+    assert binaries is not None
+    config = {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": {"kubeconfig": str(kubeconfig), "qps": KUBE_QPS, "burst": KUBE_QPS},
+    }
+    file = folder / "kube-scheduler.json"
+    file.write_text(json.dumps(config))
+    command = [str(binaries / KUBE_SCHEDULER), f"--config={file}", "--secure-port=0"]
+    with started(command, folder / f"{name}.log") as running:
+        yield psutil.Process(running.pid)
