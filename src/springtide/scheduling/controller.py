@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from springtide.api import labels
 from springtide.api.commands import Bind, Command, Plan
+from springtide.api.configuration import SchedulerConfiguration
 from springtide.api.core import Node
 from springtide.api.devicetopology import equipment_of
+from springtide.api.meta import Object
 from springtide.runtime import Runtime, logger
+from springtide.scheduling.configuration import Configuration
 from springtide.scheduling.defragmentation import Consolidation
-from springtide.scheduling.feeds import feeds
+from springtide.scheduling.feeds import Change, feeds
 from springtide.scheduling.metrics import CycleMetrics
+from springtide.scheduling.ordering import PRIORITY, find_ordering
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import FRAGMENTS, find_policy
+from springtide.scheduling.reservations import FIRM_AFTER_SECONDS
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.stranded import REPLACEMENT_SECONDS
+from springtide.scheduling.timing import Timing
+from springtide.scheduling.usage import UsageSettings
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, find_victims
 
 ROOM = "scheduling"
@@ -48,6 +55,14 @@ class Settings:
     `LessThanInitialShare`. With any, queues of a cohort share by weight; none: reclaim is by quota alone."""
     minimum_run_seconds: float = 0.0
     """Nobody is preempted before having run so long."""
+    ordering: str = PRIORITY.name
+    """Name of the registered order in which those who wait are considered; Kueue's by default."""
+    backfill: bool = True
+    """Whether the first that waits has its place kept free of those who would put its start off."""
+    firm_after_seconds: float = FIRM_AFTER_SECONDS
+    """Who has waited so long for room is not passed by work without a time limit any more; `inf`: never."""
+    usage: UsageSettings = field(default_factory=UsageSettings)
+    """How LocalQueues share by use, in ClusterQueues whose admissionScope asks for it."""
     victims: str = LEAST_LOST_WORK.name
     """Name of the registered policy that chooses among those who may be preempted."""
     consolidation: Consolidation | None = None
@@ -75,7 +90,8 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
     scheduler = _Scheduler(runtime, settings or Settings())
     state = scheduler.state
     informers = []
-    for kind, change in feeds(state).items():
+    watched: dict[type[Object], Change] = {**feeds(state), SchedulerConfiguration: scheduler.reconfigure}
+    for kind, change in watched.items():
         informer = runtime.informer(kind)
         informer.on_change(change)
         informers.append(informer)
@@ -101,7 +117,7 @@ class _Scheduler:
         self.state = ClusterState(settings.scheduler_names, provisioned=settings.provisioned_volumes)
         self._runtime = runtime
         self._settings = settings
-        self._options = Options(
+        options = Options(
             find_policy(settings.policy),
             starts_max=settings.starts_per_cycle,
             fair_strategies=settings.fair_sharing,
@@ -109,7 +125,14 @@ class _Scheduler:
             victims=find_victims(settings.victims),
             patience=settings.patience,
             replacement_seconds=settings.replacement_seconds,
+            timing=Timing(
+                find_ordering(settings.ordering),
+                settings.backfill,
+                settings.usage,
+                settings.firm_after_seconds,
+            ),
         )
+        self.configuration = Configuration(options)
         self._metrics = CycleMetrics(runtime.metrics())
         self._decided_version = -1
         self._next_at = float("-inf")
@@ -151,6 +174,13 @@ class _Scheduler:
             return self._next_at - after
         return self._until_due(after)
 
+    def reconfigure(
+        self, old: SchedulerConfiguration | None, new: SchedulerConfiguration | None
+    ) -> None:
+        """What the scheduler works by has changed: the next cycle follows, and says so."""
+        if self.configuration.change(old, new) or self.configuration.commands(self._runtime.clock.now()):
+            self.state.version += 1
+
     def _until_due(self, now: float) -> float | None:
         """Seconds until something that was put off is due."""
         due = [self._refresh_at] * self._stale + [self._report_at] * self._unreported
@@ -163,10 +193,11 @@ class _Scheduler:
     def _decide(self, refresh: bool, report: bool) -> Plan:
         with self._metrics.cycle_seconds.time():
             snapshot = self.state.snapshot()
-            options = replace(
-                self._options, refresh=refresh, report=report, consolidation=self._consolidation()
-            )
-            decided = plan(snapshot, self._runtime.clock.now(), options)
+            now, known = self._runtime.clock.now(), self.configuration.options
+            options = replace(known, refresh=refresh, report=report, consolidation=self._consolidation())
+            decided = plan(snapshot, now, options)
+            if told := self.configuration.commands(now):
+                decided = replace(decided, commands=(*decided.commands, *told))
         self._metrics.observe(decided)
         return decided
 

@@ -219,6 +219,8 @@ _CLUSTER_ROLES = {
         readupdate kueue.x-k8s.io *
         readupdate scheduling.volcano.sh queues,queues/status
         readupdate topology.volcano.sh hypernodes,hypernodes/status
+        read springtide.dev schedulerconfigurations
+        update,patch springtide.dev schedulerconfigurations/status
         readwrite coordination.k8s.io leases
         read apiextensions.k8s.io customresourcedefinitions
     """,
