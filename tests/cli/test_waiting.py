@@ -280,7 +280,7 @@ CASES = (
         "Unschedulable",
         name="pod/b",
         first=[node("a"), apart("a")],
-        says=["anti-affinity"],
+        says=["pods must not share a kubernetes.io/hostname"],
     ),
     Case(
         "Its queue is stopped",

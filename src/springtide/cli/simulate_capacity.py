@@ -67,7 +67,7 @@ def capacity(
     changes = _changes(added, removed, quotas)
     other = _policy(policy)
     if snapshot is not None:
-        there, now = _loaded(snapshot), datetime.now(UTC)
+        there, now = _loaded(snapshot), _taken(snapshot)
     else:
 
         async def read(session: Session) -> tuple[list[Object], datetime]:
@@ -75,7 +75,7 @@ def capacity(
 
         there, now = connected(Target(kubeconfig, context, namespace), read)
     if save is not None:
-        _save(there, save)
+        _save(there, now, save)
         click.echo(f"{len(there)} objects written to {save}", err=True)
         return
     before, after = _outlooks(there, changes, other, now)
@@ -165,11 +165,22 @@ def _policy(name: str) -> Policy | None:
         raise CliError(str(error)) from None
 
 
-def _save(there: Sequence[Object], path: Path) -> None:
+def _save(there: Sequence[Object], now: datetime, path: Path) -> None:
     from springtide.api.struct import encode
 
     items = [{"apiVersion": one.api_version, "kind": one.kind, **encode(one)} for one in there]
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1) + "\n")
+    metadata = {"creationTimestamp": now.isoformat()}
+    found = {"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}
+    path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _taken(path: Path) -> datetime:
+    """The moment at which a file was saved, as it says itself; else now."""
+    try:
+        said = json.loads(path.read_text())["metadata"]["creationTimestamp"]
+        return datetime.fromisoformat(said)
+    except (ValueError, KeyError, TypeError):  # a file that something else wrote
+        return datetime.now(UTC)
 
 
 def _loaded(path: Path) -> list[Object]:
