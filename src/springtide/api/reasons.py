@@ -153,6 +153,11 @@ QUEUES: Final = (
                 "A ResourceFlavor that the ClusterQueue names does not exist.",
                 "Create it, or name another.",
             ),
+            Reason(
+                "TopologyNotFound",
+                "A Topology that a ResourceFlavor of the ClusterQueue names does not exist.",
+                "Create it, or take spec.topologyName out of the flavor.",
+            ),
             Reason("Misconfigured", "The message names what is missing or wrong.", "Correct it."),
             Reason(
                 "AdmissionCheckNotFound",
@@ -173,6 +178,21 @@ QUEUES: Final = (
         (
             Reason("Active", "It can."),
             Reason("BadParameters", "Its RequestCeiling is missing or wrong.", "As the message says."),
+        ),
+    ),
+    Group(
+        "HyperNode",
+        "Ready",
+        "Whether it counts in placement; one that does not is left out, and those below it count.",
+        (
+            Reason("Resolved", "It does, with all its members."),
+            Reason("MembersMissing", "It does, without members that there are not.", "As the message says."),
+            Reason("InvalidMember", "A member makes no sense: a pattern, or a tier not below its own."),
+            Reason(
+                "Overlaps",
+                "It shares nodes with another that it does not hold whole, or that is of its tier.",
+                "Let HyperNodes nest: each node in one of each tier.",
+            ),
         ),
     ),
     Group(

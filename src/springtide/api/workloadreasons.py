@@ -95,6 +95,11 @@ WORKLOAD: Final = (
             Reason("Admitted", "Yes; the message says on which nodes."),
             Reason("NoReservation", "No: QuotaReserved says why."),
             Reason(
+                "NodeFailed",
+                "A node of it failed. It keeps its quota and its other places while a node is sought.",
+                "Mend a node of status.unhealthyNodes, or add one; else it gives its places back in time.",
+            ),
+            Reason(
                 "UnsatisfiedChecks",
                 "It has its quota and places, and waits for admission checks; the message names them.",
                 "Where a check waits for a person: `springtide approve NAME`.",

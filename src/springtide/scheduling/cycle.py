@@ -7,7 +7,7 @@ they are rewritten only for the first in the queue, and for the others when the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ import numpy as np
 
 from springtide.api.commands import Apply, Command
 from springtide.api.gpus import spelled
+from springtide.api.meta import is_true
 from springtide.scheduling import runs, status, turns
 from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
@@ -29,6 +30,7 @@ from springtide.scheduling.hypernodes import in_network
 from springtide.scheduling.lineup import Lineup
 from springtide.scheduling.network import hyper_node_commands
 from springtide.scheduling.outlook import Outlook, Start, running_with
+from springtide.scheduling.parking import Parking
 from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
@@ -41,7 +43,7 @@ from springtide.scheduling.reservations import Reservations
 from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Ending, Given, Placed, Verdict, outfit
-from springtide.scheduling.stranded import REPLACEMENT_SECONDS, Stranded, counts_given, may_be_held
+from springtide.scheduling.stranded import REPLACEMENT_SECONDS, Stranded, may_be_held
 from springtide.scheduling.timing import KUEUE, Timing
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 from springtide.scheduling.views import Share
@@ -78,17 +80,19 @@ class Cycle:
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
         self._quota = Quota(snapshot.queues.quota, snapshot.usage, self._may_use)
-        self._stranded = Stranded(snapshot, self._placement, self._as_admitted, replacement_seconds, now)
+        self._stranded = Stranded(snapshot, self._placement, self._as_charged, replacement_seconds, now)
         self._names = [facts.name for facts in snapshot.nodes.facts]
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
+        self._parking = Parking()
         self._too_small: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
         self._claimants = sorted((one for one in snapshot.waiting if one.claims), key=lambda one: one.moved)
         self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
         self._released: set[str] = set()
+        self._resized: dict[str, Mapping[tuple[str, str], int]] = {}
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
         self.bound: dict[str, tuple[PodFacts, Given]] = {}
         self.notes: dict[str, str] = {}
@@ -144,13 +148,16 @@ class Cycle:
                 continue
             sized = growth.resize(facts, queue)
             if sized is not None:
+                self._resized[facts.key] = sized.usage
                 commands += status.resize(facts, sized.admission, sized.pods, now)
         return commands
 
     def _place_more(
         self, facts: WorkloadFacts, pod_sets: tuple[PodSetFacts, ...]
     ) -> tuple[Share, ...] | None:
-        found = self._placement.place(pod_sets) if self._promises is None else self._promises.place(facts, pod_sets)
+        if self._promises is None:
+            return self._placement.place(pod_sets)
+        found = self._promises.place(facts, pod_sets)
         return None if isinstance(found, Verdict) else found
 
     def seat(self) -> None:
@@ -171,6 +178,7 @@ class Cycle:
         before = self._starts
         self._blocked.clear()
         self._parked.clear()
+        self._parking.clear()
         self._too_small.clear()
         self._waits.clear()
         self._behind.clear()
@@ -305,7 +313,8 @@ class Cycle:
                 counts.waits(*tree.line(facts.obj))
         for facts in self._snapshot.admitted:
             if facts.key not in ended and facts.admission is not None:
-                counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, facts.usage)
+                used = self._resized.get(facts.key, facts.usage)
+                counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, used)
             else:
                 counts.waits(*tree.line(facts.obj))
         for facts, placed in self.admitted.values():
@@ -349,6 +358,8 @@ class Cycle:
         if held is not None:
             self._wait(facts, queue, held)
             return
+        if self._is_parked(facts, queue):
+            return
         if not may_borrow and queue.name in self._behind:
             self._behind[queue.name].append(facts)
             return
@@ -366,6 +377,16 @@ class Cycle:
             self._wait(facts, queue, why)
         elif why is not None:
             self._settle(facts, queue, why)
+
+    def _is_parked(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
+        """Whether one like it was refused before it in this pass; then it waits for the same."""
+        why = self._parking.why(facts, queue.name, self._claims.made_to_go)
+        if why is None:
+            return False
+        self._waits[_ref(facts)] = why
+        if queue.strict:
+            self._blocked.setdefault(queue.name, facts.key)
+        return True
 
     def _promising(self, timing: Timing) -> Reservations:
         """What keeps a place for the first that waits."""
@@ -412,6 +433,8 @@ class Cycle:
         claimed = self._claims.claim(asked, queue)
         if claimed is None and not facts.is_elastic and self._start_smaller(facts, queue):
             return
+        if claimed is None:
+            self._parking.park(facts, queue.name, why)
         self._wait(facts, queue, claimed or why)
 
     def _start_smaller(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
@@ -450,13 +473,6 @@ class Cycle:
         keys = {key for one in group if one.name in known for key in known[one.name].labels}
         return may_use(pod_set, known[flavor.name], keys)
 
-    def _as_admitted(self, facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:
-        """The pod sets of an admitted workload, on the nodes of its flavors, with the counts it was given."""
-        given = facts.admission.pod_set_assignments if facts.admission is not None else ()
-        flavors = {one.name: one.flavors for one in given}
-        granted = Granted(tuple(flavors.get(one.name, {}) for one in facts.pod_sets), {})
-        return counts_given(facts, self._on_their_nodes(facts.pod_sets, granted))
-
     def _on_their_nodes(self, pod_sets: tuple[PodSetFacts, ...], granted: Granted) -> tuple[PodSetFacts, ...]:
         """The pod sets, confined to the nodes of their flavors."""
         known = self._snapshot.queues.flavors
@@ -484,9 +500,7 @@ class Cycle:
         if queue.strict:
             self._blocked.setdefault(queue.name, facts.key)
 
-    def _place(
-        self, facts: Item, pod_sets: tuple[PodSetFacts, ...]
-    ) -> tuple[Share, ...] | Verdict | None:
+    def _place(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> tuple[Share, ...] | Verdict | None:
         """Place, unless the same was refused in this pass already: capacity only shrinks within a pass."""
         if pod_sets in self._parked:
             return None

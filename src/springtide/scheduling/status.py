@@ -243,7 +243,14 @@ def resume(facts: WorkloadFacts, admission: Admission, message: str, now: dateti
     """Begin the next attempt on the places that were kept."""
     kept = [one for one in facts.obj.status.conditions if one.type == "QuotaReserved"]
     admitted = Condition(type="Admitted", status="True", reason="Admitted", message=message)
-    return _apply(facts.obj, [*kept, admitted], now, attempt=facts.attempt + 1, admission=admission)
+    return _apply(
+        facts.obj,
+        [*kept, admitted],
+        now,
+        attempt=facts.attempt + 1,
+        admission=admission,
+        checked=facts.obj.status.admission_checks,
+    )
 
 
 def release(facts: WorkloadFacts, ending: Ending, now: datetime) -> tuple[Command, ...]:

@@ -13,7 +13,7 @@ every admitted workload, before anybody else is considered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
@@ -56,7 +56,7 @@ _NAMED_MAX = 8
 """The API's limit for `status.unhealthyNodes`."""
 
 Confine = Callable[[WorkloadFacts], tuple[PodSetFacts, ...]]
-"""The pod sets of an admitted workload, on the nodes of its flavors, with the counts it was given."""
+"""The pod sets of an admitted workload, on the nodes of the flavors it was given."""
 _Place = tuple[str, str, int]
 """Node, its devices as spelled, pods."""
 
@@ -121,7 +121,7 @@ class Stranded:
         failed = may_be_held(facts) and ending is not None and not ending.reason
         if not (failed or (held and ending is None)) or facts.admission is None or facts.error:
             return ending
-        pod_sets = self._confine(facts)
+        pod_sets = _as_given(facts.admission, self._confine(facts))
         lost = self._lost(facts.admission, pod_sets)
         if not held and (not self._patience or not lost or self._is_lost_whole(facts.admission, lost)):
             return ending
@@ -313,12 +313,10 @@ def _named(admission: Admission) -> str:
     return status.placed_on(totals)
 
 
-def counts_given(facts: WorkloadFacts, confined: Sequence[PodSetFacts]) -> tuple[PodSetFacts, ...]:
+def _as_given(admission: Admission, confined: Sequence[PodSetFacts]) -> tuple[PodSetFacts, ...]:
     """Pod sets with as many pods as were admitted, in the order of the assignments."""
-    if facts.admission is None:
-        return ()
-    by_name: Mapping[str, PodSetFacts] = {one.name: one for one in confined}
+    by_name = {one.name: one for one in confined}
     return tuple(
         replaced(by_name[one.name], count=one.count if one.count is not None else by_name[one.name].count)
-        for one in facts.admission.pod_set_assignments
+        for one in admission.pod_set_assignments
     )
