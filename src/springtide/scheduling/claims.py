@@ -34,6 +34,7 @@ from springtide.scheduling.victims import (
     Asking,
     Candidate,
     Running,
+    anybody,
     attempts,
     can_preempt,
     candidates,
@@ -129,8 +130,10 @@ class Claims:
             return None
         if (queue.name, facts.pod_sets) in self._hopeless:
             return None
-        with self._quota.later(), self._placement.later():
-            message = self._claim(facts, queue, preempts=preempts)
+        message = None
+        if self._anything_ends or self._anybody_may_go(facts, queue):
+            with self._quota.later(), self._placement.later():
+                message = self._claim(facts, queue, preempts=preempts)
         if message is None:
             self._hopeless.add((queue.name, facts.pod_sets))
             return None
@@ -214,6 +217,11 @@ class Claims:
         return self._who_runs()
 
     @property
+    def made_to_go(self) -> int:
+        """How many have to go so far, for others or elsewhere."""
+        return len(self.preempted) + len(self.preempted_pods) + len(self.moved)
+
+    @property
     def anything_ends(self) -> bool:
         """Whether anybody is on the way out, so that it is too early to say who fits where."""
         return self._anything_ends
@@ -249,6 +257,15 @@ class Claims:
         return f"waits until {_named(found.victims)} made way for it; its place is held"
 
     # -- preemption --------------------------------------------------------------------------------
+
+    def _anybody_may_go(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
+        """Whether a search for victims could find any: cheap, and mostly the end of it."""
+        answer = self._quota.ask(queue, facts.pod_sets)
+        granted = answer.wanted if isinstance(answer, Refused) else answer
+        if granted is None:
+            return False
+        asking = Asking(facts, queue, facts.pod_sets, granted)
+        return anybody(asking, list(granted.usage), self._quota.book, self._who_runs())
 
     def _search(self, asking: Asking) -> Found | None:
         """Whom to let go: first for the quota that is short, else for everything asked for."""

@@ -84,9 +84,10 @@ class Tree:
         for queue in queues:
             parent = self._cohort(queue.parent, known, ()) if queue.parent else None
             self._queues[queue.name] = _link(queue, parent)
-        self._members: dict[str, set[str]] = defaultdict(set)
+        members: dict[str, set[str]] = defaultdict(set)
         for name, linked in self._queues.items():
-            self._members[self._root(linked)].add(name)
+            members[self._root(linked)].add(name)
+        self._members = {root: frozenset(names) for root, names in members.items()}
         for linked in (*self._queues.values(), *self._downwards()):
             _put_up(linked)
 
@@ -104,7 +105,7 @@ class Tree:
 
     def around(self, name: str) -> frozenset[str]:
         """The ClusterQueues that share quota with this one, itself among them."""
-        return frozenset(self._members[self._root(self._queues[name])])
+        return self._members[self._root(self._queues[name])]
 
     def meeting(self, name: str, other: str) -> _Node | None:
         """The lowest Cohort that two ClusterQueues are both below; None if they share nothing."""
@@ -137,6 +138,7 @@ class Book:
     def __init__(self, tree: Tree, usage: Mapping[str, Mapping[Cell, int]] | None = None) -> None:
         self._tree = tree
         self._used: dict[tuple[_Node, Cell], int] = defaultdict(int)
+        self._over: dict[Cell, set[str]] = defaultdict(set)
         self._moves: list[tuple[str, Cell, int]] = []
         for queue, cells in (usage or {}).items():
             if tree.has(queue):
@@ -186,6 +188,10 @@ class Book:
         """Whether a node uses more than belongs to it of any of these."""
         return any(self._used[node, cell] > node.subtree.get(cell, 0) for cell in cells)
 
+    def exceeding(self, cells: Iterable[Cell]) -> set[str]:
+        """The ClusterQueues that use more than belongs to them of any of these."""
+        return set().union(*(self._over[cell] for cell in cells))
+
     def is_below_nominal(self, queue: str, cell: Cell) -> bool:
         """Whether the queue uses less than belongs to it."""
         node = self._tree.queue(queue)
@@ -232,7 +238,12 @@ class Book:
         """
         if not self._tree.queue(queue).cells:
             return
-        for node in self._tree.queue(queue).line():
+        leaf = self._tree.queue(queue)
+        if self._used[leaf, cell] + amount > leaf.subtree.get(cell, 0):
+            self._over[cell].add(queue)
+        else:
+            self._over[cell].discard(queue)
+        for node in leaf.line():
             used = self._used[node, cell]
             kept = node.kept(cell)
             self._used[node, cell] = used + amount

@@ -7,7 +7,7 @@ scheduler looks again by itself. Everything is read off the objects: a restart f
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from springtide.api import labels
@@ -40,12 +40,25 @@ class Door:
     now: datetime
     patience: Patience | None = None
     """How long pods may take to become ready; None: for ever."""
+    _known: dict[str, ClusterQueueFacts | Verdict] = field(default_factory=dict)
 
     def enter(self, facts: WorkloadFacts, blocked: Mapping[str, str]) -> ClusterQueueFacts | Verdict:
         """The queue in which the workload may be considered now, or why it may not.
 
         `blocked`: who is first in each StrictFIFO queue and does not fit.
         """
+        queue = self._known.get(facts.key)
+        if queue is None:
+            queue = self._known[facts.key] = self._alone(facts)
+        if isinstance(queue, ClusterQueueFacts) and queue.name in blocked:
+            return Verdict(
+                "PendingEvaluation",
+                f"waits behind {blocked[queue.name]}: ClusterQueue {queue.name} is StrictFIFO",
+            )
+        return queue
+
+    def _alone(self, facts: WorkloadFacts) -> ClusterQueueFacts | Verdict:
+        """The same, whoever else waits: it stays so for a cycle."""
         barred = self._barred(facts)
         if barred is not None:
             return barred
@@ -59,11 +72,6 @@ class Door:
             return Verdict(queue.reason, queue.message)
         if facts.key in self.pods_of or _not_reset(facts):
             return Verdict("PendingEvaluation", "waits until all pods of the earlier attempt are gone")
-        if queue.name in blocked:
-            return Verdict(
-                "PendingEvaluation",
-                f"waits behind {blocked[queue.name]}: ClusterQueue {queue.name} is StrictFIFO",
-            )
         return queue
 
     def leave(self, facts: WorkloadFacts) -> Ending | None:

@@ -6,7 +6,7 @@ error is a fact too, so that the one workload that has it is told and no other i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -174,17 +174,24 @@ class PodFacts:
         return spelled(self.holding.indices) if self.holding is not None else ""
 
 
+Parse = Callable[[Workload], tuple[tuple[PodSetFacts, ...], str]]
+"""The pod sets of a workload; or none, and why they cannot be understood."""
+
+
 def attempt_of(workload: Workload) -> int:
     """How many admissions of the workload have ended: the number of its current attempt."""
     state = workload.status.requeue_state
     return (state.count or 0) if state is not None else 0
 
 
-def workload_facts(obj: Workload) -> WorkloadFacts | None:
-    """The facts of a workload; None once it is finished, for then it takes no part any more."""
+def workload_facts(obj: Workload, parse: Parse | None = None) -> WorkloadFacts | None:
+    """The facts of a workload; None once it is finished, for then it takes no part any more.
+
+    `parse`: what to ask for its pod sets instead of `pod_sets_of`.
+    """
     if is_true(obj.status.conditions, "Finished"):
         return None
-    pod_sets, error = pod_sets_of(obj)
+    pod_sets, error = (parse or pod_sets_of)(obj)
     evicted = find_condition(obj.status.conditions, "Evicted")
     return WorkloadFacts(
         obj=obj,
@@ -194,7 +201,7 @@ def workload_facts(obj: Workload) -> WorkloadFacts | None:
         error=error,
         evicted=evicted if evicted is not None and evicted.status == "True" else None,
         assigned=_assigned(obj.status.admission),
-        usage=_usage(obj),
+        usage=usage_of(obj),
         devices=_devices(obj.status.admission, pod_sets),
         moved=_moves(obj, evicted),
         claims=_moves(obj, evicted) or _claims(obj.status.conditions),
@@ -438,7 +445,7 @@ def _devices(
     return found
 
 
-def _usage(obj: Workload) -> dict[tuple[str, str], int]:
+def usage_of(obj: Workload) -> dict[tuple[str, str], int]:
     """What it is charged: pods that are done give back their part."""
     admission, done = obj.status.admission, reclaimable(obj)
     found: dict[tuple[str, str], int] = {}

@@ -154,6 +154,10 @@ class QueueTree:
     """AdmissionChecks, and whether each is active."""
     direct: Mapping[str, str | Closed] = field(default_factory=dict)
     """Queues that workloads name without a LocalQueue between: which of `cluster_queues` each is."""
+    _closed: dict[str, Closed | None] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _taken: dict[tuple[str, str], ClusterQueueFacts | Closed] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @cached_property
     def by_use(self) -> frozenset[str]:
@@ -190,6 +194,11 @@ class QueueTree:
 
     def closed(self, name: str) -> Closed | None:
         """Why a ClusterQueue admits nothing, whoever asks; None if it does."""
+        if name not in self._closed:
+            self._closed[name] = self._why_closed(name)
+        return self._closed[name]
+
+    def _why_closed(self, name: str) -> Closed | None:
         queue = self.cluster_queues.get(name)
         if queue is None:
             return Closed("Misconfigured", f"ClusterQueue {name} doesn't exist; create it")
@@ -258,6 +267,13 @@ class QueueTree:
         return Closed("Misconfigured", f"LocalQueue {name} doesn't exist in namespace {namespace}; {choice}")
 
     def _take(self, name: str, namespace: str) -> ClusterQueueFacts | Closed:
+        """The ClusterQueue, if it takes workloads of the namespace; looked up once for all of them."""
+        found = self._taken.get((name, namespace))
+        if found is None:
+            found = self._taken[name, namespace] = self._takes(name, namespace)
+        return found
+
+    def _takes(self, name: str, namespace: str) -> ClusterQueueFacts | Closed:
         closed = self.closed(name)
         if closed is not None:
             return closed

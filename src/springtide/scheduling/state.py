@@ -65,6 +65,7 @@ from springtide.scheduling.queues import (
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.stranded import is_held, may_be_held
+from springtide.scheduling.templates import Templates
 from springtide.scheduling.usage import Spells
 from springtide.scheduling.volcano_ledger import VolcanoLedger
 from springtide.scheduling.volumes import Volumes, claimed_pod, claimed_workload, has_claims
@@ -119,6 +120,7 @@ class ClusterState:
         self._waiting_pods: dict[str, PodFacts] = {}
         self._bound: dict[str, _Assumed] = {}
         self._workloads: dict[str, WorkloadFacts] = {}
+        self._templates = Templates()
         self._pods_of: dict[str, set[str]] = {}
         self._created: dict[str, Counter[tuple[int, str, str]]] = {}
         self._members = Members()
@@ -200,7 +202,7 @@ class ClusterState:
         """A workload came, changed or went."""
         key = _key(old, new)
         before = self._workloads.pop(key, None)
-        after = workload_facts(new) if new is not None else None
+        after = workload_facts(new, self._templates.pod_sets_of) if new is not None else None
         if after is not None:
             after = claimed_workload(sorted_workload(after, self._neighbours), self.volumes)
         self._finished.change_workload(before, old, new)

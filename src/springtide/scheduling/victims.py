@@ -165,6 +165,16 @@ def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Runni
     return sorted(settled, key=lambda one: one.order)
 
 
+def anybody(asking: Asking, cells: Iterable[Cell], book: Book, running: Running) -> bool:
+    """Whether there are candidates at all, but for how long they have run."""
+    wanted = frozenset(cells)
+    return any(
+        _uses(one, wanted) and _may_go(asking, one, queue)
+        for queue in (asking.queue.name, *_reclaimable(asking, wanted, book, running.tree))
+        for one in running.of_queue.get(queue, ())
+    )
+
+
 def attempts(
     asking: Asking, found: Sequence[Candidate], cells: Iterable[Cell], book: Book
 ) -> tuple[bool, ...]:
@@ -318,7 +328,7 @@ def _reclaimable(asking: Asking, cells: frozenset[Cell], book: Book, tree: Tree)
         within, more = book.is_entitled(node, more)
         entitled = entitled or within
     found = {}
-    for queue in sorted(tree.around(own) - {own}):
+    for queue in sorted((book.exceeding(cells) & tree.around(own)) - {own}):
         if tree.queue(queue).reclaimable and _borrows(own, queue, cells, book, tree):
             meeting = tree.meeting(own, queue)
             found[queue] = Tier.ENTITLED if entitled_below[id(meeting)] else Tier.COHORT
