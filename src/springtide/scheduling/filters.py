@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from springtide.scheduling import filters_affinity, filters_spread
-from springtide.scheduling.arrays import Ints, Mask
+from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.between import Group, Port, Sort, Spread, Term
 from springtide.scheduling.classes import Constraints
 from springtide.scheduling.filters_books import Book, Counted
@@ -76,14 +76,26 @@ class Filters:
         sort = view.pod_class.between
         if sort is None:
             return view
+        allowed, ranked = self._apply(view, sort)
+        return replace(view, fits=np.where(allowed, view.fits, 0), ranked=ranked)
+
+    def ranked(self, view: View) -> View:
+        """The same, but for how many fit."""
+        sort = view.pod_class.between
+        return view if sort is None else replace(view, ranked=self._apply(view, sort)[1])
+
+    def _apply(self, view: View, sort: Sort) -> tuple[Mask, Floats]:
+        """The nodes that are left, and their scores."""
         asked = self._of(sort, view.pod_class.constraints)
-        allowed = np.logical_and.reduce([view.fits > 0, *(mask for mask, _ in self._masks(asked))])
-        ranked = np.where(allowed, view.ranked, np.inf)
+        allowed: Mask = view.ranked < np.inf
+        for mask, _ in self._masks(asked):
+            allowed &= mask
+        ranked: Floats = np.where(allowed, view.ranked, np.inf)
         if asked.wishes:
             ranked += _HARMONY_WEIGHT * filters_affinity.dislike(asked.wishes, allowed, later=self.later)
         if asked.even:
             ranked += _HARMONY_WEIGHT * filters_spread.unevenness(asked.even, allowed, later=self.later)
-        return replace(view, fits=np.where(allowed, view.fits, 0), ranked=ranked)
+        return allowed, ranked
 
     def concerns_itself(self, view: View) -> bool:
         """Whether one pod of the class changes where the next may go, or likes to."""

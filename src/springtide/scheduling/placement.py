@@ -28,6 +28,7 @@ from springtide.scheduling.filters import Filters
 from springtide.scheduling.filters_gang import place_neighbours
 from springtide.scheduling.fragments import Fragments
 from springtide.scheduling.groups import place_groups
+from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.policies import FRAGMENTS, PACKING, SPREAD, Policy, Sight
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import CPU
@@ -95,6 +96,7 @@ class Placement:
         self._ending = list(snapshot.releasing)
         self._coming: Ints | None = None
         self._coming_devices: tuple[Ints, ...] = ()
+        self._plain_of: dict[PodClass, PodClass] = {}
         self._filters = Filters(snapshot.nodes, snapshot.neighbourhood, self._row_of)
 
     def place(
@@ -132,6 +134,8 @@ class Placement:
     ) -> Share | None:
         """Place all pods of one set and take what they need, perhaps on these nodes alone."""
         if pod_set.pod_class.between is not None:
+            if within is None and rows is None and _is_lone(pod_set):
+                return self._place_one(self._filters.ranked(self._ranked(pod_set.pod_class)))
             return place_neighbours(
                 self,
                 self._nodes,
@@ -266,6 +270,8 @@ class Placement:
 
     def view(self, pod_class: PodClass) -> View:
         """What this class sees now."""
+        if pod_class.between is not None:
+            return replace(self.view(self._plain(pod_class)), pod_class=pod_class)
         view = self._ranked(pod_class)
         if view.counted < self._supply.changes:
             self._count_room(view)
@@ -323,6 +329,8 @@ class Placement:
 
     def _ranked(self, pod_class: PodClass) -> View:
         """What this class sees now, but for how many fit."""
+        if pod_class.between is not None:
+            return replace(self._ranked(self._plain(pod_class)), pod_class=pod_class)
         view = self._views.get(pod_class)
         if view is None:
             view = self._new_view(pod_class)
@@ -337,6 +345,13 @@ class Placement:
             self._rank(view, self._supply.changed(view.seen))
         view.seen = self._supply.changes
         return view
+
+    def _plain(self, pod_class: PodClass) -> PodClass:
+        """The class without what its pods ask of others: all that differ in this alone share one view."""
+        found = self._plain_of.get(pod_class)
+        if found is None:
+            found = self._plain_of[pod_class] = replace(pod_class, between=None)
+        return found
 
     def _new_view(self, pod_class: PodClass) -> View:
         asked = [(name, amount) for name, amount in pod_class.requests if amount > 0]
