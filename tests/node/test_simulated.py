@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from springtide.api.struct import decode
 from springtide.client import Client, NotFound
 from springtide.node import Behaviour, SimulatedNodes, SimulationSettings
 from springtide.node.behaviour import BadBehaviour, behaviour_of, seconds
+from springtide.node.simulated import _host_address
 from springtide.runtime import LoopClock, Runtime
 from springtide.server import InProcessTransport, Server
 from tests.embedded import server_in_memory
@@ -266,3 +268,9 @@ def test_one_annotation_may_hold_the_whole_behaviour() -> None:
     text = json.dumps({"duration": "2m", "exit-code": 4, "oom": False})
     found = behaviour_of(pod("x", "n", {"springtide.dev/simulated": text}), Behaviour())
     assert found == Behaviour(duration_seconds=120, exit_code=4)
+
+
+def test_nodes_have_addresses_as_api_servers_demand_them() -> None:
+    found = [_host_address(number) for number in (0, 253, 254, 254 * 256, 100_000)]
+    assert found == ["10.128.0.1", "10.128.0.254", "10.128.1.1", "10.129.0.1", "10.129.137.179"]
+    assert all(ip_address(one) in ip_network("10.128.0.0/9") for one in found)

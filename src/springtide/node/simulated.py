@@ -98,6 +98,7 @@ class SimulatedNodes:
         self._settings = settings or SimulationSettings()
         self._script = script or (lambda _pod: None)
         self._wanted = {node.metadata.name: node for node in nodes}
+        self._host_addresses = {name: _host_address(number) for number, name in enumerate(self._wanted)}
         self._dead: set[str] = set()
         self._playing: dict[str, _SimulatedPod] = {}
         self._addresses = 0
@@ -157,7 +158,7 @@ class SimulatedNodes:
         return self._settings.heartbeat_seconds
 
     async def _register_once(self, name: str, now: datetime) -> None:
-        node = _with_status(self._wanted[name], now)
+        node = _with_status(self._wanted[name], self._host_addresses[name], now)
         known = self._nodes.cache.get(name)
         if known is None:
             await self._runtime.apply(ROOM, [Create(node)])
@@ -315,7 +316,8 @@ class SimulatedNodes:
 
     def _reached(self, pod: Pod, playing: _SimulatedPod) -> Addresses:
         node = self._nodes.cache.get(pod.spec.node_name)
-        host = node.status.addresses[0].address if node is not None and node.status.addresses else ""
+        known = node.status.addresses if node is not None else []
+        host = next((one.address for one in known if one.type == "InternalIP"), "")
         return Addresses(playing.address, host)
 
     def has(self, node: str) -> bool:
@@ -377,9 +379,14 @@ def _releases(pod: Pod) -> list[Delete]:
     return [release(pod)] if pod.metadata.deletion_timestamp is not None else []
 
 
-def _with_status(node: Node, now: datetime) -> Node:
+def _host_address(number: int) -> str:
+    """The address of the n-th node, of 10.128.0.0/9; none ends in 0 or 255. API servers demand one."""
+    high, host = divmod(number, 254)
+    return f"10.{128 + high // 256 % 128}.{high % 256}.{host + 1}"
+
+
+def _with_status(node: Node, address: str, now: datetime) -> Node:
     """The node as it reports itself."""
-    address = node.metadata.name
     moment = whole_second(now)
     ready = NodeCondition(
         type="Ready",
@@ -396,7 +403,10 @@ def _with_status(node: Node, now: datetime) -> Node:
         container_runtime_version=f"simulated://{__version__}",
         kubelet_version=GIT_VERSION,
     )
-    addresses = [NodeAddress(type="Hostname", address=address)]
+    addresses = [
+        NodeAddress(type="InternalIP", address=address),
+        NodeAddress(type="Hostname", address=node.metadata.name),
+    ]
     return replace(node, status=replace(node.status, conditions=[ready], addresses=addresses, node_info=info))
 
 
