@@ -196,7 +196,7 @@ def _wait_or_run(job: Job, workload: Workload, draft: _Draft) -> None:
     if status.running + status.succeeded + status.failed >= max(1, min_available(job)):
         draft.move(JobPhase.RUNNING, "PodsRunning", f"{status.running} pods run")
         return
-    if workload.status.admission is not None:
+    if is_true(workload.status.conditions, "Admitted"):
         if reporting.phase_of(job) is not JobPhase.RUNNING:
             draft.move(JobPhase.PENDING, "Starting", "admitted; its pods are being started")
         return
