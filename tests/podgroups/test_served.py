@@ -160,3 +160,18 @@ async def test_pods_of_another_scheduler_are_left_alone() -> None:
         await platform.settle()
         assert await nodes_of(platform) == {"p0": ""}
         assert (await platform.client.list(Workload)).items == []
+
+
+async def test_members_that_come_later_are_placed_as_room_allows() -> None:
+    async with embedded(*ROOMS) as platform:
+        await platform.create(*queue("q", within=LOWER), node("a", cpu=3), gang("g", 2))
+        await platform.create(*(of_kubernetes(f"p{i}") for i in range(2)))
+        await platform.settle()
+        await platform.play("Running")
+        await platform.create(*(of_kubernetes(f"late{i}") for i in range(2)))
+        await platform.settle()
+        found = await nodes_of(platform)
+        assert sorted(found.values()) == ["", "a", "a", "a"]
+        await platform.create(node("b", cpu=1))
+        await platform.settle()
+        assert "" not in (await nodes_of(platform)).values()

@@ -580,9 +580,9 @@ class Cycle:
             return None
         found = why if isinstance(why, Verdict) else self._shortage(facts, why)
         promise = self._promises.promised(facts) if self._promises is not None else None
-        if promise is not None:
-            return Verdict(found.reason, f"{found.message}; {promise.said(self._now)}")
-        return found
+        said = promise.said(self._now) if promise is not None else ""
+        more = [one for one in (said, self._lineup.note(facts)) if one]
+        return Verdict(found.reason, "; ".join((found.message, *more))) if more else found
 
     def _shortage(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> Verdict:
         found = self._short.get(pod_sets)

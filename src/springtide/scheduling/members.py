@@ -62,7 +62,7 @@ class Seating:
             for node, devices, count in places_of(topology):
                 given = indices_in(devices)
                 for _ in range(count):
-                    seat = assignment.name, node, spelled(given)
+                    seat = assignment.name, node, spelled(given) if given else ""
                     if taken[seat] > 0:
                         taken[seat] -= 1
                     else:

@@ -567,7 +567,8 @@ class ClusterState:
             pod = self._pods[key]
             attempt, pod_set, node = pod.cell
             if attempt == workload.attempt and node:
-                found[pod_set, node, pod.devices] += 1
+                held = pod.holding is not None and pod.holding.indices
+                found[pod_set, node, pod.devices if held else ""] += 1
         return found
 
     def _held_by(self, workload: str) -> Mapping[str, int]:
