@@ -21,6 +21,7 @@ from springtide.api.core import (
 )
 from springtide.api.nodematch import term_holds
 from springtide.scheduling.between import Sort
+from springtide.scheduling.colocation import level_of
 from springtide.scheduling.devices import DeviceRequest
 from springtide.scheduling.requests import CPU, Amounts, pod_requests
 from springtide.scheduling.sharing import PARTS, device_request
@@ -106,7 +107,7 @@ class PodClass:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.requests, self.constraints, self.devices))
+        return hash((self.requests, self.constraints, self.devices, self.between))
 
     def __hash__(self) -> int:
         return self._hash
@@ -128,6 +129,7 @@ def class_of(spec: PodSpec, annotations: Mapping[str, str] | None = _NO_ANNOTATI
     """
     requests = tuple(sorted(item for item in pod_requests(spec).items() if item[0] not in PARTS))
     devices = device_request(spec, annotations) if annotations is not None else None
+    level_of(annotations or _NO_ANNOTATIONS)
     return PodClass(requests, constraints_of(spec), devices)
 
 

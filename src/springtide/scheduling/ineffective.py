@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from springtide.api.gpus import GPU
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import Condition
 from springtide.api.struct import encode, unknown_paths
+from springtide.scheduling import colocation
+from springtide.scheduling.requests import pod_requests
 
 UNSUPPORTED = "UnsupportedFields"
 _MESSAGE_CHARACTERS_MAX = 32768
@@ -57,7 +60,20 @@ def ineffective_fields(obj: ClusterQueue | LocalQueue | Workload) -> list[str]:
         return [*unknown, *_named("spec", spec, CLUSTER_QUEUE_WHY)]
     if isinstance(obj, LocalQueue):
         return [*unknown, *_named("spec", spec, LOCAL_QUEUE_WHY)]
-    return [one for one in unknown if ".template." not in one]
+    return [*(one for one in unknown if ".template." not in one), *_of_classes(obj)]
+
+
+def _of_classes(obj: Workload) -> list[str]:
+    """What pods ask for that does not go with their class of colocation."""
+    found: list[str] = []
+    for number, pod_set in enumerate(obj.spec.pod_sets):
+        template = pod_set.template
+        notes = template.metadata.annotations
+        if colocation.QOS_LEVEL in notes:
+            asks_devices = GPU in pod_requests(template.spec)
+            said = colocation.ineffective(template.spec, notes, asks_devices)
+            found += [f"spec.podSets[{number}].template.metadata.annotations.{one}" for one in said]
+    return found
 
 
 def _named(path: str, said: dict[str, Any], why: dict[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ from springtide.scheduling.choice import tree_of
 from springtide.scheduling.compartments import Opened, Step, by_domain, by_slices
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.victims import Candidate, priority_of
+from springtide.scheduling.victims import Candidate
 from springtide.scheduling.views import View
 
 PRIORITY_FACTOR = 1000.0
@@ -30,12 +30,9 @@ DOMAINS_TRIED_MAX = 6
 def losses(candidates: Iterable[Candidate]) -> dict[str, float]:
     """What is lost with each, by key: device-seconds (by the victim policy), more for a higher priority."""
     found = list(candidates)
-    levels = sorted({priority_of(one.facts) for one in found})
+    levels = sorted({one.level for one in found})
     level_of = {priority: min(level, _PRIORITIES_MAX) for level, priority in enumerate(levels)}
-    return {
-        one.facts.key: PRIORITY_FACTOR ** level_of[priority_of(one.facts)] * one.size * one.price
-        for one in found
-    }
+    return {one.facts.key: PRIORITY_FACTOR ** level_of[one.level] * one.size * one.price for one in found}
 
 
 def orders(

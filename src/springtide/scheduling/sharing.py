@@ -13,6 +13,7 @@ from springtide.api.gpus import PARTS as PARTS
 from springtide.api.gpus import REGISTER as REGISTER
 from springtide.api.gpus import registered as registered
 from springtide.api.pods import PodSpec
+from springtide.scheduling.colocation import binds_numa
 from springtide.scheduling.devices import BINPACK, SPREAD, DeviceRequest
 from springtide.scheduling.links import HARD, NONE, POLICIES, SINGLE
 from springtide.scheduling.requests import pod_requests
@@ -74,6 +75,8 @@ def device_request(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceReque
 def _numa_policy(annotations: Mapping[str, str]) -> str:
     """The rule about NUMA nodes. Raises ValueError for one that is not known."""
     if annotations.get(NUMA_BIND, "").strip().lower() in ("true", "1", "t"):
+        return SINGLE
+    if binds_numa(annotations):
         return SINGLE
     said = annotations.get(NUMA_POLICY, "").strip()
     if said and said not in POLICIES:

@@ -19,6 +19,7 @@ from enum import IntEnum
 from springtide.api.kueue import WorkloadReason
 from springtide.api.meta import find_condition
 from springtide.scheduling.cohorts import Book, Cell, Tree
+from springtide.scheduling.colocation import is_reclaimed
 from springtide.scheduling.devices import WHOLE
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.queues import ClusterQueueFacts
@@ -79,9 +80,14 @@ class Candidate:
     """Its devices."""
 
     @property
-    def order(self) -> tuple[int, int, float, float, str]:
-        """Sorts candidates: those that borrow, the lower priority, the cheaper, the smaller first."""
-        return self.tier, priority_of(self.facts), self.price, self.size, self.facts.key
+    def level(self) -> tuple[int, bool]:
+        """How important it is: its priority; of equal ones those less so that live on what others leave."""
+        return priority_of(self.facts), not is_reclaimed(self.facts.obj)
+
+    @property
+    def order(self) -> tuple[int, tuple[int, bool], float, float, str]:
+        """Sorts candidates: those that borrow, the less important, the cheaper, the smaller first."""
+        return self.tier, self.level, self.price, self.size, self.facts.key
 
 
 def priority_of(facts: WorkloadFacts) -> int:
