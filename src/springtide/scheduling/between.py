@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -72,7 +73,7 @@ class Group(Keyed):
             if part.selector is not None:
                 yield from (one.key for one in part.selector.requirements)
 
-    @property
+    @cached_property
     def sign(self) -> tuple[str, str] | None:
         """A label and value that all of its pods have, if there is one: what it is found by."""
         for part in self.parts:

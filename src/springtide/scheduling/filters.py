@@ -56,7 +56,7 @@ class Filters:
         self._neighbourhood = neighbourhood or Neighbourhood(Relations({}), {})
         self._relations = self._neighbourhood.relations
         self._books: dict[tuple[Counted, str, bool, bytes | None], Book] = {}
-        self._books_of: dict[Sort, list[tuple[Book, Counted]]] = {}
+        self._books_of: dict[Sort, list[Book]] = {}
         self._asked: dict[tuple[Sort, bytes], _Asked] = {}
         self._asked_of = len(self._relations)
         self._placed: dict[Sort, Counter[int]] = defaultdict(Counter)
@@ -167,7 +167,7 @@ class Filters:
         before = [of_row[row] for row in rows.tolist()]
         for row, number in zip(rows.tolist(), pods.tolist(), strict=True):
             of_row[row] += number
-        for book, _ in self._books_with(sort):
+        for book in self._books_with(sort):
             book.add(
                 rows,
                 self._running(sort, rows, before, pods) if gone and book.running_only else pods,
@@ -194,10 +194,11 @@ class Filters:
 
     # -- books -------------------------------------------------------------------------------------
 
-    def _books_with(self, sort: Sort) -> list[tuple[Book, Counted]]:
+    def _books_with(self, sort: Sort) -> list[Book]:
+        """The books in which pods of a sort are counted."""
         found = self._books_of.get(sort)
         if found is None:
-            found = [(book, key[0]) for key, book in self._books.items() if self._counts_in(sort, key[0])]
+            found = [book for key, book in self._books.items() if self._counts_in(sort, key[0])]
             self._books_of[sort] = found
         return found
 
@@ -242,9 +243,9 @@ class Filters:
                 rows, pods = _arrays(self._gone[sort])
                 zeros = [0] * len(rows)
                 book.add(rows, self._running(sort, rows, zeros, pods) if running_only else pods, gone=True)
-        for sort, books in self._books_of.items():
-            if self._counts_in(sort, counted):
-                books.append((book, counted))
+        for sort in self._sorts_in(counted):
+            if sort in self._books_of:
+                self._books_of[sort].append(book)
         return book
 
     def _domains(self, level: str) -> Domains:

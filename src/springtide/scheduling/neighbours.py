@@ -169,11 +169,20 @@ def _add(counts: dict[str, int], node: str, pods: int) -> None:
         del counts[node]
 
 
-def sorted_pod(pod: PodFacts, neighbours: Neighbours) -> PodFacts:
-    """The facts of a pod, its sort included. What it asks in words nobody knows is its error."""
+def sorted_pod(pod: PodFacts, neighbours: Neighbours, before: PodFacts | None = None) -> PodFacts:
+    """The facts of a pod, its sort included. What it asks in words nobody knows is its error.
+
+    `before`: what was known of it; if neither its spec nor its labels changed, its sort has not either.
+    """
+    metadata = pod.obj.metadata
     if pod.pod_class is None:
         return pod
-    metadata = pod.obj.metadata
+    if (
+        before is not None
+        and before.pod_class is pod.pod_class
+        and before.obj.metadata.labels == metadata.labels
+    ):
+        return pod
     try:
         found = neighbours.sorted_as(pod.pod_class, pod.obj.spec, metadata.namespace, metadata.labels)
     except ValueError as error:

@@ -54,6 +54,9 @@ class Relations:
 
     def matches(self, group: Group, sort: Sort) -> bool:
         """Whether a group means pods of a sort."""
+        sign = group.sign
+        if sign is not None and sort.labels.get(sign[0]) != sign[1]:
+            return False
         return group.matches(sort.namespace, self._namespaces.get(sort.namespace, _NO_LABELS), sort.labels)
 
     def members(self, group: Group) -> Iterable[Sort]:

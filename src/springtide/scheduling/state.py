@@ -175,7 +175,7 @@ class ClusterState:
         if new is not None:
             assumed = self._assumed(key, new)
             after = pod_facts(new, before, assumed.node, self._scheduler_names, assumed.notes)
-            after = claimed_pod(sorted_pod(after, self._neighbours), self.volumes)
+            after = claimed_pod(sorted_pod(after, self._neighbours, before), self.volumes)
             self._pods[key] = after
             if has_claims(new.spec):
                 self._with_claims[key] = after
