@@ -182,7 +182,7 @@ def test_a_trace_is_replayed_and_policies_are_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        ("best", "policy 'best' is not registered; known: fgd, fragments"),
+        ("best", "policy 'best' is not registered; known: best-fit, fgd, fragments"),
         ("no_such_module:POLICY", "cannot import no_such_module"),
         ("springtide.scheduling.policies:SCARCITY", "has no Policy named 'SCARCITY'"),
     ],

@@ -9,6 +9,7 @@ from springtide.cli.session import Session
 
 if TYPE_CHECKING:
     from springtide.api.meta import Object
+    from springtide.scheduling.plan import Options
     from springtide.scheduling.state import ClusterState
 
 
@@ -31,3 +32,16 @@ async def objects(session: Session) -> list[Object]:
         except api.NotFound:
             continue
     return found
+
+
+async def options(session: Session) -> Options:
+    """How the scheduler decides there: by the SchedulerConfiguration `default`, if it has one that holds."""
+    from springtide.api.configuration import SchedulerConfiguration
+    from springtide.scheduling.configuration import DEFAULT, configured
+    from springtide.scheduling.plan import Options
+
+    try:
+        found = await session.client.get(SchedulerConfiguration, DEFAULT)
+        return configured(Options(), found.spec)
+    except (api.NotFound, ValueError):  # one that does not hold is not worked by
+        return Options()

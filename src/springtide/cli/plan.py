@@ -17,7 +17,7 @@ from springtide.api.meta import Object, find_condition
 from springtide.api.struct import decode, replace
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
 from springtide.cli.apply import apply_manifest
-from springtide.cli.cluster import cluster
+from springtide.cli.cluster import cluster, options
 from springtide.cli.errors import CliError
 from springtide.cli.manifests import Manifest, read
 from springtide.cli.output import JSON, YAML, output_option, print_data
@@ -58,7 +58,7 @@ def command(sources: tuple[str, ...], output: str, namespace: str, kubeconfig: A
 
         now = session.now()
         wanted = [await _workload(session, manifest, now) for manifest in manifests]
-        return forecast(await cluster(session), wanted, now)
+        return forecast(await cluster(session), wanted, now, await options(session))
 
     found = connected(Target(kubeconfig, context, namespace), work)
     if output:

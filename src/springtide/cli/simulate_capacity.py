@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from springtide.api.quantity import milli
-from springtide.cli.cluster import objects
+from springtide.cli.cluster import objects, options
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 from springtide.cli.session import Session, connected
@@ -21,6 +21,7 @@ from springtide.cli.target import Target, target_options
 
 if TYPE_CHECKING:
     from springtide.api.meta import Object
+    from springtide.scheduling.plan import Options
     from springtide.scheduling.policies import Policy
     from springtide.simulation.capacity import Changes, Outlook, Quota
 
@@ -67,18 +68,18 @@ def capacity(
     changes = _changes(added, removed, quotas)
     other = _policy(policy)
     if snapshot is not None:
-        there, now = _loaded(snapshot), _taken(snapshot)
+        there, now, known = _loaded(snapshot), _taken(snapshot), None
     else:
 
-        async def read(session: Session) -> tuple[list[Object], datetime]:
-            return await objects(session), session.now()
+        async def read(session: Session) -> tuple[list[Object], datetime, Options]:
+            return await objects(session), session.now(), await options(session)
 
-        there, now = connected(Target(kubeconfig, context, namespace), read)
+        there, now, known = connected(Target(kubeconfig, context, namespace), read)
     if save is not None:
         _save(there, now, save)
         click.echo(f"{len(there)} objects written to {save}", err=True)
         return
-    before, after = _outlooks(there, changes, other, now)
+    before, after = _outlooks(there, changes, known, other, now)
     if output:
         print_data({"now": asdict(before), "then": asdict(after)}, output)
     else:
@@ -86,7 +87,7 @@ def capacity(
 
 
 def _outlooks(
-    there: list[Object], changes: Changes, policy: Policy | None, now: datetime
+    there: list[Object], changes: Changes, known: Options | None, policy: Policy | None, now: datetime
 ) -> tuple[Outlook, Outlook]:
     from springtide.scheduling.plan import Options
     from springtide.simulation.capacity import ChangeError, changed, outlook
@@ -95,8 +96,9 @@ def _outlooks(
         wanted = changed(there, changes)
     except ChangeError as error:
         raise CliError(str(error)) from None
-    options = Options(policy) if policy is not None else Options()
-    return outlook(there, now), outlook(wanted, now, options)
+    as_is = known or Options()
+    other = replace(as_is, policy=policy) if policy is not None else as_is
+    return outlook(there, now, as_is), outlook(wanted, now, other)
 
 
 def render(before: Outlook, after: Outlook) -> str:

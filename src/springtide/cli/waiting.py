@@ -10,7 +10,7 @@ from springtide.api.kueue import Workload
 from springtide.api.meta import controller_of
 from springtide.api.reasons import next_step_of
 from springtide.cli.ages import age
-from springtide.cli.cluster import cluster
+from springtide.cli.cluster import cluster, options
 from springtide.cli.errors import CliError
 from springtide.cli.session import Session
 
@@ -27,7 +27,7 @@ async def explanation_of(session: Session, workload: Workload | Pod) -> Explanat
     from springtide.scheduling.explanation import explained
 
     kind = "Pod" if isinstance(workload, Pod) else "Workload"
-    return explained(await cluster(session), kind, workload.key, session.now())
+    return explained(await cluster(session), kind, workload.key, session.now(), await options(session))
 
 
 async def named(session: Session, kind: str, name: str) -> Workload | Pod:

@@ -18,6 +18,7 @@ from springtide.server.request import Request, Response
 
 Json = dict[str, Any]
 
+_LAST = "scheduling.k8s.io"
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
 _SUBRESOURCE_VERBS = {
     "status": ("get", "patch", "update"),
@@ -84,9 +85,13 @@ def _core_versions() -> Json:
 
 
 def _groups(kinds: Kinds) -> list[str]:
-    """Group names, built-in ones first, as `kubectl` resolves a plural without group in this order."""
+    """Group names, built-in ones first, as `kubectl` resolves a plural without group in this order.
+
+    Save for scheduling.k8s.io, which comes last: `kubectl get workloads` has always meant Kueue's, and
+    where that group's own are not enabled, as is usual, it still does.
+    """
     custom = {kind.group for kind in kinds} - {kind.group for kind in kinds if kind.builtin}
-    return sorted({kind.group for kind in kinds}, key=lambda group: (group in custom, group))
+    return sorted({kind.group for kind in kinds}, key=lambda group: (group == _LAST, group in custom, group))
 
 
 def _versions(kinds: Kinds, group: str) -> list[str]:
