@@ -22,11 +22,12 @@ from springtide.scheduling.configuration import Configuration
 from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.feeds import Change, feeds
 from springtide.scheduling.metrics import CycleMetrics
-from springtide.scheduling.ordering import PRIORITY, find_ordering
+from springtide.scheduling.ordering import PRIORITY, RIGHT_SIZED, find_ordering
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import FRAGMENTS, find_policy
 from springtide.scheduling.reservations import FIRM_AFTER_SECONDS
+from springtide.scheduling.sampling import sample
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.scheduling.timing import Timing
@@ -97,6 +98,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> ClusterState
         informers.append(informer)
     runtime.informer(Node).on_change(_tell_of_register)
     runtime.controller(ROOM, scheduler.reconcile, [(informer, lambda _: (_KEY,)) for informer in informers])
+    sample(runtime, lambda: scheduler.configuration.options.timing.ordering is RIGHT_SIZED)
     return state
 
 

@@ -17,17 +17,21 @@ from typing import Any
 import numpy as np
 
 from springtide.api import labels
+from springtide.api.kueue import LocalQueue
 from springtide.scheduling import runs
 from springtide.scheduling.durations import Sort
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
-from springtide.scheduling.ordering import PRIORITY, Candidate
+from springtide.scheduling.ordering import PRIORITY, RIGHT_SIZED, Candidate
 from springtide.scheduling.requests import CPU
+from springtide.scheduling.scores import FULL, score_of
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.timing import Timing
 from springtide.scheduling.usage import Uses, by_use
 
 Item = WorkloadFacts | PodFacts
 Ref = tuple[str, str]
+_NOTED_BELOW = 0.995
+"""A score that would be shown as less than 100 %."""
 
 
 class Lineup:
@@ -46,6 +50,7 @@ class Lineup:
             list(line) if self._uses is None else by_use(line, snapshot.queues, self._uses)
         )
         """Everybody, the first first."""
+        self._scores = _scores(snapshot) if timing.ordering is RIGHT_SIZED else {}
         self._moved = timing.ordering is not PRIORITY or self._uses is not None
         self._place: Mapping[Ref, int] = (
             {(facts.obj.kind, facts.key): place for place, facts in enumerate(self.items)}
@@ -62,6 +67,13 @@ class Lineup:
         """When the next of those queues is sampled."""
         return self._uses.next_at() if self._uses is not None else None
 
+    def note(self, facts: Item) -> str:
+        """What else there is to say of its place, where it is further back than its age: or nothing."""
+        score = self._scores.get(facts.key, FULL) if isinstance(facts, WorkloadFacts) else FULL
+        if score >= _NOTED_BELOW:
+            return ""
+        return f"its LocalQueue uses {score:.0%} of the CPU and memory it asks for, and is further back for it"
+
     def key(self, facts: WorkloadFacts) -> tuple[Any, ...]:
         """Sorts workloads as they stand in the line."""
         return (self._place[facts.obj.kind, facts.key],) if self._moved else facts.order
@@ -70,6 +82,7 @@ class Lineup:
 def _candidates(snapshot: Snapshot) -> Callable[[Item], Candidate]:
     """What an order sees of each; how long it is expected to run is looked up once for each sort."""
     lasts = {one.key: runs.lasts(one, snapshot.history).mean for one in snapshot.waiting}
+    scores = _scores(snapshot)
     backlog = _backlog(snapshot, lasts)
     unknown = snapshot.history.estimate(Sort()).mean_seconds
 
@@ -79,9 +92,23 @@ def _candidates(snapshot: Snapshot) -> Callable[[Item], Candidate]:
         else:
             seconds, devices = min(runs.pod_limit(facts.obj), unknown), 0
         since, deadline = facts.order[1].timestamp(), deadline_of(facts)
-        return Candidate(facts.key, -facts.order[0], since, seconds, devices, backlog, deadline)
+        score = scores.get(facts.key, FULL)
+        return Candidate(facts.key, -facts.order[0], since, seconds, devices, backlog, deadline, score)
 
     return candidate
+
+
+def _scores(snapshot: Snapshot) -> dict[str, float]:
+    """The score of each workload that waits: its LocalQueue's, where that has one."""
+    known = {
+        queue.key: score_of(queue).value
+        for queue in snapshot.queue_objects
+        if isinstance(queue, LocalQueue) and labels.RESOURCE_SCORE in queue.metadata.annotations
+    }
+    if not known:
+        return {}
+    queues = ((one.key, snapshot.queues.line(one.obj)[0]) for one in snapshot.waiting)
+    return {key: known[queue] for key, queue in queues if queue in known}
 
 
 def _backlog(snapshot: Snapshot, lasts: Mapping[str, float]) -> float:

@@ -39,6 +39,8 @@ class Candidate:
     """Seconds that all who wait would keep the whole cluster busy; the same for each of them."""
     deadline: float = math.inf
     """When it should have ended (annotation `springtide.dev/deadline`), in seconds of the same epoch."""
+    score: float = 1.0
+    """What part of what it asks for its LocalQueue uses; 1 where nothing is known. See `scores`."""
 
 
 Rank = tuple[float, float, str]
@@ -85,6 +87,15 @@ def _deadline(candidate: Candidate) -> Rank:
     return float(-candidate.priority), latest, candidate.key
 
 
+def _right_sized(candidate: Candidate) -> Rank:
+    """The highest priority, then who came first, where those who waste what they ask for came later.
+
+    By how much is bounded: a queue that uses nothing of what it asks for is as late as the bound.
+    """
+    handicap = (1.0 - candidate.score) * ageing_bound(candidate.backlog)
+    return float(-candidate.priority), candidate.since + handicap, candidate.key
+
+
 def ageing_bound(backlog: float) -> float:
     """Seconds: nobody is overtaken by what came so much later."""
     return max(AGEING_SECONDS, AGEING_BACKLOGS * backlog)
@@ -94,3 +105,4 @@ FIFO = register_ordering(Ordering("fifo", _fifo))
 PRIORITY = register_ordering(Ordering("priority", _priority))
 SHORTEST = register_ordering(Ordering("shortest", _shortest))
 DEADLINE = register_ordering(Ordering("deadline", _deadline))
+RIGHT_SIZED = register_ordering(Ordering("right-sized", _right_sized))

@@ -219,6 +219,7 @@ _CLUSTER_ROLES = {
         readupdate kueue.x-k8s.io *
         readupdate scheduling.volcano.sh queues,queues/status
         readupdate topology.volcano.sh hypernodes,hypernodes/status
+        read metrics.k8s.io pods
         read springtide.dev schedulerconfigurations
         update,patch springtide.dev schedulerconfigurations/status
         readwrite coordination.k8s.io leases
