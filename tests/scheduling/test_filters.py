@@ -294,3 +294,37 @@ def test_any_cluster_is_seen_as_a_slow_model_sees_it(
     left = [raw for number, raw in enumerate(running) if number not in gone]
     world.remove(*(decode(Pod, raw) for raw in running if raw not in left))
     assert feasible(world, decode(Pod, waiting)) == slowly(nodes, left, waiting)
+
+
+# -- where data is ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "node"),
+    [
+        ('{"kubernetes.io/hostname": {"y1": 80, "x0": 20}}', "y1"),
+        ('{"topology.kubernetes.io/zone": {"y": 1}}', "y1"),
+        ('{"kubernetes.io/hostname": {"x0": 30}, "topology.kubernetes.io/zone": {"y": 20}}', "x0"),
+        ('{"kubernetes.io/hostname": {"gone": 80}}', "x0"),
+    ],
+)
+def test_pods_go_where_their_data_is(told: str, node: str) -> None:
+    raw = pod_of("p")
+    raw["metadata"]["annotations"] = {"springtide.dev/data-locality": told}
+    world = World(*zoned("xy"), decode(Pod, raw), queues=False)
+    world.cycle()
+    assert world.pod("default/p").spec.node_name == node
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [("{", "write {node label: {value: weight}}"), ('{"zone": {"a": 200}}', "must be from 1 to 100")],
+)
+def test_an_annotation_about_data_that_nobody_understands_is_an_error(told: str, says: str) -> None:
+    raw = pod_of("p")
+    raw["metadata"]["annotations"] = {"springtide.dev/data-locality": told}
+    world = World(*zoned("xy"), decode(Pod, raw), queues=False)
+    world.cycle()
+    one = next(one for one in world.pod("default/p").status.conditions if one.type == "PodScheduled")
+    assert one.reason == "SchedulerError"
+    assert says in one.message

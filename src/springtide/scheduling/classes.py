@@ -23,6 +23,7 @@ from springtide.api.nodematch import term_holds
 from springtide.scheduling.between import Sort
 from springtide.scheduling.colocation import level_of
 from springtide.scheduling.devices import DeviceRequest
+from springtide.scheduling.locality import data_wishes
 from springtide.scheduling.requests import CPU, Amounts, pod_requests
 from springtide.scheduling.sharing import PARTS, device_request
 
@@ -130,7 +131,11 @@ def class_of(spec: PodSpec, annotations: Mapping[str, str] | None = _NO_ANNOTATI
     requests = tuple(sorted(item for item in pod_requests(spec).items() if item[0] not in PARTS))
     devices = device_request(spec, annotations) if annotations is not None else None
     level_of(annotations or _NO_ANNOTATIONS)
-    return PodClass(requests, constraints_of(spec), devices)
+    asked = constraints_of(spec)
+    wishes = data_wishes(annotations or _NO_ANNOTATIONS)
+    if wishes:
+        asked = constraints(asked.selector, asked.affinity, asked.tolerations, (*asked.preferred, *wishes))
+    return PodClass(requests, asked, devices)
 
 
 def constraints_of(spec: PodSpec) -> Constraints:

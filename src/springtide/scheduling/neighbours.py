@@ -1,8 +1,8 @@
 """Which pods stand on which node, by sort: kept change by change, and only where pods ask about each other.
 
 Owned by `ClusterState`. As long as no pod asks for nearness, distance, spread or a port of its node, no pod
-has a sort and nothing is counted. A label counts from the moment on that a selector looks at it; then all pods
-are sorted anew, once. What has begun to count is not given up again while the scheduler runs.
+has a sort and nothing is counted. A label counts from the moment on that a selector looks at it; then all
+pods are sorted anew, once. What has begun to count is not given up again while the scheduler runs.
 """
 
 from __future__ import annotations

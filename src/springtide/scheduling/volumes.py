@@ -272,7 +272,7 @@ def _limits_of(node: CSINode) -> dict[str, int]:
 def claimed_pod(pod: PodFacts, volumes: Volumes) -> PodFacts:
     """The facts of a pod, what its claims ask included."""
     spec, metadata = pod.obj.spec, pod.obj.metadata
-    if pod.pod_class is None or not has_claims(spec):
+    if pod.pod_class is None or pod.error or not has_claims(spec):
         return pod
     demand = volumes.demand(spec, metadata.namespace, metadata.name, metadata.uid)
     plain = replaced(class_of(spec, metadata.annotations), between=pod.pod_class.between)
