@@ -42,7 +42,7 @@ async def _execute_one(
         case Delete():
             return await _delete(client, command)
         case Bind():
-            await _bind(client, command)
+            return await _bind(client, command)
         case Emit():
             if record is None:
                 raise ValueError(f"event {command.reason}: executing a plan with events needs a recorder")
@@ -104,21 +104,24 @@ async def _still_there(client: Client, command: Apply | Delete) -> bool:
     return found.metadata.uid == command.uid
 
 
-async def _bind(client: Client, command: Bind) -> None:
+async def _bind(client: Client, command: Bind) -> Object | None:
+    """The pod, if somebody else had bound it already: what was decided of it did not happen."""
     try:
         await client.bind(command.namespace, command.pod, command.node, uid=command.uid, notes=command.notes)
     except NotFound:
-        return
+        return None
     except Conflict:
-        if await _still_waits(client, command):
+        try:
+            found = await client.get(Pod, command.pod, command.namespace)
+        except NotFound:
+            return None
+        if _still_waits(found, command):
             raise
+        return found if found.spec.node_name != command.node else None
+    return None
 
 
-async def _still_waits(client: Client, command: Bind) -> bool:
+def _still_waits(found: Pod, command: Bind) -> bool:
     """Whether a refused binding is about more than a pod that is bound, gone or replaced."""
-    try:
-        found = await client.get(Pod, command.pod, command.namespace)
-    except NotFound:
-        return False
     same = not command.uid or found.metadata.uid == command.uid
     return same and not found.spec.node_name and found.metadata.deletion_timestamp is None

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from springtide.api import labels
-from springtide.api.commands import Bind, Command, Plan
+from springtide.api.commands import Bind, Command, Emit, Plan
 from springtide.api.configuration import SchedulerConfiguration
 from springtide.api.core import Node
 from springtide.api.devicetopology import equipment_of
 from springtide.api.meta import Object
+from springtide.client import ApiError, TooManyRequests, Unreachable
 from springtide.runtime import Runtime, logger
 from springtide.scheduling.configuration import Configuration
 from springtide.scheduling.defragmentation import Consolidation
@@ -26,6 +27,7 @@ from springtide.scheduling.ordering import PRIORITY, RIGHT_SIZED, find_ordering
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import REFRESH_SECONDS, Options, plan
 from springtide.scheduling.policies import FRAGMENTS, find_policy
+from springtide.scheduling.refusals import Refusals
 from springtide.scheduling.reservations import FIRM_AFTER_SECONDS
 from springtide.scheduling.sampling import sample
 from springtide.scheduling.state import ClusterState
@@ -136,6 +138,7 @@ class _Scheduler:
         )
         self.configuration = Configuration(options)
         self._metrics = CycleMetrics(runtime.metrics())
+        self._refusals = Refusals(self.state.put_off)
         self._decided_version = -1
         self._next_at = float("-inf")
         self._refresh_at = float("-inf")
@@ -154,6 +157,7 @@ class _Scheduler:
         refresh, report = now >= self._refresh_at, now >= self._report_at
         due = (self._stale and refresh) or (self._unreported and report) or now >= self._wake_at
         due = due or (self._somebody_waits and now >= self._move_at)
+        due = self._refusals.take_up(now) or due
         if self.state.version == self._decided_version and not due:
             return self._until_due(now)
         version = self.state.version
@@ -190,6 +194,8 @@ class _Scheduler:
             due.append(self._wake_at)
         if self._somebody_waits:
             due.append(self._move_at)
+        if self._refusals.put_off:
+            due.append(self._refusals.next_at())
         return max(0.0, min(due) - now) if due else None
 
     def _decide(self, refresh: bool, report: bool) -> Plan:
@@ -214,7 +220,7 @@ class _Scheduler:
     async def _write(self, commands: Sequence[Command]) -> None:
         """Write the plan in its order, several at a time. Raises the first error after trying all."""
         errors: list[Exception] = []
-        pending = iter(commands)
+        pending = _steps(commands)
         writers = min(self._settings.concurrent_writes, len(commands))
         async with asyncio.TaskGroup() as group:
             for _ in range(writers):
@@ -222,15 +228,42 @@ class _Scheduler:
         if errors:
             raise errors[0]
 
-    async def _write_each(self, pending: Iterator[Command], errors: list[Exception]) -> None:
-        for command in pending:
-            if isinstance(command, Bind):
-                self.state.assume_bound(
-                    command.namespace, command.pod, command.uid, command.node, command.notes
-                )
+    async def _write_each(self, pending: Iterator[Step], errors: list[Exception]) -> None:
+        for command, told in pending:
             try:
-                await self._runtime.apply(ROOM, (command,))
+                if not isinstance(command, Bind):
+                    await self._runtime.apply(ROOM, (command,))
+                elif await self._bind(command):
+                    await self._runtime.apply(ROOM, told)
             except Exception as error:  # noqa: BLE001 - one refused write must not hold up the others
                 errors.append(error)
-                if isinstance(command, Bind):
-                    self.state.forget_bound(command.namespace, command.pod, command.uid)
+
+    async def _bind(self, command: Bind) -> bool:
+        """Whether the pod has the node it was to have, not refused, and nobody else was quicker."""
+        state, key = self.state, f"{command.namespace}/{command.pod}"
+        state.assume_bound(command.namespace, command.pod, command.uid, command.node, command.notes)
+        try:
+            return not await self._runtime.apply(ROOM, (command,))
+        except ApiError as error:
+            state.forget_bound(command.namespace, command.pod, command.uid)
+            if isinstance(error, (Unreachable, TooManyRequests)) or labels.ATTEMPT in command.notes:
+                raise  # not about this pod, or about a gang of which it is one
+            wait = self._refusals.refuse(key, self._runtime.clock.monotonic())
+            log.warning("binding refused", key=key, error=error.message, retry_seconds=wait)
+            return False
+
+
+Step = tuple[Command, tuple[Emit, ...]]
+"""A command and what is told of it once it is done."""
+
+
+def _steps(commands: Sequence[Command]) -> Iterator[Step]:
+    """The commands in their order; the event that follows a binding belongs to it."""
+    told: set[int] = set()
+    for number, command in enumerate(commands):
+        after = commands[number + 1] if number + 1 < len(commands) else None
+        if isinstance(command, Bind) and isinstance(after, Emit):
+            told.add(number + 1)
+            yield command, (after,)
+        elif number not in told:
+            yield command, ()

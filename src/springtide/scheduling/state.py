@@ -118,6 +118,8 @@ class ClusterState:
         self._node_set_changed = False
         self._pods: dict[str, PodFacts] = {}
         self._waiting_pods: dict[str, PodFacts] = {}
+        self.put_off: set[str] = set()
+        """Keys of waiting pods that snapshots leave out for a while (see `refusals`)."""
         self._bound: dict[str, _Assumed] = {}
         self._workloads: dict[str, WorkloadFacts] = {}
         self._templates = Templates()
@@ -354,7 +356,9 @@ class ClusterState:
             demands=tuple(Demand(cpu, asked, often) for (cpu, asked), often in self._demands.items()),
             waiting=tuple(waiting),
             admitted=tuple(sorted((facts for facts in workloads if facts.admission is not None), key=_order)),
-            pods=tuple(sorted(self._waiting_pods.values(), key=_order)),
+            pods=tuple(
+                sorted((p for k, p in self._waiting_pods.items() if k not in self.put_off), key=_order)
+            ),
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
             running=self._running.by_node(),
@@ -524,6 +528,20 @@ class ClusterState:
             elif facts.admission is None and facts.key in self._pods_of:
                 left = (self._pods[key] for key in self._pods_of[facts.key])
                 yield from held_by_pods(pod for pod in left if not pod.ending)
+            elif facts.is_elastic and facts.key in self._pods_of:
+                yield from held_by_pods(self._surplus(facts))
+
+    def _surplus(self, facts: WorkloadFacts) -> Iterator[PodFacts]:
+        """Pods of an elastic workload on places that it has no more."""
+        places = Counter(facts.assigned)
+        for key in sorted(self._pods_of[facts.key]):
+            pod = self._pods[key]
+            attempt, pod_set, node = pod.cell
+            if attempt != facts.attempt or not node:
+                continue
+            places[pod_set, node] -= 1
+            if places[pod_set, node] < 0 and pod.holds and not pod.ending:
+                yield pod
 
     def _count_demand(self, pod_class: PodClass, pods: int) -> None:
         """What sorts of pods there are: the best guess at those still to come."""
