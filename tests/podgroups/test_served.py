@@ -9,13 +9,16 @@ import pytest
 
 from springtide import podgroups, scheduling, workloads
 from springtide.api import volcano
+from springtide.api.commands import Bind
 from springtide.api.core import Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true
 from springtide.api.podgroups import PodGroup, PodGroupSpec
 from springtide.api.pods import PodSchedulingGroup
 from springtide.api.struct import decode, replace
-from tests.builders import node, pod, pod_spec
+from springtide.scheduling import ClusterState, plan
+from springtide.scheduling.feeds import feeds
+from tests.builders import node, pod, pod_set, pod_spec
 from tests.embedded import Platform, embedded
 from tests.scheduling.preemption import LOWER, job, queue
 
@@ -175,3 +178,53 @@ async def test_members_that_come_later_are_placed_as_room_allows() -> None:
         await platform.create(node("b", cpu=1))
         await platform.settle()
         assert "" not in (await nodes_of(platform)).values()
+
+
+async def test_a_group_with_more_than_it_needs_shrinks_for_the_more_important() -> None:
+    async with embedded(*ROOMS) as platform:
+        await platform.create(*queue("q", within=LOWER), node("a", cpu=4), gang("g", 2))
+        await platform.create(*(of_kubernetes(f"p{i}") for i in range(4)))
+        await platform.settle()
+        await platform.play("Running")
+        await platform.create(job("high", sets=(pod_set(2),), priority=10))
+        await platform.settle()
+        ending = [one for one in await platform.pods() if one.metadata.deletion_timestamp is not None]
+        assert [one.metadata.name for one in ending] == ["p2", "p3"]
+        assert all(is_true(one.status.conditions, "DisruptionTarget") for one in ending)
+        await platform.end_deleted()
+        await platform.settle()
+        assert is_true((await platform.get(Workload, "high")).status.conditions, "Admitted")
+        group = await platform.get(Workload, "podgroup-g")
+        assert is_true(group.status.conditions, "Admitted")
+        assert find_condition(group.status.conditions, "Evicted") is None
+
+
+async def test_the_scheduler_may_die_between_any_two_bindings() -> None:
+    """Whoever starts anew finds the places that are left by the objects alone."""
+    for survivors in range(1, 4):
+        async with embedded(podgroups.register) as platform:
+            await platform.create(*queue("q", within=LOWER), node("a", cpu=3), node("b", cpu=3), gang("g", 4))
+            await platform.create(*(of_kubernetes(f"p{i}") for i in range(4)))
+            await platform.settle()
+            await _one_cycle(platform, bindings=survivors)
+            found = await nodes_of(platform)
+            assert sum(1 for name in found.values() if name) == survivors
+            await _one_cycle(platform)
+            assert sorted((await nodes_of(platform)).values()) == ["a", "a", "a", "b"]
+
+
+async def _one_cycle(platform: Platform, bindings: int | None = None) -> None:
+    """A scheduler that knows nothing but the objects: it admits and binds, and dies after some bindings."""
+    for _ in range(2):
+        state = ClusterState()
+        for kind, take in feeds(state).items():
+            for one in (await platform.client.list(kind)).items:
+                take(None, one)
+        decided = plan(state.snapshot(), platform.runtime.clock.now())
+        for command in decided.commands:
+            if isinstance(command, Bind):
+                if bindings == 0:
+                    return
+                bindings = bindings - 1 if bindings is not None else None
+            await platform.runtime.apply("scheduling", (command,))
+        await platform.settle()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from springtide.api.kueue import PodSet, ReclaimablePod, Workload
+from springtide.api.meta import find_condition
 from springtide.api.struct import replace
 from tests.builders import cluster_queue, node, pod_set, pod_spec, workload
+from tests.scheduling.preemption import LOWER, job, pods_of, queue
 from tests.scheduling.world import World
 
 KEY = "default/w"
@@ -107,3 +109,47 @@ def test_pods_that_are_done_give_their_quota_back() -> None:
     found.add(replace(old, status=replace(old.status, reclaimable_pods=done)))
     found.cycle()
     assert found.is_admitted("default/v")
+
+
+def shrinking(priority: int = 10) -> World:
+    """An elastic job on all of a node, and a more important one that wants half of it."""
+    found = World(node("a", cpu=4), *queue("q", cpu=4, within=LOWER), queues=False)
+    small = elastic(replace(workload("w", between(2, 4), queue="q"), spec=job("w").spec))
+    found.add(replace(small, spec=replace(small.spec, pod_sets=[between(2, 4)])))
+    found.cycle()
+    assert count(found) == 4
+    found.start_pods(KEY)
+    found.add(job("high", sets=(pod_set(2),), priority=priority, created=9))
+    return found
+
+
+def test_it_shrinks_instead_of_being_evicted() -> None:
+    found = shrinking()
+    found.cycle()
+    assert count(found) == 2
+    assert find_condition(found.workload(KEY).status.conditions, "Evicted") is None
+    assert found.condition("default/high").reason == "WaitingForPreemptedWorkloads"
+    assert "default/w has" in found.condition("default/high").message
+    found.cycle()
+    assert count(found) == 2  # while its pods end nobody else has to go, and it does not grow
+    for one in sorted(pods_of(found, "w"), key=lambda one: one.key)[2:]:
+        found.remove(one)
+    found.cycle()
+    assert found.is_admitted("default/high")
+    assert count(found) == 2
+    assert not any(len(pods) > 4 for pods in found.used().values())
+
+
+def test_it_goes_whole_where_what_it_can_spare_is_not_enough() -> None:
+    found = shrinking()
+    found.remove(found.workload("default/high"))
+    found.add(job("high", sets=(pod_set(3),), priority=10, created=9))
+    found.cycle()
+    assert not found.is_admitted(KEY)
+    assert found.condition(KEY, "Evicted").reason == "Preempted"
+
+
+def test_nobody_shrinks_for_the_less_important() -> None:
+    found = shrinking(priority=-1)
+    found.cycle()
+    assert count(found) == 4

@@ -27,7 +27,7 @@ from typing import Any
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Plan
 from springtide.api.core import Pod
-from springtide.api.kueue import PodSet, PriorityClassRef, Workload, WorkloadSpec
+from springtide.api.kueue import PodSet, PriorityClassRef, Workload, WorkloadSpec, names_nodes, nodes_of
 from springtide.api.membership import Dialect, Group, membership_of
 from springtide.api.meta import (
     Condition,
@@ -93,6 +93,9 @@ def _follow(view: View, asked: Asked, there: Sequence[Pod], now: datetime) -> li
         return [_delete_workload(workload)]
     if workload.status.admission is None:
         return _wait(view, workload, asked, now)
+    surplus = _surplus(workload, live)
+    if surplus:
+        return _end(workload, surplus, now)
     return [*_adapt(workload, asked), *_report(workload, asked, there, now)]
 
 
@@ -152,12 +155,33 @@ def _wait(view: View, workload: Workload, asked: Asked, now: datetime) -> list[C
     return commands
 
 
+def _surplus(workload: Workload, live: Sequence[Pod]) -> list[Pod]:
+    """Pods on places that the group has lost while it runs on: those with the last names."""
+    left: Counter[tuple[str, str]] = Counter()
+    admission = workload.status.admission
+    for one in admission.pod_set_assignments if admission is not None else ():
+        topology = one.topology_assignment
+        for node, count in nodes_of(topology) if topology is not None and names_nodes(topology) else ():
+            left[one.name, node] += count
+    found = []
+    for pod in sorted(live, key=lambda one: one.key):
+        member = membership_of(pod)
+        if pod.spec.node_name and member is not None:
+            left[member.pod_set, pod.spec.node_name] -= 1
+            if left[member.pod_set, pod.spec.node_name] < 0:
+                found.append(pod)
+    return found
+
+
 def _end(workload: Workload, pods: Sequence[Pod], now: datetime) -> list[Command]:
     """Delete pods of a group that lost its place, and say in them why."""
     evicted = find_condition(workload.status.conditions, "Evicted")
-    preempted = evicted is not None and evicted.reason == "Preempted"
+    shrinks = workload.status.admission is not None
+    preempted = shrinks or (evicted is not None and evicted.reason == "Preempted")
     reason = "PreemptionByScheduler" if preempted else "TerminationByKueue"
-    message = evicted.message if evicted is not None else f"Workload {workload.key} has lost its admission"
+    message = f"Workload {workload.key} has lost its {'place' if shrinks else 'admission'}"
+    if evicted is not None and not shrinks:
+        message = evicted.message
     commands: list[Command] = []
     for pod in pods:
         if pod.metadata.deletion_timestamp is not None:

@@ -19,6 +19,7 @@ from springtide.api.kueue import WorkloadReason
 from springtide.scheduling import status
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.defragmentation import Rearrangement
+from springtide.scheduling.elastic import SURPLUS, at_its_smallest
 from springtide.scheduling.facts import WAITS_FOR_OTHERS, PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.pod_preemption import may_preempt, search_pods
@@ -69,7 +70,10 @@ class Preempted:
             f"Preempted to make room for {one.key} (UID: {one.obj.metadata.uid}, "
             f"priority {priority_of(one)}): {_WHY[self.victim.reason]}"
         )
-        return status.preempt(self.victim.facts, self.victim.reason, message, now)
+        facts = self.victim.facts
+        if facts.key.endswith(SURPLUS):
+            return status.resize(facts, at_its_smallest(facts), -self.victim.pods, now)
+        return status.preempt(facts, self.victim.reason, message, now)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ class Claims:
             if message is not None:
                 self._hold(facts, Verdict(WAITS_FOR_OTHERS, message))
 
-    def move(self, found: Rearrangement) -> None:
+    def move(self, found: Rearrangement) -> Verdict:
         """Hold the places of a rearrangement; its quota is taken already, or is that of the waiting one."""
         with self._placement.later():
             self._placement.vacate(held for one, _ in found.places for held in one.victim.held)
@@ -334,6 +338,7 @@ class Claims:
 
 
 def _named(victims: Sequence[Candidate]) -> str:
-    names = ", ".join(one.facts.key for one in victims[:_NAMED_MAX])
+    keys = dict.fromkeys(one.facts.key.removesuffix(SURPLUS) for one in victims)
+    names = ", ".join(list(keys)[:_NAMED_MAX])
     more = f" and {len(victims) - _NAMED_MAX} more" if len(victims) > _NAMED_MAX else ""
     return f"{names}{more} ha{'s' if len(victims) == 1 else 've'}"

@@ -23,7 +23,7 @@ from springtide.scheduling.claims import Claims, Moved, Preempted
 from springtide.scheduling.confirmation import confirmations
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
-from springtide.scheduling.elastic import Growth
+from springtide.scheduling.elastic import SURPLUS, Growth
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.hypernodes import in_network
@@ -144,7 +144,8 @@ class Cycle:
         for facts in elastic:
             queue = self._snapshot.queues.resolve(facts.obj)
             runs = facts.evicted is None and is_true(facts.obj.status.conditions, "Admitted")
-            if facts.key in self._ended or not runs or is_deleting(facts) or isinstance(queue, Closed):
+            ends = facts.key in self._ended or facts.key + SURPLUS in self._ended
+            if ends or not runs or is_deleting(facts) or isinstance(queue, Closed):
                 continue
             sized = growth.resize(facts, queue)
             if sized is not None:
@@ -195,23 +196,6 @@ class Cycle:
             self._consider(borrower, may_borrow=True)
         return self._starts > before
 
-    def consolidate(self, settings: Consolidation, now: datetime) -> None:
-        """Move some so that those can start who wait although there is enough in pieces."""
-        if self._claims.anything_ends:
-            return
-        waiting = [facts for facts in self._queue() if isinstance(facts, WorkloadFacts)]
-        wishes = ((facts, self._waits.get(_ref(facts))) for facts in waiting)
-        found = [Wish(facts, why) for facts, why in wishes if isinstance(why, tuple)]
-        if not found:
-            return
-        moved = moved_within_the_hour((*self._snapshot.waiting, *self._snapshot.admitted), now)
-        mover = Mover(self._placement, self._claims.running, self._as_charged, settings, moved)
-        for wish in found[: settings.tried_per_cycle]:
-            answer = mover.seek(wish)
-            if answer is not None:
-                self._claims.move(answer)
-                self._waits[_ref(wish.facts)] = self._claims.held(wish.facts) or wish.pod_sets
-
     @property
     def moved(self) -> Sequence[Moved]:
         """Who has to go elsewhere, and why."""
@@ -225,7 +209,9 @@ class Cycle:
     @property
     def preempted(self) -> Sequence[Preempted]:
         """Who has to go, and for whom."""
-        return list(self._claims.preempted.values())
+        found = self._claims.preempted
+        whole = {key for key in found if not key.endswith(SURPLUS)}
+        return [one for key, one in found.items() if key in whole or key.removesuffix(SURPLUS) not in whole]
 
     @property
     def _ended(self) -> set[str]:
@@ -430,12 +416,25 @@ class Cycle:
         if facts.is_elastic and self._start_smaller(facts, queue):
             return
         asked = replace(facts, pod_sets=smallest(facts.pod_sets)) if facts.is_elastic else facts
-        claimed = self._claims.claim(asked, queue)
+        claimed = self._rearrange(facts, why) or self._claims.claim(asked, queue)
         if claimed is None and not facts.is_elastic and self._start_smaller(facts, queue):
             return
         if claimed is None:
             self._parking.park(facts, queue.name, why)
         self._wait(facts, queue, claimed or why)
+
+    def _rearrange(self, facts: WorkloadFacts, why: Verdict | tuple[PodSetFacts, ...]) -> Verdict | None:
+        """Hold a place for it that others move out of, if that gains anything: none of them has to wait."""
+        if self._consolidation is None or not isinstance(why, tuple) or self._claims.anything_ends:
+            return None
+        if self._mover is None:
+            known = (*self._snapshot.waiting, *self._snapshot.admitted)
+            moved = moved_within_the_hour(known, self._now)
+            self._mover = Mover(
+                self._placement, self._claims.running, self._as_charged, self._consolidation, moved
+            )
+        found = self._mover.seek(Wish(facts, why))
+        return self._claims.move(found) if found is not None else None
 
     def _start_smaller(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
         """Admit it with as many pods as there is room for, if that is enough for it."""

@@ -6,25 +6,29 @@ flavors and the domain it has, within quota; and gives places up when it asks fo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from springtide.api.gpus import indices_in
 from springtide.api.kueue import (
     Admission,
     PodSetAssignment,
+    Workload,
     assign_devices,
     assign_nodes,
     names_nodes,
     places_of,
 )
 from springtide.api.struct import replace as replaced
-from springtide.scheduling.classes import constraints
+from springtide.scheduling.classes import PodClass, constraints
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts, usage_of
 from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.partial import largest
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted, Quota, Refused
+from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import quantities
 from springtide.scheduling.status import Placed
 from springtide.scheduling.views import Share
@@ -46,8 +50,7 @@ class Sized:
     @property
     def usage(self) -> Mapping[tuple[str, str], int]:
         """What it is charged from now on."""
-        status = replaced(self.facts.obj.status, admission=self.admission)
-        return usage_of(replaced(self.facts.obj, status=status))
+        return usage_of(_with(self.facts, self.admission))
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,52 @@ def surplus_of(facts: WorkloadFacts, wanted: Mapping[str, int]) -> dict[tuple[st
                 cell = one.name, node, devices
                 found[cell] = found.get(cell, 0) + gone
     return found
+
+
+SURPLUS = "~"
+"""Ends the key of what an elastic workload can do without, as a candidate of its own."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some pods of a running workload: what they are charged and what they hold."""
+
+    facts: WorkloadFacts
+    held: tuple[Held, ...]
+
+
+def parts_of(facts: WorkloadFacts, held: Sequence[Held]) -> tuple[Part, Part] | None:
+    """What an elastic workload can do without, and the rest of it; None if it needs all that it has."""
+    fewest = {one.name: one.fewest for one in facts.pod_sets}
+    cells = surplus_of(facts, fewest) if facts.is_elastic else {}
+    if not cells:
+        return None
+    left = usage_of(_with(facts, shrunk(facts, fewest)))
+    spared = {cell: amount - left.get(cell, 0) for cell, amount in facts.usage.items()}
+    class_of = {one.name: one.pod_class for one in facts.pod_sets}
+    same = {one.pod_class: one.pod_class for one in held}  # one and the same object for each class
+    wanted: Counter[tuple[PodClass, str, tuple[int, ...]]] = Counter()
+    for (name, node, devices), count in cells.items():
+        if name in class_of:
+            wanted[class_of[name], node, indices_in(devices)] += count
+    given, kept = [], []
+    for one in held:
+        cell = one.pod_class, one.node, one.devices
+        count = min(one.count, wanted[cell])
+        wanted[cell] -= count
+        given += [replace(one, pod_class=same[one.pod_class], count=count)] if count else []
+        kept += [replace(one, count=one.count - count)] if one.count > count else []
+    spare = replace(facts, key=facts.key + SURPLUS, usage=spared)
+    return Part(spare, tuple(given)), Part(replace(facts, usage=left), tuple(kept))
+
+
+def at_its_smallest(facts: WorkloadFacts) -> Admission:
+    """Its admission with as few pods as will do."""
+    return shrunk(facts, {one.name: one.fewest for one in facts.pod_sets})
+
+
+def _with(facts: WorkloadFacts, admission: Admission) -> Workload:
+    return replaced(facts.obj, status=replaced(facts.obj.status, admission=admission))
 
 
 def _joined(facts: WorkloadFacts, placed: Placed, more: PodSets) -> Admission:

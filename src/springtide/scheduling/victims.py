@@ -21,6 +21,7 @@ from springtide.api.meta import find_condition
 from springtide.scheduling.cohorts import Book, Cell, Tree
 from springtide.scheduling.colocation import is_reclaimed
 from springtide.scheduling.devices import WHOLE
+from springtide.scheduling.elastic import parts_of
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted
@@ -168,7 +169,21 @@ def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Runni
     ]
     least = running.minimum_run_seconds
     settled = [one for one in found if one.seconds >= max(least, left_alone_seconds(one.facts.obj))]
-    return sorted(settled, key=lambda one: one.order)
+    return sorted((part for one in settled for part in _parts(one)), key=lambda one: one.order)
+
+
+def _parts(one: Candidate) -> tuple[Candidate, ...]:
+    """What an elastic workload can do without goes before the rest of it, and no work is lost with it."""
+    parts = parts_of(one.facts, one.held)
+    if parts is None:
+        return (one,)
+    spare, rest = parts
+    pods = sum(held.count for held in spare.held)
+    share = pods / max(1, one.pods)
+    first = replace(
+        one, facts=spare.facts, held=spare.held, pods=pods, price=0.0, size=one.size * share
+    )
+    return first, replace(one, facts=rest.facts, held=rest.held, pods=one.pods - pods)
 
 
 def anybody(asking: Asking, cells: Iterable[Cell], book: Book, running: Running) -> bool:
