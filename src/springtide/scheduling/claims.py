@@ -207,7 +207,7 @@ class Claims:
                     self._placement.put(pod_set.pod_class, share)
         self.moved += [Moved(movable.victim, found) for movable, _ in found.places]
         names = _named([movable.victim for movable, _ in found.places])
-        self._hold(
+        return self._hold(
             found.wish.facts, Verdict(WAITS_FOR_OTHERS, f"waits until {names} moved; its place is held")
         )
 
@@ -219,11 +219,6 @@ class Claims:
     def running(self) -> Running:
         """Who runs where."""
         return self._who_runs()
-
-    @property
-    def made_to_go(self) -> int:
-        """How many have to go so far, for others or elsewhere."""
-        return len(self.preempted) + len(self.preempted_pods) + len(self.moved)
 
     @property
     def anything_ends(self) -> bool:

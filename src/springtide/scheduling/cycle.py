@@ -7,6 +7,7 @@ they are rewritten only for the first in the queue, and for the others when the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -30,7 +31,7 @@ from springtide.scheduling.hypernodes import in_network
 from springtide.scheduling.lineup import Lineup
 from springtide.scheduling.network import hyper_node_commands
 from springtide.scheduling.outlook import Outlook, Start, running_with
-from springtide.scheduling.parking import Parking
+from springtide.scheduling.parking import Parking, Why
 from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
@@ -72,6 +73,7 @@ class Cycle:
         patience: Patience | None = None,
         timing: Timing = KUEUE,
         replacement_seconds: float = REPLACEMENT_SECONDS,
+        consolidation: Consolidation | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._now = now
@@ -85,7 +87,7 @@ class Cycle:
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
-        self._parking = Parking()
+        self._parking = Parking(snapshot, self._door)
         self._too_small: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
@@ -108,6 +110,8 @@ class Cycle:
             minimum_run_seconds,
             victims,
         )
+        self._consolidation = consolidation
+        self._mover: Mover | None = None
         self._lineup = Lineup(snapshot, timing, now)
         self._promises = self._promising(timing) if timing.backfill else None
 
@@ -188,12 +192,13 @@ class Cycle:
                 return False
             if isinstance(facts, PodFacts):
                 self._consider_pod(facts)
-            else:
+            elif not self._parking.passes(facts, may_borrow=False):
                 self._consider(facts, may_borrow=facts.claims)
         for borrower in self._borrowers():
             if self.is_cut:
                 return False
-            self._consider(borrower, may_borrow=True)
+            if not self._parking.passes(borrower, may_borrow=True):
+                self._consider(borrower, may_borrow=True)
         return self._starts > before
 
     @property
@@ -294,9 +299,9 @@ class Cycle:
         """Commands that bring the status of queues up to date."""
         tree = self._snapshot.queues
         counts, ended = Report(tree, self._lineup.samples()), self._ended
-        for facts in self._snapshot.waiting:
-            if facts.key not in self.admitted:
-                counts.waits(*tree.line(facts.obj))
+        waiting = (one for one in self._snapshot.waiting if one.key not in self.admitted)
+        for line, number in Counter(tree.line(facts.obj) for facts in waiting).items():
+            counts.waits(*line, number)
         for facts in self._snapshot.admitted:
             if facts.key not in ended and facts.admission is not None:
                 used = self._resized.get(facts.key, facts.usage)
@@ -344,10 +349,9 @@ class Cycle:
         if held is not None:
             self._wait(facts, queue, held)
             return
-        if self._is_parked(facts, queue):
-            return
         if not may_borrow and queue.name in self._behind:
             self._behind[queue.name].append(facts)
+            self._parking.stand_behind(facts, self._behind[queue.name])
             return
         granted = self._quota.ask(queue, facts.pod_sets)
         if not may_borrow and self._quota.borrows(queue, granted):
@@ -363,16 +367,6 @@ class Cycle:
             self._wait(facts, queue, why)
         elif why is not None:
             self._settle(facts, queue, why)
-
-    def _is_parked(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
-        """Whether one like it was refused before it in this pass; then it waits for the same."""
-        why = self._parking.why(facts, queue.name, self._claims.made_to_go)
-        if why is None:
-            return False
-        self._waits[_ref(facts)] = why
-        if queue.strict:
-            self._blocked.setdefault(queue.name, facts.key)
-        return True
 
     def _promising(self, timing: Timing) -> Reservations:
         """What keeps a place for the first that waits."""
@@ -420,7 +414,9 @@ class Cycle:
         if claimed is None and not facts.is_elastic and self._start_smaller(facts, queue):
             return
         if claimed is None:
-            self._parking.park(facts, queue.name, why)
+            self._parking.park(facts, why)
+        else:
+            self._parking.wake()
         self._wait(facts, queue, claimed or why)
 
     def _rearrange(self, facts: WorkloadFacts, why: Verdict | tuple[PodSetFacts, ...]) -> Verdict | None:
@@ -553,6 +549,8 @@ class Cycle:
             self._waits[_ref(facts)] = shares
         elif shares is None:
             claimed = self._claims.claim_pod(facts, single)
+            if claimed is not None:
+                self._parking.wake()
             self._waits[_ref(facts)] = claimed or single
             if claimed is None and self._promises is not None:
                 self._promises.reserve(facts, single)
@@ -573,8 +571,16 @@ class Cycle:
 
     # -- why ---------------------------------------------------------------------------------------
 
-    def _verdict(self, facts: Item) -> Verdict | None:
+    def _why(self, facts: Item) -> Why | None:
+        """Why it waits: it was asked for, its place is held, or one like it was refused."""
         why = self._waits.get(_ref(facts))
+        if why is None and isinstance(facts, WorkloadFacts):
+            why = self._parking.why(facts)
+            return (self._claims.held(facts) or why) if why is not None else None
+        return why
+
+    def _verdict(self, facts: Item) -> Verdict | None:
+        why = self._why(facts)
         if why is None:
             return None
         found = why if isinstance(why, Verdict) else self._shortage(facts, why)
@@ -592,7 +598,7 @@ class Cycle:
         return found
 
     def _charge_leftovers(self) -> None:
-        for facts in self._snapshot.waiting:
+        for facts in self._snapshot.waiting if self._snapshot.lingering else ():
             held = self._snapshot.lingering.get(facts.key)
             queue = self._snapshot.queues.resolve(facts.obj) if held else None
             if held and isinstance(queue, ClusterQueueFacts):

@@ -102,6 +102,9 @@ class WorkloadFacts:
     claims: bool = False
     """Whether it was told that its place is held until others have made way: it goes before all others, lest
     somebody whom it did not make go takes what it has opened."""
+    calm: bool = False
+    """Whether nothing but its queue, pod sets, priority and age decides when it starts: neither an earlier
+    attempt nor anything its owner has set. Only of one that waits."""
 
     @property
     def admission(self) -> Admission | None:
@@ -205,7 +208,27 @@ def workload_facts(obj: Workload, parse: Parse | None = None) -> WorkloadFacts |
         devices=_devices(obj.status.admission, pod_sets),
         moved=_moves(obj, evicted),
         claims=_moves(obj, evicted) or _claims(obj.status.conditions),
+        calm=_is_calm(obj),
     )
+
+
+def _is_calm(obj: Workload) -> bool:
+    status, metadata = obj.status, obj.metadata
+    touched = status.admission is not None or status.requeue_state is not None or obj.spec.preemption_gates
+    if (
+        touched
+        or not obj.spec.active
+        or metadata.deletion_timestamp is not None
+        or _claims(status.conditions)
+    ):
+        return False
+    asks = metadata.annotations and any(name in metadata.annotations for name in _DECIDING)
+    return not asks and all(one.type in _HARMLESS for one in status.conditions)
+
+
+_DECIDING = (labels.INCOMPLETE, labels.VOLCANO_QUEUE, labels.ELASTIC_JOB)
+_HARMLESS = ("QuotaReserved", "UnsupportedFields")
+"""What a workload that never ran is told."""
 
 
 def _moves(obj: Workload, evicted: Condition | None) -> bool:
@@ -280,7 +303,7 @@ def _member_facts(
         cell=(
             int(attempt) if attempt.isdecimal() else 0,
             member.pod_set,
-            node if obj.status.phase != "Failed" else "",  # somebody may make another in its place
+            "" if _leaves_its_place(obj) else node,
         ),
         order=(-(obj.spec.priority or 0), obj.metadata.creation_timestamp or EPOCH, obj.key),
         waits=False,
@@ -288,6 +311,12 @@ def _member_facts(
         holding=_holding(obj, pod_class, notes),
         member_of=member.workload,
     )
+
+
+def _leaves_its_place(obj: Pod) -> bool:
+    """Whether somebody may make another pod for the place of one that is over."""
+    reused = obj.metadata.annotations.get(labels.PLACE) == labels.REUSED
+    return obj.status.phase == "Failed" or (reused and obj.status.phase == "Succeeded")
 
 
 def is_same_workload(before: WorkloadFacts | None, after: WorkloadFacts | None) -> bool:

@@ -27,6 +27,7 @@ from springtide.scheduling.scores import FULL, score_of
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.timing import Timing
 from springtide.scheduling.usage import Uses, by_use
+from springtide.scheduling.volcano_terms import priority_of_queue
 
 Item = WorkloadFacts | PodFacts
 Ref = tuple[str, str]
@@ -40,18 +41,23 @@ class Lineup:
     def __init__(self, snapshot: Snapshot, timing: Timing, now: datetime) -> None:
         self._snapshot = snapshot
         waiting: tuple[tuple[Item, ...], ...] = (snapshot.waiting, snapshot.pods)
-        line: Iterable[Item] = heapq.merge(*waiting, key=lambda facts: facts.order)
+        line: Iterable[Item] = snapshot.waiting
+        if snapshot.pods:
+            line = heapq.merge(*waiting, key=lambda facts: facts.order)
         if timing.ordering is not PRIORITY:
             rank = timing.ordering.rank
             candidates = _candidates(snapshot)
             line = sorted(line, key=lambda facts: rank(candidates(facts)))
+        prior = snapshot.volcano.priorities if snapshot.volcano is not None else {}
+        if prior:
+            line = sorted(line, key=lambda facts: -priority_of_queue(facts.obj, prior))
         self._uses = Uses(snapshot, timing.usage, now) if snapshot.queues.by_use else None
         self.items: list[Item] = (
             list(line) if self._uses is None else by_use(line, snapshot.queues, self._uses)
         )
         """Everybody, the first first."""
         self._scores = _scores(snapshot) if timing.ordering is RIGHT_SIZED else {}
-        self._moved = timing.ordering is not PRIORITY or self._uses is not None
+        self._moved = timing.ordering is not PRIORITY or self._uses is not None or bool(prior)
         self._place: Mapping[Ref, int] = (
             {(facts.obj.kind, facts.key): place for place, facts in enumerate(self.items)}
             if self._moved
@@ -72,7 +78,7 @@ class Lineup:
         score = self._scores.get(facts.key, FULL) if isinstance(facts, WorkloadFacts) else FULL
         if score >= _NOTED_BELOW:
             return ""
-        return f"its LocalQueue uses {score:.0%} of the CPU and memory it asks for, and is further back for it"
+        return f"its LocalQueue uses {score:.0%} of the CPU and memory it asks for, and is further back"
 
     def key(self, facts: WorkloadFacts) -> tuple[Any, ...]:
         """Sorts workloads as they stand in the line."""

@@ -1,51 +1,97 @@
-"""Who need not be asked again in a pass: others who ask for the same in the same queue found no room.
+"""Who need not be asked for one by one: workloads about which nothing decides but queue, pods, priority, age.
 
-Within a pass over the queue free capacity and quota only shrink, unless somebody is made to go. So those who
-are like one who was refused, and stand behind it, are refused for the same reason. They wake up with the next
-pass. Called by the cycle for each who waits.
+Those that are alike in all but age are a sort. Within a pass over the queue free capacity and quota only
+shrink, unless somebody is made to go. So once one of a sort is refused, all behind it are, for the same
+reason, and a pass costs what the sorts cost and not what all who wait do. They wake up when somebody is made
+to go, and with the next pass. Called by the cycle for each who waits.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from springtide.scheduling.door import Door
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
+from springtide.scheduling.queues import ClusterQueueFacts
+from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Verdict
 
 Why = Verdict | tuple[PodSetFacts, ...]
 """Why one waits: a sentence, or the pod sets for which there is no room."""
 
 
-class Parking:
-    """Refusals of one pass."""
+class Sort:
+    """Workloads that are alike, in one pass."""
+
+    __slots__ = ("behind", "parked", "since", "why")
 
     def __init__(self) -> None:
-        self._parked: dict[tuple[str, int, int], tuple[WorkloadFacts, Why]] = {}
-        self._made_room = 0
+        self.parked = False
+        """Whether one was refused, and so are those behind it."""
+        self.since = datetime.max.replace(tzinfo=UTC)
+        """Since when that one waits: an older one may make more others go."""
+        self.why: Why | None = None
+        """Why."""
+        self.behind: list[WorkloadFacts] | None = None
+        """The line of those who would borrow, where all of the queue that come now stand in it."""
+
+
+class Parking:
+    """The sorts of those who wait, and what this pass knows of them."""
+
+    def __init__(self, snapshot: Snapshot, door: Door) -> None:
+        self._sorts: dict[tuple[str, str, int, int], Sort | None] = {}
+        self._sort_of: dict[str, Sort] = {}
+        for facts in snapshot.waiting:
+            if not facts.calm or facts.error or facts.key in snapshot.pods_of:
+                continue
+            obj = facts.obj
+            key = obj.metadata.namespace, obj.spec.queue_name, facts.order[0], id(facts.pod_sets)
+            if key not in self._sorts:
+                queue = door.enter(facts, {})
+                in_order = isinstance(queue, ClusterQueueFacts) and not queue.strict and not queue.by_use
+                self._sorts[key] = Sort() if in_order else None
+            sort = self._sorts[key]
+            if sort is not None:
+                self._sort_of[facts.key] = sort
 
     def clear(self) -> None:
         """A new pass begins."""
-        self._parked.clear()
+        for sort in self._sorts.values():
+            if sort is not None:
+                sort.parked, sort.why, sort.behind = False, None, None
 
-    def why(self, facts: WorkloadFacts, queue: str, made_room: int) -> Why | None:
-        """Why it is refused like one before it; None if it has to be asked for.
+    def wake(self) -> None:
+        """Somebody was made to go: ask for everybody again."""
+        for sort in self._sorts.values():
+            if sort is not None:
+                sort.parked = False
 
-        `made_room`: how many have been made to go so far; whenever there are more, all wake up.
-        """
-        if made_room != self._made_room:
-            self._parked.clear()
-            self._made_room = made_room
-        if not self._parked:
-            return None
-        found = self._parked.get((queue, id(facts.pod_sets), facts.order[0]))
-        if found is None or facts.order[1] < found[0].order[1] or not is_plain(facts):
-            return None
-        return found[1]
+    def passes(self, facts: WorkloadFacts, *, may_borrow: bool) -> bool:
+        """Whether it is clear what becomes of it for now."""
+        sort = self._sort_of.get(facts.key)
+        if sort is None:
+            return False
+        if sort.parked and facts.order[1] >= sort.since:
+            return True
+        if sort.behind is None or may_borrow:
+            return False
+        sort.behind.append(facts)
+        return True
 
-    def park(self, facts: WorkloadFacts, queue: str, why: Why) -> None:
-        """It was refused, and so will be those who are like it and came later."""
-        if is_plain(facts):
-            self._parked.setdefault((queue, id(facts.pod_sets), facts.order[0]), (facts, why))
+    def stand_behind(self, facts: WorkloadFacts, line: list[WorkloadFacts]) -> None:
+        """Those who are like it stand in this line of those who would borrow, as it does."""
+        sort = self._sort_of.get(facts.key)
+        if sort is not None:
+            sort.behind = line
 
+    def park(self, facts: WorkloadFacts, why: Why) -> None:
+        """It was refused, and so will be those who are like it and come later."""
+        sort = self._sort_of.get(facts.key)
+        if sort is not None:
+            sort.parked, sort.why, sort.since = True, why, facts.order[1]
 
-def is_plain(facts: WorkloadFacts) -> bool:
-    """Whether nothing but its queue, pod sets, priority and age decides about it."""
-    return not (facts.claims or facts.moved or facts.is_elastic or facts.obj.spec.preemption_gates)
+    def why(self, facts: WorkloadFacts) -> Why | None:
+        """Why one like it was refused in this pass."""
+        sort = self._sort_of.get(facts.key)
+        return sort.why if sort is not None else None

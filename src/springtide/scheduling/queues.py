@@ -1,9 +1,10 @@
 """Which queue a workload stands in, and whether that queue takes it.
 
 A workload names a LocalQueue of its namespace; without a name it goes to the LocalQueue `default`, and
-where there is none straight to the ClusterQueue `default`. One that names a Queue of Volcano goes straight to what
-that is in the tree (`volcano_queues`); without a Queue `default`, to the ClusterQueue of that name. Called by the cluster state, which keeps a
-`QueueTree` current, and by the plan. Names, stop policies and strategies are Kueue's.
+where there is none straight to the ClusterQueue `default`. One that names a Queue of Volcano goes straight
+to what that is in the tree (`volcano_queues`); without a Queue `default`, to the ClusterQueue of that name.
+Called by the cluster state, which keeps a `QueueTree` current, and by the plan. Names, stop policies and
+strategies are Kueue's.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ class ClusterQueueFacts:
     """Whether resources without quota are refused; else they have no limit but the nodes."""
     reclaimable: bool = True
     """Whether others may take back what it uses beyond its own."""
+    yields_late: int = 0
+    """The higher, the later it gives back what it uses beyond its own."""
     shut: Closed | None = None
     """Why it admits nothing, where that is neither its stop policy nor an error."""
 
@@ -104,7 +107,8 @@ class ClusterQueueFacts:
     @property
     def node(self) -> QuotaNode:
         """Its place in the tree of quota."""
-        return QuotaNode(self.name, self.cohort, cells_of(self.groups), self.weight, self.reclaimable)
+        cells = cells_of(self.groups)
+        return QuotaNode(self.name, self.cohort, cells, self.weight, self.reclaimable, self.yields_late)
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,9 @@ class QueueTree:
     direct: Mapping[str, str | Closed] = field(default_factory=dict)
     """Queues that workloads name without a LocalQueue between: which of `cluster_queues` each is."""
     _closed: dict[str, Closed | None] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _lines: dict[tuple[str, str], tuple[str, str]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
     _taken: dict[tuple[str, str], ClusterQueueFacts | Closed] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -187,10 +194,12 @@ class QueueTree:
         if labels.VOLCANO_QUEUE in workload.metadata.annotations:
             direct = self._direct(workload)
             return "", direct if isinstance(direct, str) else ""
-        name, local = self._local_queue(workload)
-        if local is not None:
-            return f"{workload.metadata.namespace}/{name}", local.cluster_queue
-        return "", DEFAULT_QUEUE if name == DEFAULT_QUEUE else ""
+        named = workload.metadata.namespace, workload.spec.queue_name
+        if named not in self._lines:
+            name, local = self._local_queue(workload)
+            known = "", DEFAULT_QUEUE if name == DEFAULT_QUEUE else ""
+            self._lines[named] = (f"{named[0]}/{name}", local.cluster_queue) if local is not None else known
+        return self._lines[named]
 
     def closed(self, name: str) -> Closed | None:
         """Why a ClusterQueue admits nothing, whoever asks; None if it does."""

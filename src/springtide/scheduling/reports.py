@@ -44,10 +44,10 @@ class Report:
         self._samples = samples or {}
         self._tallies: dict[tuple[str, str], Tally] = {}
 
-    def waits(self, local: str, cluster: str) -> None:
-        """Count a workload that waits; `local` is namespace/name, either may be empty."""
+    def waits(self, local: str, cluster: str, number: int = 1) -> None:
+        """Count workloads that wait; `local` is namespace/name, either may be empty."""
         for tally in self._of(local, cluster):
-            tally.waiting += 1
+            tally.waiting += number
 
     def runs(self, local: str, cluster: str, used: Used) -> None:
         """Count a workload that has its admission."""

@@ -343,7 +343,8 @@ class ClusterState:
         devices, devices_when_empty = self._inventory.devices(self._nodes.facts)
         workloads = self._workloads.values()
         waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
-        restarting = (facts for facts in workloads if facts.admission is None or is_held(facts.obj))
+        with_pods = (self._workloads[key] for key in self._pods_of if key in self._workloads)
+        restarting = (facts for facts in with_pods if facts.admission is None or is_held(facts.obj))
         pods_of = {facts.key: found for facts in restarting if (found := self._left_of(facts.key))}
         return Snapshot(
             nodes=self._nodes,
