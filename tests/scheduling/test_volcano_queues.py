@@ -32,6 +32,7 @@ def queue(
     parent: str = "",
     strategy: str = "traverse",
     reclaimable: bool | None = None,
+    priority: int = 0,
 ) -> Queue:
     spec = QueueSpec(
         weight=weight,
@@ -41,6 +42,7 @@ def queue(
         parent=parent,
         dequeue_strategy=strategy,
         reclaimable=reclaimable,
+        priority=priority,
     )
     return Queue(metadata=ObjectMeta(name=name, uid=f"uid-{name}"), spec=spec)
 
@@ -206,6 +208,20 @@ def test_a_queue_that_is_not_reclaimable_keeps_what_it_has() -> None:
     assert len(holds(world)) == 4
 
 
+def test_a_queue_of_higher_priority_is_served_first_and_gives_back_last() -> None:
+    world = World(
+        node("n", cpu=6), queue("a", deserved=cpu(2)), queue("b", priority=5), queue("c", priority=1)
+    )
+    world.add(
+        job("early", "a", cpus=6), job("late", "b", cpus=2, created=8), job("mid", "c", cpus=4, created=9)
+    )
+    settle(world)
+    assert sorted(holds(world)) == ["late", "mid"]
+    world.add(job("mine", "a", cpus=2, created=10))
+    settle(world)
+    assert sorted(holds(world)) == ["late", "mine"]
+
+
 def test_reclaim_in_a_hierarchy_at_100_percent_full() -> None:
     """Volcano #4679: root is full, so that jobs stay Pending and reclaim never looks at them."""
     deserved = {"a": 16, "b": 16, "a1": 8, "a2": 8}
@@ -290,8 +306,8 @@ def test_a_closed_queue_takes_nothing_new_and_lets_the_rest_run() -> None:
             (queue("c", parent="gone"),),
             "c",
             (
-                "Queue c is not in the tree of queues: spec.parent of Queue c names Queue gone, which doesn't "
-                "exist; create it"
+                "Queue c is not in the tree of queues: spec.parent of Queue c names Queue gone, "
+                "which doesn't exist; create it"
             ),
         ),
         (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from springtide.api import labels
 from springtide.api.core import ConfigMap, Pod
+from springtide.api.struct import decode
+from springtide.api.volcano import Queue
 from springtide.api.volcano_batch import Job
 from springtide.client import NotFound
 from tests.volcano.scene import (
@@ -88,6 +90,34 @@ async def test_a_job_completes_when_all_pods_have_ended_and_enough_succeeded() -
     assert (made.status.state.phase, made.status.succeeded, made.status.failed) == ("Completed", 2, 1)
     assert made.status.running_duration
     assert (finished.status, finished.reason) == ("True", "Succeeded")
+
+
+async def test_a_job_starts_with_its_fewest_pods_and_the_others_follow_when_there_is_room() -> None:
+    three = {"metadata": {"name": "three"}, "spec": {"capability": {"cpu": "3"}}}
+    for policies, queue, cpu in (([], "default", 3), ([rule("RestartJob", "PodEvicted")], "three", 8)):
+        async with platform(decode(Queue, three), cpu=cpu) as found:
+            await found.create(job("job", task("worker", 4), minAvailable=2, policies=policies, queue=queue))
+            await found.settle()
+            assert await names(found) == ["job-worker-0", "job-worker-1", "job-worker-2"]
+            await found.play("Running")
+            await found.settle()
+            assert await phase(found) == "Running"
+            await found.play("Succeeded")
+            await found.settle()
+            assert await names(found) == [f"job-worker-{index}" for index in range(4)]
+            assert await phase(found) == "Running"
+            await found.play("Succeeded")
+            await found.settle()
+            made = await the_job(found)
+        assert (made.status.state.phase, made.status.succeeded) == ("Completed", 4)
+        assert made.status.retry_count == 0
+
+
+async def test_with_fewer_nodes_than_its_fewest_pods_need_nothing_starts() -> None:
+    async with platform(cpu=1) as found:
+        await found.create(job("job", task("worker", 4), minAvailable=2))
+        await found.settle()
+        assert await names(found) == []
 
 
 async def test_a_job_fails_when_too_few_succeed() -> None:

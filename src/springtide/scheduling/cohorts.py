@@ -40,6 +40,8 @@ class QuotaNode:
     """Its part in fair sharing; 0: only what nobody else wants."""
     reclaimable: bool = True
     """Whether others may take back what it uses beyond its own."""
+    yields_late: int = 0
+    """The higher, the later it does so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ class _Node:
     cells: Mapping[Cell, CellQuota]
     weight: float
     reclaimable: bool
+    yields_late: int
     subtree: dict[Cell, int]
     """What belongs to it and what its children put up for all below it."""
 
@@ -265,7 +268,7 @@ class Book:
 
 def _link(node: QuotaNode, parent: _Node | None) -> _Node:
     nominal = {cell: quota.nominal for cell, quota in node.cells.items()}
-    return _Node(node.name, parent, node.cells, node.weight, node.reclaimable, nominal)
+    return _Node(node.name, parent, node.cells, node.weight, node.reclaimable, node.yields_late, nominal)
 
 
 def _put_up(node: _Node) -> None:

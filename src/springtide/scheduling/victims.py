@@ -169,7 +169,11 @@ def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Runni
     ]
     least = running.minimum_run_seconds
     settled = [one for one in found if one.seconds >= max(least, left_alone_seconds(one.facts.obj))]
-    return sorted((part for one in settled for part in _parts(one)), key=lambda one: one.order)
+    late = {queue: running.tree.queue(queue).yields_late for queue in tiers if running.tree.has(queue)}
+    return sorted(
+        (part for one in settled for part in _parts(one)),
+        key=lambda one: (one.tier, late.get(one.queue, 0), *one.order),
+    )
 
 
 def _parts(one: Candidate) -> tuple[Candidate, ...]:

@@ -48,6 +48,8 @@ class QueueBooks:
     standing: Mapping[str, Standing]
     """By key of the workload."""
     dialect: Dialect
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """Of Queues that have one."""
 
     def commands(
         self,
@@ -192,7 +194,8 @@ class VolcanoLedger:
         if not self._queues:
             return None
         objects = tuple(self._objects[name] for name in sorted(self._objects))
-        return QueueBooks(objects, dict(self._standing), self._dialect)
+        prior = {name: queue.priority for name, queue in self._queues.items() if queue.priority}
+        return QueueBooks(objects, dict(self._standing), self._dialect, prior)
 
     def cooling(self, workloads: Mapping[str, WorkloadFacts]) -> tuple[WorkloadFacts, ...]:
         """Admitted workloads that say how long they run before they may be preempted."""

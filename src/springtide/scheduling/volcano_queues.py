@@ -40,6 +40,7 @@ class VolcanoQueue:
     name: str
     parent: str = ROOT
     weight: int = 1
+    priority: int = 0
     strict: bool = False
     reclaimable: bool = True
     open: bool = True
@@ -80,6 +81,7 @@ def queue_facts(obj: Queue) -> VolcanoQueue:
         name=obj.metadata.name,
         parent=spec.parent or ROOT,
         weight=max(1, spec.weight),
+        priority=spec.priority,
         strict=spec.dequeue_strategy == _FIFO,
         reclaimable=spec.reclaimable is not False,
         open=obj.status.state not in (QueueState.CLOSED, QueueState.CLOSING),
@@ -207,6 +209,7 @@ class _Walk:
             label=f"Queue {queue.name}",
             covers_all=False,
             reclaimable=queue.reclaimable,
+            yields_late=queue.priority,
             shut=shut,
         )
 

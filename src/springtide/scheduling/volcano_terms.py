@@ -9,6 +9,7 @@ Pure; called by `victims`, `reservations` and `runs` for the few workloads that 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 
 from springtide.api import labels
@@ -37,6 +38,11 @@ def patience_seconds(obj: Workload | Pod, usual: float) -> float:
 def estimated_seconds(obj: Workload) -> float | None:
     """How long the user thinks it runs; None if nobody has said."""
     return seconds_of(obj.metadata.annotations.get(labels.RUNNING_ESTIMATE)) or None
+
+
+def priority_of_queue(obj: Workload | Pod, priorities: Mapping[str, int]) -> int:
+    """The priority of the Queue it stands in, of those that have one: all of it go first."""
+    return priorities.get(obj.metadata.annotations.get(labels.VOLCANO_QUEUE, ""), 0)
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -350,11 +350,14 @@ def _missing(snapshot: Snapshot, workload: Workload) -> dict[str, list[int]]:
         return {}
     given = {one.name: one.count for one in workload.status.admission.pod_set_assignments}
     names = {pod.metadata.name for pod in snapshot.pods}
+    grows = workload.metadata.annotations.get(labels.ELASTIC_JOB) == "true"
     found: dict[str, list[int]] = {}
     for task in tasks_of(snapshot.job):
         count = given.get(task.name)
         indices = range(task.replicas if count is None else count)
-        gone = [index for index in indices if task.pod(snapshot.job, index) not in names]
+        there = [index for index in indices if task.pod(snapshot.job, index) in names]
+        last = max(there, default=-1) if grows else len(indices)
+        gone = [index for index in indices if index not in there and index < last]
         if len(gone) < len(indices) or not _waits_for_others(task):
             found[task.name] = gone
     return found

@@ -70,6 +70,8 @@ def workload_for(job: Job, priority: int | None) -> Workload:
         labels.REFILL: "false" if evicts_whole_job(job) else "true",
         labels.TEMPLATE_DIGEST: _digest([encode(spec), carried, job.spec.queue]),
     }
+    if min_available(job) < total(job):
+        annotations[labels.ELASTIC_JOB] = "true"
     if job.spec.running_estimate:
         annotations[labels.RUNNING_ESTIMATE] = job.spec.running_estimate
     metadata = ObjectMeta(

@@ -9,11 +9,12 @@ the plan for admitted workloads of no other attempt.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from springtide.api import labels
 from springtide.api.core import Pod
-from springtide.api.kueue import Workload
+from springtide.api.kueue import ReclaimablePod, Workload
 from springtide.api.meta import is_true
 from springtide.workloads.pods import Slot
 
@@ -52,6 +53,39 @@ def due(slots: Sequence[Slot], pods: Mapping[str, Pod]) -> list[Slot]:
     going = {name for name, of in by_set.items() if all(_goes(pods.get(slot.pod)) for slot in of)}
     begun = begun_sets(slots, pods)
     return [slot for name, of in by_set.items() if name in begun or _may_start(of, going) for slot in of]
+
+
+def kept_missing(workload: Workload, slots: Sequence[Slot], pods: Mapping[str, Pod]) -> set[str]:
+    """Names of pods that were there and are not made again.
+
+    Of a workload that may grow, those behind the last that is there are new.
+    """
+    if is_refilled(workload):
+        return set()
+    grows = workload.metadata.annotations.get(labels.ELASTIC_JOB) == "true"
+    begun = begun_sets(slots, pods)
+    last: dict[str, int] = {}
+    for slot in slots:
+        if slot.pod in pods or not grows:
+            last[slot.pod_set.name] = max(slot.index, last.get(slot.pod_set.name, 0))
+    return {
+        slot.pod
+        for slot in slots
+        if slot.pod not in pods and slot.pod_set.name in begun and slot.index <= last[slot.pod_set.name]
+    }
+
+
+def done(workload: Workload, slots: Sequence[Slot], pods: Mapping[str, Pod]) -> list[ReclaimablePod]:
+    """How many pods of each set have ended, if the workload may grow: others may have their quota."""
+    if workload.metadata.annotations.get(labels.ELASTIC_JOB) != "true":
+        return []
+    ended = Counter(
+        slot.pod_set.name
+        for slot in slots
+        if (pod := pods.get(slot.pod)) is not None and pod.status.phase in _ENDED
+    )
+    names = [pod_set.name for pod_set in workload.spec.pod_sets]
+    return [ReclaimablePod(name=name, count=ended[name]) for name in names if ended[name]]
 
 
 def begun_sets(slots: Sequence[Slot], pods: Mapping[str, Pod]) -> set[str]:

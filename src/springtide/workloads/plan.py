@@ -23,24 +23,24 @@ back, and `scheduling` admits the next attempt only after that, so a mark never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Emit, Plan
 from springtide.api.core import Node, Pod, Service
-from springtide.api.kueue import Workload
+from springtide.api.kueue import ReclaimablePod, Workload
 from springtide.api.meta import Condition, Object, controller_of, find_condition, is_true, set_condition
 from springtide.api.springtide import Action, Diagnosis
 from springtide.api.struct import encode
 from springtide.workloads.flavors import FlavorNamed, with_flavors
 from springtide.workloads.judged import (
-    begun_sets,
+    done,
     due,
     is_judged,
-    is_refilled,
     is_settled,
+    kept_missing,
     to_replace,
     verdict_of,
 )
@@ -161,14 +161,31 @@ def _judged(view: View, now: datetime) -> list[Command]:
         return _create(view, now, due)
     pods = {pod.metadata.name: pod for pod in view.pods}
     wanted = due(slots, pods)
-    kept = set() if is_refilled(workload) else begun_sets(slots, pods)
+    kept = kept_missing(workload, slots, pods)
     made: list[Command] = [
-        Create(_pod(view, slot)) for slot in wanted if slot.pod not in pods and slot.pod_set.name not in kept
+        Create(_pod(view, slot)) for slot in wanted if slot.pod not in pods and slot.pod not in kept
     ]
     made += _delete(to_replace(workload, view.pods))
-    if all(is_settled(pods.get(slot.pod)) for slot in wanted):
-        return [*made, *_ready(workload, len(wanted), now)]
-    return [*made, *_not_ready(view, wanted, now)]
+    settled = all(is_settled(pods.get(slot.pod)) for slot in wanted)
+    told = _ready(workload, len(wanted), now) if settled else _not_ready(view, wanted, now)
+    return [*made, *_give_back(workload, told, done(workload, slots, pods), now)]
+
+
+def _give_back(
+    workload: Workload, told: list[Command], given: list[ReclaimablePod], now: datetime
+) -> list[Command]:
+    """The same status, with the pods that are done and need no quota any more."""
+    known = find_condition(workload.status.conditions, "PodsReady")
+    if not told and given != workload.status.reclaimable_pods and known is not None:
+        told = [_apply(workload, known, now)]
+    if not given:
+        return told
+    said = {"reclaimablePods": [encode(one) for one in given]}
+    return [
+        replace(one, fields={**one.fields, "status": {**one.fields["status"], **said}})
+        for one in told
+        if isinstance(one, Apply)
+    ]
 
 
 def _ready(workload: Workload, pods: int, now: datetime) -> list[Command]:
