@@ -91,6 +91,10 @@ def with_checks(queue: ClusterQueue, *names: str) -> ClusterQueue:
     return decode(ClusterQueue, raw)
 
 
+def lasting(job: Workload, seconds: int) -> Workload:
+    return replace(job, spec=replace(job.spec, maximum_execution_time_seconds=seconds))
+
+
 def told(type_: str, status: str) -> dict[str, str]:
     """A condition."""
     return {
@@ -227,6 +231,18 @@ CASES = (
         ],
         "PendingEvaluation",
         says=["StrictFIFO", "if nobody were before it (default/head)"],
+    ),
+    Case(
+        "It would put off who is before it",
+        [train(pod_set(1, pod_spec(cpu=4, gpu=8)))],
+        "PendingEvaluation",
+        first=[
+            *OPEN,
+            *racks(1, 2),
+            lasting(unborn(workload("running", of_eight(1), priority=9)), 3600),
+            unborn(workload("large", of_eight(2), priority=5)),
+        ],
+        says=["it might put off default/large", "maximumExecutionTimeSeconds of at most 3600"],
     ),
     Case(
         "An admission check is not ready",

@@ -77,8 +77,9 @@ def _data(found: Explanation | None, one: Workload | Pod | None) -> dict[str, An
     key = one.key if one is not None else ""
     if found is None:
         return {"key": key, "waits": False}
-    data = {"waits": True, **asdict(found)}
-    return data | {"since": found.since.isoformat() if found.since is not None else None}
+    moments = {"since": found.since, "expected_start": found.expected_start}
+    said = {name: at.isoformat() if at is not None else None for name, at in moments.items()}
+    return {"waits": True, **asdict(found), **said}
 
 
 def explain(view: JobView, at: datetime, waiting: Explanation | None = None) -> str:

@@ -59,6 +59,8 @@ def render(found: Explanation, at: datetime) -> str:
         rows.append(("since", f"{found.since:%Y-%m-%d %H:%M:%S} UTC ({age(found.since, at)})"))
     if found.position:
         rows.append(("queue", _place(found)))
+    if found.expected_start is not None:
+        rows.append(("expected", f"about {found.expected_start:%Y-%m-%d %H:%M} UTC, {found.expected_reason}"))
     if found.victims:
         names = ", ".join(f"{one.workload} (priority {one.priority})" for one in found.victims)
         rows.append(("would preempt", names))

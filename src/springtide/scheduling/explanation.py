@@ -54,6 +54,10 @@ class Explanation:
     """How many wait there."""
     ahead: tuple[str, ...] = ()
     """Who is before it there, the first first; ten at most."""
+    expected_start: datetime | None = None
+    """When it is expected to start, if anything can be said of that."""
+    expected_reason: str = ""
+    """What it waits for until then."""
     victims: tuple[Victim, ...] = ()
     """Who would have to go for it."""
     tried: tuple[Trial, ...] = ()
@@ -79,6 +83,7 @@ def explained(
     reason = verdict.reason if verdict is not None else ""
     queue, line = _line(snapshot, item)
     before = [one.key for one in line if one.order < item.order]
+    start = cycle.expected_starts().get(key) if not starts else None
     return Explanation(
         kind=kind,
         key=key,
@@ -90,6 +95,8 @@ def explained(
         position=len(before) + 1 if queue else 0,
         waiting=len(line),
         ahead=tuple(before[:AHEAD_MAX]),
+        expected_start=start.at if start is not None else None,
+        expected_reason=start.reason if start is not None else "",
         victims=victims_for(cycle, key),
         tried=() if starts or reason in _CLOSED else tuple(remedies(state, item, now, options)),
     )
