@@ -12,6 +12,7 @@ from springtide.api.core import Pod
 from springtide.api.meta import Condition, find_condition
 from springtide.api.struct import decode
 from springtide.scheduling.configuration import Configuration, configured
+from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import Options
 from springtide.scheduling.policies import PACKING
@@ -45,6 +46,13 @@ def test_every_field_reaches_the_cycle() -> None:
             "resourceWeights": {"cpu": 0},
         },
         waitForPodsReady={"timeoutSeconds": 9, "requeuingStrategy": {"backoffLimitCount": 2}},
+        consolidation={
+            "movesPerHour": 3,
+            "movesAtOnce": 2,
+            "idleSeconds": 60,
+            "minimumRunSeconds": 0,
+            "intervalSeconds": 5,
+        },
     ).spec
     found = configured(Options(), spec)
     assert (found.policy.name, found.victims.name, found.timing.ordering.name) == (
@@ -56,6 +64,14 @@ def test_every_field_reaches_the_cycle() -> None:
     assert (found.timing.backfill, found.timing.firm_after_seconds) == (False, 60)
     assert (found.minimum_run_seconds, found.fair_strategies) == (120, ("LessThanInitialShare",))
     assert found.patience == Patience(timeout_seconds=9, backoff_limit_count=2)
+    assert found.consolidation == Consolidation(3, 2, 60, 0, interval_seconds=5)
+
+
+def test_nobody_is_moved_unless_it_is_asked_for() -> None:
+    assert configured(Options(), config().spec).consolidation is None
+    assert configured(Options(), config(consolidation={}).spec).consolidation == Consolidation()
+    started = Options(consolidation=Consolidation())
+    assert configured(started, config(consolidation={"enabled": False}).spec).consolidation is None
 
 
 def condition(configuration: Configuration, name: str = "default") -> Condition:

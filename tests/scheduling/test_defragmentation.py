@@ -69,11 +69,13 @@ def of(world: World) -> list[Workload]:
 
 
 def moved(world: World) -> list[str]:
-    return sorted(
-        one.metadata.name
-        for one in of(world)
-        if find_condition(one.status.conditions, "Consolidated") is not None
-    )
+    return told(world, "Consolidated")
+
+
+def told(world: World, type_: str) -> list[str]:
+    """Those that have a condition, true or not any more."""
+    found = (one for one in of(world) if find_condition(one.status.conditions, type_) is not None)
+    return sorted(one.metadata.name for one in found)
 
 
 def test_one_moves_and_all_run() -> None:
@@ -101,6 +103,28 @@ def test_what_it_gains_is_said_before_anything_moves() -> None:
         "WaitingForPreemptedWorkloads",
         f"waits until default/{one} has moved; its place is held",
     )
+
+
+def test_moving_comes_before_preempting_for_then_nobody_waits() -> None:
+    world = halves(priority=10)
+    world.add(*queue("q", within="LowerPriority"))
+    settle(world)
+    assert len(moved(world)) == 1
+    assert told(world, "Preempted") == []
+    without = halves(None, priority=10)
+    without.add(*queue("q", within="LowerPriority"))
+    settle(without)
+    assert len(told(without, "Preempted")) == 1
+
+
+def test_what_cannot_be_moved_is_preempted_as_ever() -> None:
+    world = halves(priority=10)
+    world.add(*queue("q", within="LowerPriority"))
+    annotated(world, "false")
+    settle(world)
+    assert moved(world) == []
+    assert len(told(world, "Preempted")) == 1
+    assert world.is_admitted(key("high"))
 
 
 def test_without_the_setting_nobody_moves() -> None:

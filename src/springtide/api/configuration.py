@@ -71,6 +71,24 @@ class WaitForPodsReadyConfiguration(Struct):
     """What happens then."""
 
 
+class ConsolidationConfiguration(Struct):
+    """Whether running workloads are moved so that one starts that waits though enough is free in pieces."""
+
+    enabled: bool | None = None
+    """False: nobody is moved."""
+    moves_per_hour: Annotated[int | None, Limits(minimum=0, format="int32")] = None
+    """No more than so many workloads are moved within an hour; 20 by default."""
+    moves_at_once: Annotated[int | None, Limits(minimum=1, format="int32")] = None
+    """No more than so many for one that waits; 8 by default."""
+    idle_seconds: Annotated[float | None, _SECONDS] = None
+    """What is free in pieces is expected to lie idle for so long; 1800 by default. Nobody is moved whose work
+    that has to be done again is worth more."""
+    minimum_run_seconds: Annotated[float | None, _SECONDS] = None
+    """Nobody is moved before having run so long since it was started or moved last; 600 by default."""
+    interval_seconds: Annotated[float | None, _SECONDS] = None
+    """How often it is looked into at most; 30 by default. In between preemption goes ahead."""
+
+
 class SchedulerConfigurationSpec(Struct):
     """How the scheduler decides; what is left out stays as it was started."""
 
@@ -84,6 +102,8 @@ class SchedulerConfigurationSpec(Struct):
     """Who may start before its turn."""
     minimum_run_seconds: Annotated[float | None, _SECONDS] = None
     """Nobody is preempted before having run so long."""
+    consolidation: ConsolidationConfiguration | None = None
+    """Whether running workloads are moved to make room; never by default."""
     fair_sharing: FairSharingConfiguration | None = None
     """How queues of a cohort share."""
     admission_fair_sharing: AdmissionFairSharingConfiguration | None = None

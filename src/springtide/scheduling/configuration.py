@@ -17,12 +17,14 @@ from springtide.api.commands import Apply, Command
 from springtide.api.configuration import (
     AdmissionFairSharingConfiguration,
     BackfillConfiguration,
+    ConsolidationConfiguration,
     SchedulerConfiguration,
     SchedulerConfigurationSpec,
     WaitForPodsReadyConfiguration,
 )
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode, unknown_paths
+from springtide.scheduling.defragmentation import Consolidation
 from springtide.scheduling.ordering import find_ordering
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.plan import Options
@@ -113,6 +115,7 @@ def configured(started_with: Options, spec: SchedulerConfigurationSpec) -> Optio
         ),
         minimum_run_seconds=_or(spec.minimum_run_seconds, started_with.minimum_run_seconds),
         patience=_patience(spec.wait_for_pods_ready, started_with.patience),
+        consolidation=_consolidation(spec.consolidation, started_with.consolidation),
         timing=_timing(spec, started_with.timing),
     )
 
@@ -132,6 +135,24 @@ def _usage(spec: AdmissionFairSharingConfiguration, known: UsageSettings) -> Usa
         _or(spec.usage_half_life_time_seconds, known.half_life_seconds),
         _or(spec.usage_sampling_interval_seconds, known.interval_seconds),
         spec.resource_weights or known.resource_weights,
+    )
+
+
+def _consolidation(
+    spec: ConsolidationConfiguration | None, known: Consolidation | None
+) -> Consolidation | None:
+    if spec is None:
+        return known
+    if spec.enabled is False:
+        return None
+    base = known or Consolidation()
+    return replace(
+        base,
+        moves_per_hour=_or(spec.moves_per_hour, base.moves_per_hour),
+        moves_at_once=_or(spec.moves_at_once, base.moves_at_once),
+        idle_seconds=_or(spec.idle_seconds, base.idle_seconds),
+        minimum_run_seconds=_or(spec.minimum_run_seconds, base.minimum_run_seconds),
+        interval_seconds=_or(spec.interval_seconds, base.interval_seconds),
     )
 
 

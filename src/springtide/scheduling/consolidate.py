@@ -5,7 +5,7 @@ It is the scheduler's own cycle on the same snapshot; only the moves are taken f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from springtide.api.commands import Command
@@ -57,11 +57,10 @@ def consolidated(
     snapshot: Snapshot, now: datetime, settings: Consolidation, options: Options | None = None
 ) -> Consolidated:
     """Whom one cycle would move. Nothing is written by this."""
-    cycle = cycle_on(snapshot, now, options or Options())
+    cycle = cycle_on(snapshot, now, replace(options or Options(), consolidation=settings))
     cycle.release()
     while cycle.admit():
         pass
-    cycle.consolidate(settings, now)
     found = list({one.why.wish.facts.key: one.why for one in cycle.moved}.values())
     commands: list[Command] = [command for one in cycle.moved for command in one.commands(now)]
     for one in found:

@@ -71,8 +71,6 @@ class Settings:
     consolidation: Consolidation | None = None
     """When running workloads are moved so that one starts that waits although there is enough in pieces;
     None: never."""
-    consolidation_interval_seconds: float = 30.0
-    """That is looked into at most this often."""
     cycle_interval_seconds: float = 0.01
     """Cycles start at least this far apart; 0 starts one for every change."""
     starts_per_cycle: int | None = 256
@@ -128,6 +126,7 @@ class _Scheduler:
             minimum_run_seconds=settings.minimum_run_seconds,
             victims=find_victims(settings.victims),
             patience=settings.patience,
+            consolidation=settings.consolidation,
             replacement_seconds=settings.replacement_seconds,
             timing=Timing(
                 find_ordering(settings.ordering),
@@ -168,7 +167,7 @@ class _Scheduler:
         self._stale = decided.requeue_after_seconds is not None
         cut = decided.requeue_after_seconds == 0
         self._wake_at = now + (decided.requeue_after_seconds or float("inf"))
-        self._somebody_waits = self._settings.consolidation is not None and bool(decided.notes)
+        self._somebody_waits = self.configuration.options.consolidation is not None and bool(decided.notes)
         self._unreported = cut or not report
         if refresh and not cut:
             self._refresh_at = now + REFRESH_SECONDS
@@ -202,20 +201,20 @@ class _Scheduler:
         with self._metrics.cycle_seconds.time():
             snapshot = self.state.snapshot()
             now, known = self._runtime.clock.now(), self.configuration.options
-            options = replace(known, refresh=refresh, report=report, consolidation=self._consolidation())
+            moving = self._consolidation(known.consolidation)
+            options = replace(known, refresh=refresh, report=report, consolidation=moving)
             decided = plan(snapshot, now, options)
+            if moving is not None and decided.notes:
+                self._move_at = self._runtime.clock.monotonic() + moving.interval_seconds
             if told := self.configuration.commands(now):
                 decided = replace(decided, commands=(*decided.commands, *told))
         self._metrics.observe(decided)
         return decided
 
-    def _consolidation(self) -> Consolidation | None:
+    def _consolidation(self, known: Consolidation | None) -> Consolidation | None:
         """When workloads may be moved in this cycle: None if it is too early to look again."""
         now = self._runtime.clock.monotonic()
-        if self._settings.consolidation is None or now < self._move_at:
-            return None
-        self._move_at = now + self._settings.consolidation_interval_seconds
-        return self._settings.consolidation
+        return known if known is not None and now >= self._move_at else None
 
     async def _write(self, commands: Sequence[Command]) -> None:
         """Write the plan in its order, several at a time. Raises the first error after trying all."""

@@ -6,7 +6,7 @@ What is gained is stated before anything moves, in device-seconds: the devices t
 as they would lie idle otherwise, less the work that the moved have to do again. Nobody is moved at a loss,
 nobody for somebody less important, nobody who has not saved its work or has just started, and only so many an
 hour. A move is an eviction (reason `Consolidated`); the places of all are then held by `claims` until the old
-pods are gone. Called by the cycle when nobody can start otherwise, and so by `springtide defragment`. Pure:
+pods are gone. Called by the cycle before it would preempt anybody, and so by `springtide defragment`. Pure:
 leaves the placement as it was.
 """
 
@@ -45,6 +45,8 @@ class Consolidation:
     """Nobody is moved before having run so long since it was started or moved last."""
     tried_per_cycle: int = 4
     """For so many of those who wait a plan is sought in one cycle, the first in the queue first."""
+    interval_seconds: float = 30.0
+    """And in one cycle of those that begin within so long; in the others preemption goes ahead."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,17 @@ class Mover:
         self._placement = placement
         self._settings = settings
         self._left = max(0, settings.moves_per_hour - moved)
+        self._tries = settings.tried_per_cycle
         admitted = [one for found in running.of_queue.values() for one in found]
         self._able = movables(admitted, running, confine, settings) if self._left else []
 
     def seek(self, wish: Wish) -> Rearrangement | None:
         """How it could start; those who move for it are not moved for anybody else."""
         most = min(self._left, self._settings.moves_at_once)
-        found = rearrange(self._placement, wish, self._able, self._settings, most) if most else None
+        self._tries -= 1
+        if self._tries < 0 or not most or not self._able:
+            return None
+        found = rearrange(self._placement, wish, self._able, self._settings, most)
         if found is not None:
             gone = {one.victim.facts.key for one, _ in found.places}
             self._able = [one for one in self._able if one.victim.facts.key not in gone]

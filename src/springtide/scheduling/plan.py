@@ -61,8 +61,6 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     confirmed = cycle.confirm(now)
     while cycle.admit():
         pass
-    if options.consolidation is not None and not cycle.is_cut:
-        cycle.consolidate(options.consolidation, now)
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
     commands += [command for one in cycle.preempted for command in one.commands(now)]
@@ -97,4 +95,5 @@ def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
         patience=options.patience,
         timing=options.timing,
         replacement_seconds=options.replacement_seconds,
+        consolidation=options.consolidation,
     )
