@@ -113,6 +113,32 @@ async def test_a_job_starts_with_its_fewest_pods_and_the_others_follow_when_ther
         assert made.status.retry_count == 0
 
 
+async def test_a_job_gives_up_what_it_can_spare_and_gets_it_back_later() -> None:
+    mine = decode(Queue, {"metadata": {"name": "mine"}, "spec": {"deserved": {"cpu": "2"}}})
+    other = decode(Queue, {"metadata": {"name": "other"}, "spec": {"deserved": {"cpu": "2"}}})
+    rules = [rule("RestartJob", "PodEvicted")]
+    async with platform(mine, other, cpu=4) as found:
+        spare = job("job", task("worker", 4), minAvailable=2, queue="other", policies=rules)
+        await found.create(spare)
+        await found.settle()
+        await found.play("Running")
+        await found.settle()
+        before = await uids(found)
+        await found.create(job("late", task("worker", 2), queue="mine"))
+        await let_go(found)
+        now = await uids(found)
+        assert sorted(now.keys() - before.keys()) == ["late-worker-0", "late-worker-1"]
+        assert len(now.keys() & before.keys()) == 2
+        await found.play("Running", "late")
+        await found.settle()
+        await found.play("Succeeded", "late")
+        await found.settle()
+        after, made = await uids(found), await the_job(found)
+    assert {name for name in after if name.startswith("job-")} == before.keys()
+    assert all(after[name] == now[name] for name in now)
+    assert (made.status.state.phase, made.status.retry_count) == ("Running", 0)
+
+
 async def test_with_fewer_nodes_than_its_fewest_pods_need_nothing_starts() -> None:
     async with platform(cpu=1) as found:
         await found.create(job("job", task("worker", 4), minAvailable=2))

@@ -88,6 +88,8 @@ class ClusterQueueFacts:
     by_use: bool = False
     """Whether its LocalQueues share by what they have used lately; see `usage`."""
     error: str = ""
+    limit_field: str = "nominalQuota"
+    """What to raise for more quota."""
     label: str = ""
     """What messages call it, if not ClusterQueue and its name: it may come from another dialect."""
     covers_all: bool = True

@@ -254,7 +254,7 @@ def _exceeds(
     return Refused(
         "ExceedsMaxQuota",
         f"can never start in {queue.title}: asks {asked} {name}, "
-        f"the whole quota of flavor {flavor.name}{lent} is {whole}; ask for less or raise nominalQuota",
+        f"the whole quota of flavor {flavor.name}{lent} is {whole}; ask for less or raise {queue.limit_field}",
     )
 
 

@@ -206,6 +206,7 @@ class _Walk:
             cohort=parent,
             weight=float(queue.weight),
             preemption=_PREEMPTION,
+            limit_field="its capability, or add nodes",
             label=f"Queue {queue.name}",
             covers_all=False,
             reclaimable=queue.reclaimable,

@@ -34,9 +34,15 @@ from springtide.volcano import status as reporting
 from springtide.volcano.groups import group_for, group_status
 from springtide.volcano.ineffective import ineffective_fields
 from springtide.volcano.plugins import hosts
-from springtide.volcano.policies import Happened, Response, evicts_whole_job, happenings, response
+from springtide.volcano.policies import Happened, Response, happenings, response
 from springtide.volcano.tasks import Task, max_retry, min_available, tasks_of
-from springtide.volcano.templates import UnresolvableError, claims_for, workload_for
+from springtide.volcano.templates import (
+    UnresolvableError,
+    claims_for,
+    is_refilled,
+    may_grow,
+    workload_for,
+)
 
 RESTART_JOB = Action.RESTART_JOB.value
 _END = {
@@ -301,7 +307,7 @@ def _steer(snapshot: Snapshot, workload: Workload, phase: JobPhase, draft: _Draf
         verdict = "Succeeded"
     elif phase in (JobPhase.TERMINATING, JobPhase.TERMINATED, JobPhase.FAILED):
         verdict = f"Failed: {state.message}"
-    refill = "true" if restarts or not evicts_whole_job(snapshot.job) else "false"
+    refill = "true" if restarts or is_refilled(snapshot.job) else "false"
     notes = {labels.VERDICT: verdict, labels.REFILL: refill}
     if draft.replace:
         notes[labels.REPLACE] = ",".join(sorted(draft.replace))
@@ -331,9 +337,25 @@ def _happenings(snapshot: Snapshot, workload: Workload) -> list[Happened]:
         for pod in snapshot.pods
         if pod.metadata.labels.get(labels.ATTEMPT, attempt) == attempt and pod.metadata.uid not in answered
     }
+    pods = {name: pod for name, pod in pods.items() if not _given_up(snapshot, workload, pod)}
     refilled = workload.metadata.annotations.get(labels.REFILL) == "true"
     missing = {} if refilled else _missing(snapshot, workload)
     return happenings(snapshot.job, tasks_of(snapshot.job), pods, missing)
+
+
+def _given_up(snapshot: Snapshot, workload: Workload, pod: Pod) -> bool:
+    """Whether a pod is deleted because the job has shrunk: as many as it has places for live without it."""
+    if pod.metadata.deletion_timestamp is None or not may_grow(snapshot.job):
+        return False
+    task = pod.metadata.labels.get(labels.PODSET, "")
+    given = workload.status.admission.pod_set_assignments if workload.status.admission is not None else []
+    places = sum(one.count or 0 for one in given if one.name == task)
+    live = sum(
+        1
+        for one in snapshot.pods
+        if one.metadata.deletion_timestamp is None and one.metadata.labels.get(labels.PODSET) == task
+    )
+    return live >= places
 
 
 def _being_replaced(snapshot: Snapshot) -> set[str]:
@@ -350,14 +372,16 @@ def _missing(snapshot: Snapshot, workload: Workload) -> dict[str, list[int]]:
         return {}
     given = {one.name: one.count for one in workload.status.admission.pod_set_assignments}
     names = {pod.metadata.name for pod in snapshot.pods}
-    grows = workload.metadata.annotations.get(labels.ELASTIC_JOB) == "true"
     found: dict[str, list[int]] = {}
     for task in tasks_of(snapshot.job):
         count = given.get(task.name)
         indices = range(task.replicas if count is None else count)
-        there = [index for index in indices if task.pod(snapshot.job, index) in names]
-        last = max(there, default=-1) if grows else len(indices)
-        gone = [index for index in indices if index not in there and index < last]
+        gone = [index for index in indices if task.pod(snapshot.job, index) not in names]
+        if may_grow(snapshot.job):  # which has its pods under any numbers
+            there = [
+                name for index in range(task.replicas) if (name := task.pod(snapshot.job, index)) in names
+            ]
+            gone = gone[: max(0, len(indices) - len(there))]
         if len(gone) < len(indices) or not _waits_for_others(task):
             found[task.name] = gone
     return found

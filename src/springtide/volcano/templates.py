@@ -67,10 +67,10 @@ def workload_for(job: Job, priority: int | None) -> Workload:
         **carried,
         labels.VOLCANO_QUEUE: job.spec.queue or "default",
         labels.VERDICT: "open",
-        labels.REFILL: "false" if evicts_whole_job(job) else "true",
+        labels.REFILL: "true" if is_refilled(job) else "false",
         labels.TEMPLATE_DIGEST: _digest([encode(spec), carried, job.spec.queue]),
     }
-    if min_available(job) < total(job):
+    if may_grow(job):
         annotations[labels.ELASTIC_JOB] = "true"
     if job.spec.running_estimate:
         annotations[labels.RUNNING_ESTIMATE] = job.spec.running_estimate
@@ -82,6 +82,16 @@ def workload_for(job: Job, priority: int | None) -> Workload:
         owner_references=[owner_reference(job)],
     )
     return Workload(metadata=metadata, spec=spec)
+
+
+def may_grow(job: Job) -> bool:
+    """Whether it starts with fewer pods than it has, and gets the others, or gives them up, as it runs."""
+    return min_available(job) < total(job)
+
+
+def is_refilled(job: Job) -> bool:
+    """Whether pods that go missing are made again at once, or a rule is asked first what that means."""
+    return may_grow(job) or not evicts_whole_job(job)
 
 
 def carried_annotations(job: Job) -> dict[str, str]:

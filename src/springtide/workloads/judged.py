@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 
 from springtide.api import labels
 from springtide.api.core import Pod
+from springtide.api.gangpods import host_of
 from springtide.api.kueue import ReclaimablePod, Workload
 from springtide.api.meta import is_true
 from springtide.workloads.pods import Slot
@@ -55,29 +58,50 @@ def due(slots: Sequence[Slot], pods: Mapping[str, Pod]) -> list[Slot]:
     return [slot for name, of in by_set.items() if name in begun or _may_start(of, going) for slot in of]
 
 
-def kept_missing(workload: Workload, slots: Sequence[Slot], pods: Mapping[str, Pod]) -> set[str]:
-    """Names of pods that were there and are not made again.
+def arranged(workload: Workload, slots: Sequence[Slot], pods: Sequence[Pod]) -> tuple[list[Slot], list[Pod]]:
+    """Slots and pods brought together after the workload has grown or shrunk; and pods with no place left.
 
-    Of a workload that may grow, those behind the last that is there are new.
+    Pods stay where they are, and new ones have the lowest numbers that are free.
     """
-    if is_refilled(workload):
-        return set()
-    grows = workload.metadata.annotations.get(labels.ELASTIC_JOB) == "true"
-    begun = begun_sets(slots, pods)
-    last: dict[str, int] = {}
-    for slot in slots:
-        if slot.pod in pods or not grows:
-            last[slot.pod_set.name] = max(slot.index, last.get(slot.pod_set.name, 0))
-    return {
-        slot.pod
-        for slot in slots
-        if slot.pod not in pods and slot.pod_set.name in begun and slot.index <= last[slot.pod_set.name]
-    }
+    if not _grows(workload):
+        return list(slots), []
+    found: list[Slot] = []
+    surplus: list[Pod] = []
+    for pod_set in workload.spec.pod_sets:
+        places = [slot for slot in slots if slot.pod_set.name == pod_set.name]
+        numbers: set[int] = set()
+        for index, pod in _of_set(pod_set.name, pods):
+            place = next((one for one in places if one.node == pod.spec.node_name), None)
+            if place is not None:
+                places.remove(place)
+                found.append(_numbered(workload, place, index))
+            elif pod.status.phase not in _ENDED:
+                surplus.append(pod)
+            numbers.add(index)
+        free = (index for index in count() if index not in numbers)
+        found += [_numbered(workload, place, next(free)) for place in places]
+    return found, surplus
+
+
+def _of_set(pod_set: str, pods: Sequence[Pod]) -> list[tuple[int, Pod]]:
+    """The pods of a set by their number; those that are going anyway come last."""
+    own = [pod for pod in pods if pod.metadata.labels.get(labels.PODSET) == pod_set]
+    numbered = [(int(pod.metadata.labels.get(labels.JOB_COMPLETION_INDEX, "0")), pod) for pod in own]
+    return sorted(numbered, key=lambda one: (one[1].metadata.deletion_timestamp is not None, one[0]))
+
+
+def _numbered(workload: Workload, slot: Slot, index: int) -> Slot:
+    host = host_of(workload, slot.pod_set.name, index)
+    return replace(slot, index=index, host=host, pod=slot.pod.replace(slot.host, host, 1))
+
+
+def _grows(workload: Workload) -> bool:
+    return workload.metadata.annotations.get(labels.ELASTIC_JOB) == "true"
 
 
 def done(workload: Workload, slots: Sequence[Slot], pods: Mapping[str, Pod]) -> list[ReclaimablePod]:
     """How many pods of each set have ended, if the workload may grow: others may have their quota."""
-    if workload.metadata.annotations.get(labels.ELASTIC_JOB) != "true":
+    if not _grows(workload):
         return []
     ended = Counter(
         slot.pod_set.name

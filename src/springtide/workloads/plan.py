@@ -36,11 +36,13 @@ from springtide.api.springtide import Action, Diagnosis
 from springtide.api.struct import encode
 from springtide.workloads.flavors import FlavorNamed, with_flavors
 from springtide.workloads.judged import (
+    arranged,
+    begun_sets,
     done,
     due,
     is_judged,
+    is_refilled,
     is_settled,
-    kept_missing,
     to_replace,
     verdict_of,
 )
@@ -160,12 +162,13 @@ def _judged(view: View, now: datetime) -> list[Command]:
     if slots is None or not _is_created(workload):
         return _create(view, now, due)
     pods = {pod.metadata.name: pod for pod in view.pods}
+    slots, surplus = arranged(workload, slots, view.pods)
     wanted = due(slots, pods)
-    kept = kept_missing(workload, slots, pods)
+    kept = set() if is_refilled(workload) else begun_sets(slots, pods)
     made: list[Command] = [
-        Create(_pod(view, slot)) for slot in wanted if slot.pod not in pods and slot.pod not in kept
+        Create(_pod(view, slot)) for slot in wanted if slot.pod not in pods and slot.pod_set.name not in kept
     ]
-    made += _delete(to_replace(workload, view.pods))
+    made += _delete([*to_replace(workload, view.pods), *surplus])
     settled = all(is_settled(pods.get(slot.pod)) for slot in wanted)
     told = _ready(workload, len(wanted), now) if settled else _not_ready(view, wanted, now)
     return [*made, *_give_back(workload, told, done(workload, slots, pods), now)]
