@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from springtide.api.kueue import Workload
 from springtide.api.struct import decode, encode, replace
+from springtide.cli.plan import as_data, render
 from springtide.client import Client
+from springtide.scheduling.whatif import Forecast
 from tests.builders import cluster_queue, local_queue, node, pod_set, pod_spec, resource_flavor, workload
 from tests.cli.scene import Scene
 
@@ -233,6 +236,33 @@ def test_a_trace_of_jobs_is_replayed_under_each_order_and_drawn(tmp_path: Path) 
     assert page.read_text().startswith("<!DOCTYPE html>")
     table = Scene().run(*files, "--policy", "fifo").stdout
     assert table.splitlines()[1].split()[:3] == ["fifo", "all", "90"]
+
+
+def test_a_configuration_is_replayed_beside_the_others(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    head = "apiVersion: springtide.dev/v1alpha1\nkind: SchedulerConfiguration\nmetadata: {name: default}\n"
+    config.write_text(head + "spec: {ordering: shortest, policy: packing}\n")
+    trace = ("--trace", str(jobs_trace(tmp_path)), "--nodes", "1")
+    files = ("simulate", "jobs", *trace, "--policy", "fifo", "-o", "json")
+    result = Scene().run(*files, "--config", str(config))
+    assert result.exit_code == 0, result.output
+    fifo, own = json.loads(result.stdout)
+    assert own["policy"] == "configured"
+    assert own["overall"]["wait_mean"] < fifo["overall"]["wait_mean"]
+    config.write_text(head + "spec: {ordering: longest}\n")
+    refused = Scene().run(*files, "--config", str(config))
+    assert refused.exit_code == 1
+    assert "spec.ordering: ordering 'longest' is not registered; known: deadline, fifo" in refused.stderr
+
+
+def test_when_a_job_is_expected_to_start_is_shown_and_data() -> None:
+    when = datetime(2026, 1, 1, 14, 5, tzinfo=UTC)
+    found = Forecast(
+        "default/a", False, reason="no room", expected_start=when, expected_reason="when default/b ends"
+    )
+    last = render(found).splitlines()[-1]
+    assert last == "  expected to start about 2026-01-01 14:05 UTC, when default/b ends"
+    assert json.loads(json.dumps(as_data(found)))["expected_start"] == "2026-01-01T14:05:00+00:00"
 
 
 def test_a_trace_of_jobs_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -80,9 +80,7 @@ def test_who_wastes_stands_further_back_and_is_told(score: float, first: str) ->
     assert world.is_admitted(f"default/{first}")
     if first == "frugal":
         told = world.condition("default/wasteful").message
-        assert told.endswith(
-            "its LocalQueue uses 20% of the CPU and memory it asks for, and so stands further back"
-        )
+        assert told.endswith("its LocalQueue uses 20% of the CPU and memory it asks for, and is further back")
 
 
 class Metered:

@@ -181,6 +181,16 @@ QUEUES: Final = (
         ),
     ),
     Group(
+        "SchedulerConfiguration",
+        "Accepted",
+        "Whether the scheduler works by it; it goes on as before where it cannot.",
+        (
+            Reason("InEffect", "It does, save for unknown fields that the message names."),
+            Reason("Invalid", "A field cannot be followed; nothing of it is in effect.", "As the message says."),
+            Reason("NotUsed", "Only the object named default counts.", "Name it default."),
+        ),
+    ),
+    Group(
         "HyperNode",
         "Ready",
         "Whether it counts in placement; one that does not is left out, and those below it count.",

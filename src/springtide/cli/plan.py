@@ -62,9 +62,15 @@ def command(sources: tuple[str, ...], output: str, namespace: str, kubeconfig: A
 
     found = connected(Target(kubeconfig, context, namespace), work)
     if output:
-        print_data([asdict(one) for one in found], output)
+        print_data([as_data(one) for one in found], output)
         return
     click.echo("\n\n".join(map(render, found)) if found else "nothing to plan")
+
+
+def as_data(found: Forecast) -> dict[str, Any]:
+    """One forecast as plain data."""
+    start = found.expected_start
+    return {**asdict(found), "expected_start": start.isoformat() if start is not None else None}
 
 
 def render(found: Forecast) -> str:

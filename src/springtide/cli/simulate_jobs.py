@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from springtide.api.struct import decode
 from springtide.cli.errors import CliError
+from springtide.cli.manifests import read
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 
 if TYPE_CHECKING:
+    from springtide.scheduling.policies import Policy
+    from springtide.simulation.jobs import JobPolicy
     from springtide.simulation.outcome import Figures, Outcome
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -38,6 +43,9 @@ _HEADER = ("POLICY", "GPUS", "JOBS", "MEAN WAIT", "P50", "P99", "MEAN COMPLETION
     show_default=True,
     help="fifo, easy, default, an ordering, or your own as FILE.py:NAME. Repeat to compare.",
 )
+@click.option(
+    "--config", type=_FILE, help="A SchedulerConfiguration: its ordering and policy as one more row."
+)
 @click.option("--oracle", is_flag=True, help="Durations are known beforehand instead of learned.")
 @click.option("--one-node", is_flag=True, help="Keep the GPUs of a job on one node, or on whole ones.")
 @click.option(
@@ -50,6 +58,7 @@ def jobs(
     gpus_per_node: int,
     load: float,
     policies: Sequence[str],
+    config: Path | None,
     oracle: bool,
     one_node: bool,
     report: Path | None,
@@ -60,7 +69,8 @@ def jobs(
     Every job starts whole or waits. Without --oracle the scheduler knows of durations only what it has
     learned from the jobs that ended before.
     """
-    outcomes = _replay(trace_file, nodes, gpus_per_node, load, policies, oracle=oracle, one_node=one_node)
+    rows = _chosen(policies, config)
+    outcomes = _replay(trace_file, nodes, gpus_per_node, load, rows, oracle=oracle, one_node=one_node)
     if report is not None:
         from springtide.simulation.report import report as drawn
 
@@ -73,29 +83,52 @@ def jobs(
         click.echo(f"wrote {report}", err=True)
 
 
+def _chosen(policies: Sequence[str], config: Path | None) -> list[tuple[JobPolicy, Policy]]:
+    """How jobs are ordered, and how their nodes are chosen, for each row. Raises CliError."""
+    from springtide.api.configuration import SchedulerConfiguration
+    from springtide.scheduling.configuration import configured
+    from springtide.scheduling.plan import Options
+    from springtide.scheduling.policies import FRAGMENTS
+    from springtide.simulation.jobs import JobPolicy, job_policy
+
+    try:
+        rows = [(job_policy(name), FRAGMENTS) for name in policies]
+        for manifest in read(str(config), sys.stdin) if config is not None else ():
+            if manifest.kind != "SchedulerConfiguration":
+                raise CliError(f"{manifest.place}: kind {manifest.kind} is no SchedulerConfiguration")
+            options = configured(Options(), decode(SchedulerConfiguration, manifest.raw).spec)
+            timing = options.timing
+            rows.append((JobPolicy("configured", timing.ordering, timing.backfill), options.policy))
+    except ValueError as error:
+        raise CliError(str(error)) from error
+    return rows
+
+
 def _replay(
     trace_file: Path,
     nodes: int | None,
     gpus_per_node: int,
     load: float,
-    policies: Sequence[str],
+    rows: Sequence[tuple[JobPolicy, Policy]],
     *,
     oracle: bool,
     one_node: bool,
 ) -> list[Outcome]:
-    from springtide.simulation.jobs import job_policy, replay_jobs
+    from springtide.simulation.jobs import replay_jobs
     from springtide.simulation.jobtrace import JobTraceError, load_jobs, nodes_for
 
     try:
         trace = load_jobs(trace_file)
-        chosen = [job_policy(name) for name in policies]
         count = nodes if nodes is not None else nodes_for(trace, load, gpus_per_node)
         found = []
-        for number, policy in enumerate(chosen, start=1):
+        for number, (policy, placing) in enumerate(rows, start=1):
             click.echo(
-                f"{policy.name} ({number} of {len(chosen)}): {len(trace)} jobs on {count} nodes", err=True
+                f"{policy.name} ({number} of {len(rows)}): {len(trace)} jobs on {count} nodes", err=True
             )
-            found.append(replay_jobs(trace, count, gpus_per_node, policy, oracle=oracle, one_node=one_node))
+            done = replay_jobs(
+                trace, count, gpus_per_node, policy, oracle=oracle, one_node=one_node, placing=placing
+            )
+            found.append(done)
     except JobTraceError as error:
         raise CliError(str(error), error.hint) from error
     except ValueError as error:
