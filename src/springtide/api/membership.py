@@ -32,6 +32,8 @@ class Dialect(StrEnum):
     """PodGroups of scheduling.volcano.sh."""
     KUEUE = "pods"
     """Plain pods with Kueue's labels; there is no object for the group."""
+    JOB = "job"
+    """A batch/v1 Job in a LocalQueue."""
     KUEUE_POD = "pod"
     """A single pod in a LocalQueue."""
 
@@ -98,6 +100,10 @@ def group_of(pod: Pod) -> Group | None:
     kueue = metadata.labels.get(labels.POD_GROUP_NAME)
     if kueue:
         return Group(Dialect.KUEUE, metadata.namespace, kueue)
+    workload = notes.get(labels.KUEUE_WORKLOAD)
+    found = Group.of_key(f"{metadata.namespace}/{workload}") if workload else None
+    if found is not None and found.dialect is Dialect.JOB:
+        return found
     if labels.QUEUE_NAME in metadata.labels and controller_of(pod) is None:
         return Group(Dialect.KUEUE_POD, metadata.namespace, metadata.name)
     return None
@@ -114,7 +120,10 @@ def index_of(pod: Pod) -> int | None:
 
 def _pod_set_of(pod: Pod) -> str:
     """Pods that ask for the same are of one pod set; who makes them may also say which are alike."""
-    said = pod.metadata.annotations.get(labels.ROLE_HASH) or pod.metadata.labels.get(labels.VOLCANO_TASK, "")
+    of_pod = pod.metadata.labels
+    said = pod.metadata.annotations.get(labels.ROLE_HASH) or of_pod.get(labels.VOLCANO_TASK, "")
+    if labels.KUEUE_WORKLOAD in pod.metadata.annotations:
+        said = of_pod.get(labels.PODSET, "") or said
     if said and _NAME.match(said):
         return said
     spec = pod.spec

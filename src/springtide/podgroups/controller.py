@@ -16,6 +16,7 @@ from springtide.api.membership import Dialect, Group, group_of
 from springtide.api.meta import Object, controller_of
 from springtide.api.scheduling import PriorityClass
 from springtide.podgroups.assembly import GroupObject
+from springtide.podgroups.jobs_controller import register_jobs
 from springtide.podgroups.plan import View, plan
 from springtide.runtime import Runtime
 
@@ -37,11 +38,13 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     """Add the controller to a runtime."""
     chosen = settings or Settings()
 
+    register_jobs(runtime, ROOM)
+
     def keys_of_pod(pod: Pod) -> Iterable[str]:
         if pod.spec.scheduler_name not in chosen.scheduler_names or _is_made_here(pod):
             return ()
         group = group_of(pod)
-        return (group.key,) if group is not None else ()
+        return (group.key,) if group is not None and group.dialect is not Dialect.JOB else ()
 
     pods = runtime.informer(Pod, indexes={_INDEX: keys_of_pod})
     workloads = runtime.informer(Workload)
@@ -61,7 +64,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
 
     async def reconcile(key: str) -> float | None:
         group = Group.of_key(key)
-        if group is None:
+        if group is None or group.dialect is Dialect.JOB:
             return None
         obj, workload = object_of(group), workloads.cache.get(key)
         if (obj is not None and _is_made_by_volcano(obj)) or not _is_ours(workload):

@@ -40,12 +40,15 @@ from springtide.api.meta import (
 )
 from springtide.api.struct import encode
 from springtide.podgroups.assembly import Asked, GroupObject, assemble
+from springtide.podgroups.report import (
+    NOT_ADMITTED,
+    WAIT_FOR_RECOVERY,
+    WAIT_FOR_START,
+    apply_report,
+    pods_ready,
+)
 from springtide.podgroups.status import group_status
 
-OWNED = ("PodsReady", "Finished")
-NOT_ADMITTED = "NotAdmitted"
-WAIT_FOR_START = "WaitForStart"
-WAIT_FOR_RECOVERY = "WaitForRecovery"
 _ENDED = ("Succeeded", "Failed")
 
 
@@ -151,7 +154,7 @@ def _wait(view: View, workload: Workload, asked: Asked, now: datetime) -> list[C
         return _end(workload, left, now)
     commands = _adapt(workload, asked)
     if find_condition(workload.status.conditions, "PodsReady") is not None:
-        commands += _pods_ready(workload, "False", NOT_ADMITTED, "The group has no admission", now)
+        commands += pods_ready(workload, "False", NOT_ADMITTED, "The group has no admission", now)
     return commands
 
 
@@ -245,7 +248,7 @@ def _report(workload: Workload, asked: Asked, there: Sequence[Pod], now: datetim
     ready = _by_pod_set(pod for pod in placed if pod.status.phase != "Succeeded" and _is_ready(pod))
     if wanted and all(succeeded[name] >= count for name, count in wanted.items()):
         return [
-            _apply(
+            apply_report(
                 workload,
                 _finished("Succeeded", f"All {sum(succeeded.values())} pods succeeded"),
                 succeeded,
@@ -255,16 +258,16 @@ def _report(workload: Workload, asked: Asked, there: Sequence[Pod], now: datetim
     failed = [pod for pod in placed if pod.status.phase == "Failed"]
     if failed and not asked.pod_sets and all(not pod.metadata.owner_references for pod in failed):
         message = f"Pod {failed[0].metadata.name} failed, and nobody makes it again"
-        return [_apply(workload, _finished("Failed", message), succeeded, now)]
+        return [apply_report(workload, _finished("Failed", message), succeeded, now)]
     known = find_condition(workload.status.conditions, "PodsReady")
     missing = {name: count - ready[name] - succeeded[name] for name, count in wanted.items()}
     if not any(count > 0 for count in missing.values()):
         again = known is not None and known.reason in (WAIT_FOR_RECOVERY, "Recovered")
         message = f"All {sum(wanted.values())} pods are ready"
-        return _pods_ready(workload, "True", "Recovered" if again else "Started", message, now, succeeded)
+        return pods_ready(workload, "True", "Recovered" if again else "Started", message, now, succeeded)
     was = known is not None and (known.status == "True" or known.reason == WAIT_FOR_RECOVERY)
     message = asked.missing or f"Waits for {sum(n for n in missing.values() if n > 0)} pods to be ready"
-    return _pods_ready(
+    return pods_ready(
         workload, "False", WAIT_FOR_RECOVERY if was else WAIT_FOR_START, message, now, succeeded
     )
 
@@ -279,41 +282,6 @@ def _delete_workload(workload: Workload) -> Command:
 
 def _finished(reason: str, message: str) -> Condition:
     return Condition(type="Finished", status="True", reason=reason, message=message)
-
-
-def _pods_ready(
-    workload: Workload,
-    status: str,
-    reason: str,
-    message: str,
-    now: datetime,
-    done: Mapping[str, int] | None = None,
-) -> list[Command]:
-    known = find_condition(workload.status.conditions, "PodsReady")
-    said = {one.name: one.count for one in workload.status.reclaimable_pods}
-    finished = {name: count for name, count in (done or {}).items() if count}
-    if (
-        known is not None
-        and (known.status, known.reason, known.message) == (status, reason, message)
-        and said == finished
-    ):
-        return []
-    new = Condition(type="PodsReady", status=status, reason=reason, message=message)
-    return [_apply(workload, new, finished, now)]
-
-
-def _apply(workload: Workload, new: Condition, done: Mapping[str, int], now: datetime) -> Apply:
-    """Apply all that this room says in the status: what its manager leaves out would be removed."""
-    owned = [condition for condition in workload.status.conditions if condition.type in OWNED]
-    status: dict[str, Any] = {"conditions": [encode(one) for one in set_condition(owned, new, now)]}
-    reclaimable = [{"name": name, "count": count} for name, count in sorted(done.items()) if count]
-    if reclaimable:
-        status["reclaimablePods"] = reclaimable
-    meta = workload.metadata
-    fields: dict[str, Any] = {"status": status}
-    if meta.resource_version:
-        fields["metadata"] = {"resourceVersion": meta.resource_version}
-    return Apply(Workload, meta.namespace, meta.name, fields, subresource="status", uid=meta.uid)
 
 
 # -- reading ----------------------------------------------------------------------------------------

@@ -58,10 +58,6 @@ _HUGE_WARNING = (
     "{}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "
     "Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
 )
-_QUEUE_WARNING = (
-    "metadata.labels[" + labels.QUEUE_NAME + "]: the quota of queue {!r} does not hold for batch Jobs here: "
-    "their pods are scheduled one by one as they come"
-)
 
 
 class JobStrategy(Strategy):
@@ -78,7 +74,12 @@ class JobStrategy(Strategy):
         _take_labels(obj)
 
     def before_create(self, obj: Json, context: Context) -> None:
-        """Make the selector and the labels that go with it; nothing of a status is the user's."""
+        """Make the selector and the labels that go with it; nothing of a status is the user's.
+
+        A Job in a queue begins suspended, as Kueue's own admission has it: no pod is made before its turn.
+        """
+        if (obj["metadata"].get("labels") or {}).get(labels.QUEUE_NAME):
+            obj["spec"]["suspend"] = True
         if not obj["spec"]["manualSelector"]:
             _generate_selector(obj)
         _take_labels(obj)
@@ -99,9 +100,7 @@ class JobStrategy(Strategy):
         return errors
 
     def warn(self, obj: Json) -> Sequence[str]:
-        warnings = [*_name_warnings(obj), *_size_warnings(obj["spec"], "spec")]
-        queue = (obj["metadata"].get("labels") or {}).get(labels.QUEUE_NAME)
-        return [*warnings, _QUEUE_WARNING.format(queue)] if queue else warnings
+        return [*_name_warnings(obj), *_size_warnings(obj["spec"], "spec")]
 
 
 class CronJobStrategy(Strategy):
