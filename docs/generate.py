@@ -15,6 +15,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from springtide.api import (
     configuration,
     hypernodes,
@@ -36,8 +38,10 @@ from springtide.health.faults import VERDICTS, Fault
 from springtide.node import behaviour
 from springtide.node.ignored import ignored_fields
 from springtide.scheduling import ineffective as queueing
+from springtide.server.rbac_defaults import default_objects
 from springtide.training import ineffective
 from springtide.training.merge import SUPPORTED_ML_POLICIES
+from springtide.up.identities import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "springtide"
@@ -469,6 +473,24 @@ def _cell(text: str) -> str:
     )
 
 
+def rights(part: str) -> str:
+    """What a real cluster's administrator gives a part: an account, with the role of embedded servers."""
+    group, account = GROUPS[part], f"springtide-{part}"
+    place = {"namespace": "kube-system", "name": account}
+    objects: list[dict[str, Any]] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": place}]
+    for _, obj in default_objects():
+        if obj["metadata"]["name"] == f"springtide:{part}":
+            objects.append({**obj, "metadata": {"name": obj["metadata"]["name"]}})
+    objects[-1]["subjects"] = [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group},
+        {"kind": "ServiceAccount", **place},
+    ]
+    head = (
+        f"# For `springtide {part}` on a cluster. Made of the role in embedded servers by `make generate`.\n"
+    )
+    return head + yaml.safe_dump_all(objects, sort_keys=False, width=110)
+
+
 def pages() -> dict[Path, str]:
     """Every page this module makes, by path."""
     made = {REFERENCE / "reasons.md": reasons_page(), REFERENCE / "settings.md": settings_page()}
@@ -476,6 +498,8 @@ def pages() -> dict[Path, str]:
         found = resource_of(kind)
         made[REFERENCE / "kinds" / f"{found.group}-{found.kind}.md"] = kind_page(kind)
     made[REFERENCE / "kinds" / "core-Pod.md"] = pod_page()
+    for part in ("scheduler", "controllers"):
+        made[ROOT / "deploy" / "rbac" / f"{part}.yaml"] = rights(part)
     return made
 
 
@@ -484,8 +508,8 @@ def main(arguments: list[str]) -> int:
     wanted = pages()
     left_over = set((REFERENCE / "kinds").glob("*.md")) - wanted.keys()
     if arguments == ["--write"]:
-        (REFERENCE / "kinds").mkdir(parents=True, exist_ok=True)
         for path, text in wanted.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         for path in left_over:
             path.unlink()

@@ -13,6 +13,7 @@ import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,13 @@ from springtide.api.struct import encode, replace
 from springtide.client import AlreadyExists, Client, connect, load_kubeconfig
 from springtide.runtime import Runtime, SystemClock
 from tests.builders import cluster_queue, local_queue, node, pod, pod_set, pod_spec, workload
-from tests.e2e.platforms import SPRINGTIDE
-from tests.kube_apiserver import Account, kube_apiserver
+from tests.e2e.platforms import ROOT, SPRINGTIDE, Platform, kubectl_path
+from tests.kube_apiserver import Account, KubeApiserver, kube_apiserver
 from tests.programs import started, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("parts")]
 
+RIGHTS = ROOT / "deploy" / "rbac" / "scheduler.yaml"
 ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
 NODES, CPUS = 23, 16
 GANGS, GANG = 16, 8
@@ -42,43 +44,60 @@ KILLED_AFTER = 30
 PATIENCE_SECONDS = 90
 
 
+@dataclass(frozen=True)
+class Server:
+    """Kubeconfigs of an administrator and of the scheduler, who may do no more than it must."""
+
+    admin: Path
+    scheduler: Path
+
+
 @contextmanager
-def embedded(folder: Path) -> Iterator[Path]:
-    """`springtide server`; the administrator's kubeconfig."""
-    log, kubeconfig = folder / "server.log", folder / "data" / "kubeconfig"
-    command = [*SPRINGTIDE, "server", "--data-dir", str(folder / "data"), "--port", "0"]
+def embedded(folder: Path) -> Iterator[Server]:
+    """`springtide server`."""
+    log, data = folder / "server.log", folder / "data"
+    command = [*SPRINGTIDE, "server", "--data-dir", str(data), "--port", "0"]
     with started(command, log) as server:
         wait_until(lambda: "export KUBECONFIG=" in log.read_text(), server, log)
-        yield kubeconfig
+        yield Server(data / "kubeconfig", data / "kubeconfigs" / "scheduler")
 
 
 @contextmanager
-def real(folder: Path) -> Iterator[Path]:
-    """kube-apiserver and etcd; the administrator's kubeconfig."""
-    admin = Account("token", "admin", ("system:masters",))
-    with kube_apiserver(Path(ASSETS), folder / "data", [admin], durable=False) as running:
-        cluster = {
-            "server": f"https://127.0.0.1:{running.port}",
-            "certificate-authority": str(running.ca_file),
-        }
-        kubeconfig = folder / "kubeconfig"
-        config = {
-            "clusters": [{"name": "real", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": "token"}}],
-            "contexts": [{"name": "real", "context": {"cluster": "real", "user": "admin"}}],
-            "current-context": "real",
-        }
-        kubeconfig.write_text(json.dumps(config))
-        yield kubeconfig
+def real(folder: Path) -> Iterator[Server]:
+    """kube-apiserver and etcd, with the rights that `deploy/rbac` gives."""
+    accounts = [
+        Account("admin", "admin", ("system:masters",)),
+        Account("scheduler", "scheduler", ("springtide:schedulers",)),
+    ]
+    with kube_apiserver(Path(ASSETS), folder / "data", accounts, durable=False) as running:
+        for account in accounts:
+            config = _kubeconfig(running, account)
+            (folder / account.name).write_text(json.dumps(config))
+        applied = Platform(folder, folder).execute(
+            [kubectl_path(), "--kubeconfig", str(folder / "admin"), "apply", "-f", str(RIGHTS)]
+        )
+        assert applied.code == 0, applied.text
+        yield Server(folder / "admin", folder / "scheduler")
+
+
+def _kubeconfig(running: KubeApiserver, account: Account) -> dict[str, object]:
+    server = f"https://127.0.0.1:{running.port}"
+    cluster = {"server": server, "certificate-authority": str(running.ca_file)}
+    return {
+        "clusters": [{"name": "real", "cluster": cluster}],
+        "users": [{"name": account.name, "user": {"token": account.token}}],
+        "contexts": [{"name": "real", "context": {"cluster": "real", "user": account.name}}],
+        "current-context": "real",
+    }
 
 
 NEEDS_ASSETS = pytest.mark.skipif(not ASSETS, reason="KUBEBUILDER_ASSETS names no kube-apiserver and etcd")
 
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=NEEDS_ASSETS)])
-def kubeconfig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    with {"embedded": embedded, "real": real}[request.param](tmp_path) as file:
-        yield file
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    with {"embedded": embedded, "real": real}[request.param](tmp_path) as made:
+        yield made
 
 
 async def prepare(client: Client) -> None:
@@ -174,11 +193,11 @@ def leads(log: Path) -> bool:
 
 @pytest.mark.timeout(300)
 async def test_the_second_takes_over_when_the_leader_is_killed_while_it_binds(
-    kubeconfig: Path, tmp_path: Path
+    server: Server, tmp_path: Path
 ) -> None:
-    client = connect(load_kubeconfig(kubeconfig))
+    client = connect(load_kubeconfig(server.admin))
     logs = tmp_path / "first.log", tmp_path / "second.log"
-    command = [*SPRINGTIDE, "scheduler", "--kubeconfig", str(kubeconfig)]
+    command = [*SPRINGTIDE, "scheduler", "--kubeconfig", str(server.scheduler)]
     with ExitStack() as stack:
         await prepare(client)
         first = stack.enter_context(started(command, logs[0]))
