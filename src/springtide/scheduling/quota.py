@@ -253,8 +253,8 @@ def _exceeds(
     lent = " with all it may borrow" if queue.cohort else ""
     return Refused(
         "ExceedsMaxQuota",
-        f"can never start in {queue.title}: asks {asked} {name}, "
-        f"the whole quota of flavor {flavor.name}{lent} is {whole}; ask for less or raise {queue.limit_field}",
+        f"can never start in {queue.title}: asks {asked} {name}, the whole quota of flavor "
+        f"{flavor.name}{lent} is {whole}; ask for less or raise {queue.limit_field}",
     )
 
 
