@@ -323,7 +323,7 @@ class Life:
 
     def _start(self) -> None:
         for job in self._jobs(admitted=True):
-            if job.key not in self.started and not _is(job, "Evicted"):
+            if job.key not in self.started and _is(job, "Admitted") and not _is(job, "Evicted"):
                 self.started.add(job.key)
                 self.world.start_pods(job.key)
                 self.world.add(with_condition(job, "PodsReady", "False", reason="WaitForStart"))
@@ -345,8 +345,9 @@ class Life:
             self.world.add(evicted(self.random.choice(running)))
 
     def _end_attempts(self) -> None:
-        """What `workloads` does once an admission has been taken back."""
-        for job in self._jobs(admitted=False):
+        """What `workloads` and `health` do when an admission is taken back, or kept for another try."""
+        kept = [one for one in self._jobs(admitted=True) if not _is(one, "Admitted")]
+        for job in [*self._jobs(admitted=False), *kept]:
             if job.key in self.started:
                 self.world.remove(*self._pods_of(job))
                 self.started.discard(job.key)
