@@ -393,3 +393,10 @@ def check(world: World) -> None:
         assert set(bits(int(snapshot.devices.nics[row]))) == set(range(len(facts.layout.nics))) - {
             ~i for i in taken
         }
+
+
+def test_slices_of_a_gpu_are_not_counted_as_gpus_of_a_numa_node() -> None:
+    cut = '[{"id":"g","count":7,"devmem":81920,"type":"A100","health":true,"mode":"mig"}]'
+    world = World(host(), node("c", gpu=7, annotated={REGISTER: cut}), job("six", 6, policy=SINGLE))
+    world.cycle()
+    assert "the most devices of one NUMA node are 4" in world.condition("default/six").message

@@ -100,11 +100,16 @@ def _uncut(empty: Devices, rows: Ints, asked: DeviceRequest, cut: Part) -> str:
 
 def _apart(empty: Devices, rows: Ints, asked: DeviceRequest) -> str:
     """Why a rule about NUMA nodes can never be kept."""
-    layouts = [empty.layouts[row] for row in rows.tolist()] if empty.layouts else []
-    known = [one.numa for one in layouts if one is not None and UNKNOWN_NUMA not in one.numa]
+    known = []
+    for row in rows.tolist() if empty.layouts else ():
+        layout = empty.layouts[row]
+        numa = layout.numa if layout is not None else ()
+        whole = [at for at, one in zip(numa, empty.named[row], strict=False) if one.geometry is None]
+        if whole and UNKNOWN_NUMA not in whole:
+            known.append(whole)
     if not known:
         return f"asks for {asked.numa_policy}, and no node it may run on says on which NUMA node each GPU is"
-    most = max(max(map(numa.count, numa)) for numa in known if numa)
+    most = max(max(map(numa.count, numa)) for numa in known)
     nics = " and ".join(f"{number} of {name}" for name, number in asked.nics)
     beside = f" with {nics} beside them" if nics else ""
     asks = f"asks {asked.count} of {asked.resource}{beside} under {asked.numa_policy}"
