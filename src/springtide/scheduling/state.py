@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from springtide.api.kueue import (
 from springtide.api.meta import Object, is_true
 from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
+from springtide.scheduling.assumed import Assumed, Assumptions
 from springtide.scheduling.budgets import Budget, budget_of
 from springtide.scheduling.checkpoints import Checkpoints
 from springtide.scheduling.classes import PodClass
@@ -74,18 +75,6 @@ F = TypeVar("F")
 Q = TypeVar("Q", ClusterQueue, LocalQueue)
 
 
-@dataclass(frozen=True, slots=True)
-class _Assumed:
-    """A binding that was written but not yet seen."""
-
-    uid: str = ""
-    node: str = ""
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-
-_NOTHING_ASSUMED = _Assumed()
-
-
 class ClusterState:
     """Applies changes; yields snapshots. `version` moves whenever a snapshot would differ."""
 
@@ -120,7 +109,7 @@ class ClusterState:
         self._waiting_pods: dict[str, PodFacts] = {}
         self.put_off: set[str] = set()
         """Keys of waiting pods that snapshots leave out for a while (see `refusals`)."""
-        self._bound: dict[str, _Assumed] = {}
+        self._bound = Assumptions()
         self._workloads: dict[str, WorkloadFacts] = {}
         self._templates = Templates()
         self._pods_of: dict[str, set[str]] = {}
@@ -175,7 +164,7 @@ class ClusterState:
             self._members.discard(before)
         after = None
         if new is not None:
-            assumed = self._assumed(key, new)
+            assumed = self._bound.of(key, new)
             after = pod_facts(new, before, assumed.node, self._scheduler_names, assumed.notes)
             after = claimed_pod(sorted_pod(after, self._neighbours, before), self.volumes)
             self._pods[key] = after
@@ -186,12 +175,11 @@ class ClusterState:
             elif after.member_of:
                 self._members.add(after)
         else:
-            self._bound.pop(key, None)
+            self._bound.forget(key)
             self._with_claims.pop(key, None)
         same = is_same_pod(before, after)
         if same and after is not None and not after.workload and not after.ending:
-            if after.holds and after.pod_class is not None:
-                self._running.note(after, +1)
+            self._running.renew(after)
             return  # what a plain pod holds stands as counted: most changes only confirm a binding
         if before is not None:
             self._count_pod(before, -1)
@@ -297,17 +285,15 @@ class ClusterState:
         key = f"{namespace}/{pod}"
         facts = self._pods.get(key)
         if facts is not None and facts.obj.metadata.uid == uid and not facts.node:
-            self._bound[key] = _Assumed(uid, node, notes or {})
+            self._bound.add(key, Assumed(uid, node, notes or {}))
             self.change_pod(facts.obj, facts.obj)
 
     def forget_bound(self, namespace: str, pod: str, uid: str) -> None:
         """Take back `assume_bound` after the write failed."""
         key = f"{namespace}/{pod}"
         facts = self._pods.get(key)
-        if self._bound.get(key, _NOTHING_ASSUMED).uid == uid:
-            del self._bound[key]
-            if facts is not None:
-                self.change_pod(facts.obj, facts.obj)
+        if self._bound.take_back(key, uid) and facts is not None:
+            self.change_pod(facts.obj, facts.obj)
 
     def add_like(self, node: str, count: int, *, after: int = 0) -> None:
         """As if there were so many more nodes like this one, beside `after` added before: for trials."""
@@ -428,13 +414,6 @@ class ClusterState:
         self._node_set_changed = False
         self._changed_nodes.clear()
         self._nodes = self._hyper_nodes.over(self._nodes)
-
-    def _assumed(self, key: str, pod: Pod) -> _Assumed:
-        found = self._bound.get(key, _NOTHING_ASSUMED)
-        if found.uid and (pod.spec.node_name or pod.metadata.uid != found.uid):
-            del self._bound[key]
-            return _NOTHING_ASSUMED
-        return found
 
     def _count_pod(self, pod: PodFacts, sign: int) -> None:
         if pod.holds and pod.pod_class is not None:
