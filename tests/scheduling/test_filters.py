@@ -328,3 +328,19 @@ def test_an_annotation_about_data_that_nobody_understands_is_an_error(told: str,
     one = next(one for one in world.pod("default/p").status.conditions if one.type == "PodScheduled")
     assert one.reason == "SchedulerError"
     assert says in one.message
+
+
+def test_nodes_that_are_left_out_are_named_beside_what_is_short() -> None:
+    taint = {"key": "special", "effect": "NoSchedule"}
+    nodes = [node_of("a"), node_of("b"), node_of("c", taints=[taint]), node_of("d", taints=[taint])]
+    down = node_of("e")
+    down["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    wide = pod_of("p")
+    wide["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "8"
+    busy = [decode(Pod, pod_of(f"w{at}", at)) for at in "ab"]
+    world = World(*(decode(Node, raw) for raw in (*nodes, down)), *busy, decode(Pod, wide), queues=False)
+    world.cycle()
+    told = next(one for one in world.pod("default/p").status.conditions if one.type == "PodScheduled")
+    assert told.message.endswith(
+        "0 of 1 pods fit now; 2 nodes: taint special is not tolerated; 1 node: not ready"
+    )

@@ -22,7 +22,7 @@ from springtide.scheduling.defragmentation import Rearrangement
 from springtide.scheduling.elastic import SURPLUS, at_its_smallest
 from springtide.scheduling.facts import WAITS_FOR_OTHERS, PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.pod_preemption import may_preempt, search_pods
+from springtide.scheduling.pod_preemption import Preemptible, may_preempt
 from springtide.scheduling.pod_preemption import priority_of as priority_of_pod
 from springtide.scheduling.preemption import Found, Trial, search
 from springtide.scheduling.queues import ClusterQueueFacts
@@ -119,6 +119,7 @@ class Claims:
         self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._running: Running | None = None
         self.preempted: dict[str, Preempted] = {}
+        self._preemptible: Preemptible | None = None
         self.preempted_pods: dict[str, tuple[PodFacts, PodFacts]] = {}
         """Plain pods that have to go, and for whom."""
         self.moved: list[Moved] = []
@@ -174,10 +175,11 @@ class Claims:
             return Verdict("Unschedulable", message, node)
         if not may_preempt(facts):
             return None
-        snapshot = self._snapshot
-        found = search_pods(
-            self._placement, facts, pod_set, snapshot.running, snapshot.budgets, self.preempted_pods.keys()
-        )
+        if self._preemptible is None:
+            self._preemptible = Preemptible(
+                self._placement, self._snapshot.running, self._snapshot.budgets
+            )
+        found = self._preemptible.search(facts, pod_set)
         if found is None:
             return None
         self._placement.vacate(found.held)

@@ -33,23 +33,31 @@ def filtered(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: Vie
 
 def kept_away(placement: Placement, nodes: Nodes, view: View) -> str:
     """By what each of the nodes is kept away, most nodes first."""
-    counts: Counter[str] = Counter()
-    left: Mask = np.ones(len(nodes), dtype=np.bool_)
-    for row in np.flatnonzero(~view.mask).tolist():
-        counts[_unfit(nodes.facts[row], view.pod_class.constraints)] += 1
-    left &= view.mask
+    counts = _unfit_nodes(nodes, view)
+    left: Mask = view.mask.copy()
     for mask, words in placement.filters.reasons(view):
         counts[words] += int((left & ~mask).sum())
         left &= mask
     full = left & (view.fits <= 0)
     counts["too little is free"] += int(full.sum())
     counts["could hold it"] += int((left & ~full).sum())
-    said = [
-        f"{number} node{'' if number == 1 else 's'}: {words}"
-        for words, number in counts.most_common()
-        if number
-    ]
-    return "; ".join(said)
+    return _listed(counts)
+
+
+def not_eligible(nodes: Nodes, view: View) -> str:
+    """What keeps such pods from some nodes, whatever is free there: `; 2 nodes: not ready`, or empty."""
+    counts = _unfit_nodes(nodes, view)
+    return f"; {_listed(counts)}" if counts else ""
+
+
+def _unfit_nodes(nodes: Nodes, view: View) -> Counter[str]:
+    rows = np.flatnonzero(~view.mask).tolist()
+    return Counter(_unfit(nodes.facts[row], view.pod_class.constraints) for row in rows)
+
+
+def _listed(counts: Counter[str]) -> str:
+    said = [(number, words) for words, number in counts.most_common() if number]
+    return "; ".join(f"{number} node{'' if number == 1 else 's'}: {words}" for number, words in said)
 
 
 def _unfit(facts: NodeFacts, constraints: Constraints) -> str:

@@ -14,7 +14,7 @@ from springtide.scheduling.classes import Constraints, PodClass
 from springtide.scheduling.device_shortage import bottleneck, part_words
 from springtide.scheduling.device_shortage import never as never_devices
 from springtide.scheduling.facts import PodSetFacts
-from springtide.scheduling.filters_shortage import filtered
+from springtide.scheduling.filters_shortage import filtered, not_eligible
 from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.requests import PODS, readable_amount, readable_pair
@@ -54,7 +54,8 @@ def _of_set(placement: Placement, nodes: Nodes, pod_set: PodSetFacts, view: View
         return f"the cluster can never hold it: {needs}, all eligible nodes when empty hold {int(room.sum())}"
     if fitting < pod_set.count:
         short_of = _bottleneck(placement, nodes, pod_set.pod_class, view)
-        return f"{needs}; {short_of}; {fitting} of {pod_set.count} pods fit now"
+        left_out = not_eligible(nodes, view)
+        return f"{needs}; {short_of}; {fitting} of {pod_set.count} pods fit now{left_out}"
     filtered_out = filtered(placement, nodes, pod_set, view, needs)
     return filtered_out or topology_shortage(placement, nodes, pod_set, view, needs)
 
