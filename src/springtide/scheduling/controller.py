@@ -1,8 +1,8 @@
 """Runs the scheduling cycles: what changed -> snapshot -> plan -> writes; nothing clever.
 
 `up` and the simulator call `register` once. All changes share one key, so a burst of them becomes one
-cycle, and there is never more than one at a time. After a cycle the scheduler rests at least as long as
-the cycle took, so that it never takes more than half of a core from those whose changes it waits for.
+cycle, and there is never more than one at a time. Between two decisions the scheduler writes or rests at
+least as long as a decision took, so that it leaves half of a core to those whose changes it waits for.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Settings:
     """Admissions and bindings after which a cycle ends and writes them; None: it never ends early."""
     report_interval_seconds: float = 1.0
     """The status of queues follows what happens in them at most this often; `inf`: once."""
-    concurrent_writes: int = 16
+    concurrent_writes: int = 64
     """Writes of one plan in flight at once; they concern different objects. 1 writes one by one."""
     replacement_seconds: float = REPLACEMENT_SECONDS
     """How long a gang that lost a node keeps its other places while a node is sought; 0: not at all."""
@@ -174,7 +174,8 @@ class _Scheduler:
         if report and not cut:
             self._report_at = now + self._settings.report_interval_seconds
         after = self._runtime.clock.monotonic()
-        self._next_at = after + max(self._settings.cycle_interval_seconds, took)
+        wrote = after - now - took
+        self._next_at = after + max(self._settings.cycle_interval_seconds, took - wrote)
         if self.state.version != version:
             return self._next_at - after
         return self._until_due(after)
