@@ -25,7 +25,8 @@ def _volcano(runtime: Runtime) -> None:
 @asynccontextmanager
 async def platform(*objects: Any, cpu: int = 8) -> AsyncIterator[Platform]:
     """One node, a ClusterQueue `default`, and all rooms that a Job needs."""
-    async with embedded(_volcano, workloads.register, scheduling.register, health.register) as found:
+    rooms = _volcano, workloads.register, scheduling.register, health.register
+    async with embedded(*rooms, without_groups=("trainer.kubeflow.org",)) as found:
         await found.create(node("n", cpu=cpu), cluster_queue(), *objects)
         yield found
 

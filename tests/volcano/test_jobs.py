@@ -223,26 +223,30 @@ async def test_without_rules_a_pod_that_is_deleted_is_made_again_and_the_others_
 
 
 async def test_restartpod_and_restarttask_leave_the_others_alone() -> None:
-    for action, anew in (
-        ("RestartPod", {"job-worker-1"}),
-        ("RestartTask", {"job-worker-0", "job-worker-1"}),
-        ("RestartPartition", {"job-worker-0", "job-worker-1"}),
-    ):
-        partition = {"partitionPolicy": {"totalPartitions": 1, "partitionSize": 2}}
-        async with platform() as found:
-            await found.create(
-                job("job", task("ps"), task("worker", 2, **partition), policies=[rule(action, "PodFailed")])
-            )
-            await found.settle()
-            await found.play("Running")
-            before = await uids(found)
-            await fail(found, "job-worker-1")
-            await let_go(found)
-            await found.play("Running")
-            await found.settle()
-            after, made = await uids(found), await the_job(found)
-        assert {name for name in after if after[name] != before[name]} == anew, action
-        assert (made.status.state.phase, made.status.retry_count) == ("Running", 1)
+    anew = {
+        "RestartPod": {"worker-1"},
+        "RestartTask": {"worker-0", "worker-1"},
+        "RestartPartition": {"worker-0", "worker-1"},
+    }
+    partition = {"partitionPolicy": {"totalPartitions": 2, "partitionSize": 2}}
+    worker = task("worker", 2), task("worker", 2), task("worker", 4, **partition)
+    async with platform(cpu=20) as found:
+        for action, workers in zip(anew, worker, strict=True):
+            rules = [rule(action, "PodFailed")]
+            await found.create(job(action.lower(), task("ps"), workers, policies=rules))
+        await found.settle()
+        await found.play("Running")
+        before = await uids(found)
+        for action in anew:
+            await fail(found, f"{action.lower()}-worker-1")
+        await let_go(found)
+        await found.play("Running")
+        await found.settle()
+        after = await uids(found)
+        statuses = [(await the_job(found, action.lower())).status for action in anew]
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {f"{action.lower()}-{pod}" for action, pods in anew.items() for pod in pods}
+    assert [(one.state.phase, one.retry_count) for one in statuses] == [("Running", 1)] * 3
 
 
 async def test_a_job_that_was_restarted_too_often_fails() -> None:
@@ -284,34 +288,32 @@ async def test_completejob_when_the_workers_are_done_stops_the_parameter_server(
 
 
 async def test_abort_and_terminate_take_the_pods_away_for_good() -> None:
-    for action, ends_as in (("AbortJob", "Aborted"), ("TerminateJob", "Terminated")):
-        async with platform() as found:
-            await found.create(job(policies=[rule(action, "PodFailed")]))
-            await found.settle()
-            await found.play("Running")
-            await fail(found, "job-worker-0")
-            await let_go(found)
-            assert await phase(found) == ends_as
-            await found.settle(600)
-            assert all(pod.status.phase == "Failed" for pod in await found.pods())
+    async with platform() as found:
+        for name, action in (("abort", "AbortJob"), ("terminate", "TerminateJob")):
+            await found.create(job(name, policies=[rule(action, "PodFailed")]))
+        await found.settle()
+        await found.play("Running")
+        for name in ("abort", "terminate"):
+            await fail(found, f"{name}-worker-0")
+        await let_go(found)
+        phases = [await phase(found, name) for name in ("abort", "terminate")]
+        await found.settle(600)
+        assert all(pod.status.phase == "Failed" for pod in await found.pods())
+    assert phases == ["Aborted", "Terminated"]
 
 
 async def test_a_rule_with_a_timeout_waits_whether_the_pod_comes_up() -> None:
-    pending = rule("RestartJob", "PodPending", timeout="1m")
+    pending = [rule("RestartJob", "PodPending", timeout="1m")]
     async with platform() as found:
-        await found.create(job(policies=[pending]))
+        await found.create(job("late", policies=pending), job("well", policies=pending))
         await found.settle(30)
-        await found.play("Running", "job-worker-0")
+        await found.play("Running", "late-worker-0", "well")
         await found.settle(20)
-        assert (await the_job(found)).status.retry_count == 0
+        assert (await the_job(found, "late")).status.retry_count == 0
         await found.settle(20)
-        assert (await the_job(found)).status.retry_count == 1
-    async with platform() as found:
-        await found.create(job(policies=[pending]))
-        await found.settle(30)
-        await found.play("Running")
-        await found.settle(120)
-        assert (await the_job(found)).status.retry_count == 0
+        assert (await the_job(found, "late")).status.retry_count == 1
+        await found.settle(60)
+        assert (await the_job(found, "well")).status.retry_count == 0
 
 
 async def test_a_task_that_depends_on_another_starts_when_that_runs() -> None:

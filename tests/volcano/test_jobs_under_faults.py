@@ -32,7 +32,7 @@ def _rooms(client: Client, clock: LoopClock) -> Runtime:
     return runtime
 
 
-@pytest.mark.parametrize(("seed", "action"), [(1, "RestartJob"), (2, "RestartPod"), (3, "RestartTask")])
+@pytest.mark.parametrize(("seed", "action"), [(1, "RestartJob"), (2, "RestartPod")])
 async def test_a_failure_is_answered_once_and_all_pods_run_again(seed: int, action: str) -> None:
     rng, clock = random.Random(seed), LoopClock(seed=seed)
     store = in_memory(clock)
@@ -40,6 +40,8 @@ async def test_a_failure_is_answered_once_and_all_pods_run_again(seed: int, acti
         transport = InProcessTransport(server)
         calm = Client(transport)
         for crd in bundled():
+            if crd.spec.group == "trainer.kubeflow.org":
+                continue
             fields = encode(crd)
             fields.pop("status", None)
             await calm.apply(CustomResourceDefinition, crd.metadata.name, "", fields)
