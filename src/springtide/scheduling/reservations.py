@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -72,6 +73,8 @@ class Reservations:
         self._started: list[tuple[WorkloadFacts, Places, str, Mapping[Cell, int]]] = []
         self._runs: list[Run] | None = None
         self._hopeless: set[tuple[PodSetFacts, ...]] = set()
+        self._in_front: dict[tuple[str, tuple[PodSetFacts, ...]], Verdict] = {}
+        """What was refused because it might put somebody off: what is left beside promises only shrinks."""
         self._trials = 0
 
     def promised(self, facts: Item) -> Promise | None:
@@ -87,6 +90,9 @@ class Reservations:
         late = [one for one in self._promises.values() if not lasts.in_time(one, self._now, self._firm_after)]
         if not late:
             return self._placement.place(pod_sets)
+        known = self._in_front.get((facts.obj.kind, pod_sets))
+        if known is not None:
+            return known
         future = self._future
         assert future is not None
         mark = self._placement.mark()
@@ -98,7 +104,9 @@ class Reservations:
         if self._placement.place(pod_sets) is None:
             return None
         self._placement.rollback(mark)
-        return put_off(facts, "room", late, self._moment, self._firm_after)
+        refused = put_off(facts, "room", late, self._moment, self._firm_after)
+        self._in_front[facts.obj.kind, pod_sets] = refused
+        return refused
 
     def keeps(self, facts: WorkloadFacts, queue: ClusterQueueFacts, granted: Granted) -> Verdict | None:
         """Why it may not have quota that is left; None if it may."""
@@ -113,7 +121,8 @@ class Reservations:
         shares: Sequence[Share],
     ) -> None:
         """Take note that it starts now."""
-        self._promises.pop(_ref(facts), None)
+        if self._promises.pop(_ref(facts), None) is not None:
+            self._in_front.clear()
         self._quotas.start(facts, queue, granted)
         places = tuple((one.pod_class, share) for one, share in zip(pod_sets, shares, strict=True))
         self._started.append((facts, places, queue.name, granted.usage))
@@ -132,8 +141,11 @@ class Reservations:
         firm = self._is_firm(facts)
         if not firm and not self._anything_known:
             return
+        if any(one.nodes.all() for one in self._promises.values()):
+            return
         nodes = self._eligible(pod_sets)
         if nodes is None or any((one.nodes & nodes).any() for one in self._promises.values()):
+            self._hopeless.add(pod_sets)
             return
         self._trials += 1
         promise = self._promise(facts, pod_sets, nodes, firm=firm)
@@ -144,7 +156,7 @@ class Reservations:
 
     # -- promising ---------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def _anything_known(self) -> bool:
         """Whether the end of anything that runs may be known."""
         return bool(self._history) or any(runs.says_how_long(one.obj) for one in self._snapshot.admitted)
@@ -192,11 +204,12 @@ class Reservations:
         """What runs and ends some time, the first to end first."""
         if self._runs is None:
             self._runs = running(self._snapshot, self._moment, self._ended())
-        started = (
-            run_of(facts, places, self._now, self._snapshot, self._moment, queue=queue, usage=usage)
-            for facts, places, queue, usage in self._started
-        )
-        known = [*self._runs, *started]
+        self._runs += [
+            run_of(one, places, self._now, self._snapshot, self._moment, queue=queue, usage=usage)
+            for one, places, queue, usage in self._started
+        ]
+        self._started.clear()
+        known = self._runs
         if not firm:
             return sorted((one for one in known if one.known), key=by_end)
         since = facts.order[1].timestamp() + patience_seconds(facts.obj, self._firm_after)
