@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from springtide.api import labels
 from springtide.api.core import Node
 from springtide.api.kueue import Workload
-from springtide.api.meta import find_condition
+from springtide.api.meta import LabelSelector, ObjectMeta, find_condition
+from springtide.api.policy import PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus
 from springtide.api.struct import replace
 from springtide.scheduling import plan
 from springtide.scheduling.defragmentation import Consolidation
@@ -221,6 +222,26 @@ def test_a_scheduler_that_crashes_in_between_goes_on_with_it() -> None:
         settle(fresh)
         assert fresh.is_admitted(key("high")), writes
         assert all(fresh.is_admitted(one.key) for one in of(fresh)), writes
+
+
+@pytest.mark.parametrize(("allowed", "moves"), [(0, 0), (1, 1)])
+def test_a_disruption_budget_is_kept(allowed: int, moves: int) -> None:
+    world = halves()
+    for name in left(world):
+        one = world.workload(key(name))
+        template = one.spec.pod_sets[0].template
+        labelled = replace(template, metadata=replace(template.metadata, labels={"app": "train"}))
+        world.add(
+            replace(one, spec=replace(one.spec, pod_sets=[replace(one.spec.pod_sets[0], template=labelled)]))
+        )
+    budget = PodDisruptionBudget(
+        metadata=ObjectMeta(name="keep", namespace="default"),
+        spec=PodDisruptionBudgetSpec(selector=LabelSelector(match_labels={"app": "train"})),
+        status=PodDisruptionBudgetStatus(disruptions_allowed=allowed),
+    )
+    world.add(budget)
+    settle(world)
+    assert len(moved(world)) == moves
 
 
 def test_only_so_many_move_within_an_hour() -> None:

@@ -426,8 +426,9 @@ class Cycle:
         if self._mover is None:
             known = (*self._snapshot.waiting, *self._snapshot.admitted)
             moved = moved_within_the_hour(known, self._now)
+            budgets, running = self._snapshot.budgets, self._claims.running
             self._mover = Mover(
-                self._placement, self._claims.running, self._as_charged, self._consolidation, moved
+                self._placement, running, self._as_charged, self._consolidation, moved, budgets
             )
         found = self._mover.seek(Wish(facts, why))
         return self._claims.move(found) if found is not None else None

@@ -4,21 +4,25 @@ Opt-in. A workload that waits although its quota and the sum of what is free wou
 moving others: the cheapest set of them is sought whose places it needs and all of whom fit elsewhere at once.
 What is gained is stated before anything moves, in device-seconds: the devices that begin to work, for as long
 as they would lie idle otherwise, less the work that the moved have to do again. Nobody is moved at a loss,
-nobody for somebody less important, nobody who has not saved its work or has just started, and only so many an
-hour. A move is an eviction (reason `Consolidated`); the places of all are then held by `claims` until the old
-pods are gone. Called by the cycle before it would preempt anybody, and so by `springtide defragment`. Pure:
-leaves the placement as it was.
+nobody for somebody less important, nobody who has not saved its work or has just started, nobody whose
+disruption budget says no, and only so many an hour. A move is an eviction (reason `Consolidated`); the places
+of all are then held by `claims` until the old pods are gone. Called by the cycle before it would preempt
+anybody, and so by `springtide defragment`. Pure: leaves the placement as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 
+from springtide.api.core import Pod
+from springtide.api.gangpods import labels_of_pods
 from springtide.api.kueue import Workload, WorkloadReason
 from springtide.api.labels import MOVABLE
-from springtide.api.meta import find_condition
+from springtide.api.meta import ObjectMeta, find_condition
+from springtide.scheduling.budgets import Budget, strained
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.openings import orders
 from springtide.scheduling.placement import Placement
@@ -117,15 +121,22 @@ class Mover:
     """Seeks rearrangements for those who wait, one after the other, within what an hour allows."""
 
     def __init__(
-        self, placement: Placement, running: Running, confine: Confine, settings: Consolidation, moved: int
+        self,
+        placement: Placement,
+        running: Running,
+        confine: Confine,
+        settings: Consolidation,
+        moved: int,
+        budgets: Sequence[Budget] = (),
     ) -> None:
-        """`moved`: how many were moved within the last hour."""
+        """`moved`: how many were moved within the last hour. `budgets` are never broken by a move."""
         self._placement = placement
         self._settings = settings
         self._left = max(0, settings.moves_per_hour - moved)
         self._tries = settings.tried_per_cycle
         admitted = [one for found in running.of_queue.values() for one in found]
-        self._able = movables(admitted, running, confine, settings) if self._left else []
+        able = movables(admitted, running, confine, settings) if self._left else []
+        self._able = [one for one in able if not any(strained(_pods_of(one.victim.facts), budgets))]
 
     def seek(self, wish: Wish) -> Rearrangement | None:
         """How it could start; those who move for it are not moved for anybody else."""
@@ -172,6 +183,14 @@ def _may_move(facts: WorkloadFacts, running: Running) -> bool:
     if said:
         return said == "true"
     return running.stake(facts).lost_seconds < running.stake(facts).ran_seconds
+
+
+def _pods_of(facts: WorkloadFacts) -> Iterator[Pod]:
+    """The pods of a workload, as far as budgets tell them by their labels."""
+    for pod_set in facts.obj.spec.pod_sets:
+        own = {**pod_set.template.metadata.labels, **labels_of_pods(facts.obj, pod_set.name)}
+        pod = Pod(metadata=ObjectMeta(namespace=facts.obj.metadata.namespace, labels=own))
+        yield from repeat(pod, pod_set.count)
 
 
 def _said(obj: Workload) -> str:
