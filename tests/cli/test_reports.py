@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from springtide.api import labels
 from springtide.api.core import Node, NodeCondition, NodeStatus
 from springtide.api.kueue import ClusterQueue, LocalQueue, LocalQueueSpec, Workload, WorkloadStatus
 from springtide.api.meta import Condition, ObjectMeta
@@ -166,6 +167,19 @@ def test_finished_workloads_are_in_no_queue_and_unknown_queues_count_as_default(
     cluster_queue, local = queues()
     (view,) = arrange([cluster_queue], [local], [done, lost], EPOCH)
     assert [e.job for e in view.entries] == ["lost"]
+
+
+def test_workloads_of_volcano_stand_in_their_own_queue() -> None:
+    cluster_queue, local = queues()
+    named = {"research": "vision", "lab": "default"}
+    workloads = []
+    for name, queue in named.items():
+        plain = waiting(name, age=1)
+        notes = {labels.VOLCANO_QUEUE: queue}
+        workloads.append(replace(plain, metadata=replace(plain.metadata, annotations=notes)))
+    views = arrange([cluster_queue], [local], workloads, EPOCH)
+    shown = [(view.name, [(e.job, e.queue) for e in view.entries]) for view in views]
+    assert shown == [("default", [("lab", "default")]), ("volcano.vision", [("research", "vision")])]
 
 
 def test_an_empty_queue_is_one_line() -> None:

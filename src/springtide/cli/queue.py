@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from springtide.api import labels
 from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
 from springtide.api.meta import controller_of, find_condition, is_true
 from springtide.cli.ages import age
@@ -89,9 +90,18 @@ def arrange(
     members: dict[str, list[Workload]] = {q.metadata.name: [] for q in cluster_queues}
     for workload in workloads:
         if not is_true(workload.status.conditions, "Finished"):
-            local = (workload.metadata.namespace, workload.spec.queue_name or DEFAULT)
-            members.setdefault(leads_to.get(local, DEFAULT), []).append(workload)
+            members.setdefault(_stands_in(workload, leads_to), []).append(workload)
     return [_view(name, found, at) for name, found in sorted(members.items())]
+
+
+def _stands_in(workload: Workload, leads_to: Mapping[tuple[str, str], str]) -> str:
+    """Name of its ClusterQueue, or of its Queue of Volcano as admissions call it."""
+    direct = workload.metadata.annotations.get(labels.VOLCANO_QUEUE)
+    if direct is None:
+        return leads_to.get((workload.metadata.namespace, workload.spec.queue_name or DEFAULT), DEFAULT)
+    if workload.status.admission is not None:
+        return workload.status.admission.cluster_queue
+    return DEFAULT if direct in ("", DEFAULT) else f"volcano.{direct}"
 
 
 def render(view: QueueView) -> str:
@@ -123,7 +133,7 @@ def _entry(workload: Workload, position: int, at: datetime) -> Entry:
         position=position,
         job=owner.name if owner is not None else workload.metadata.name,
         namespace=workload.metadata.namespace,
-        queue=workload.spec.queue_name,
+        queue=workload.metadata.annotations.get(labels.VOLCANO_QUEUE, workload.spec.queue_name),
         state=_state(workload),
         pods=sum(pod_set.count for pod_set in workload.spec.pod_sets),
         since=age(moment or workload.metadata.creation_timestamp, at),
