@@ -6,6 +6,7 @@
 server, in rounds that alternate; the folder holds kube-apiserver, etcd and, to compare with, kube-scheduler.
 `burst`: all pods are there before the scheduler starts; a bind counts when a watch shows it. `steady`: pods
 come at a fixed rate while it runs; latency is from when a watch shows the pod until it shows its node.
+Both schedulers write an event a pod as well, ours after the bindings of a burst.
 `bare`: a loop of Binding calls that decides nothing, over 64 connections: what the server can take.
 """
 
@@ -30,6 +31,7 @@ from load.exchange import Call, Door, send_all
 from load.pods import pod
 from load.schedulers import KUBE_SCHEDULER, SCHEDULER_NAMES, SPRINGTIDE, install_kinds, scheduler
 from load.servers import Peer, cpu_seconds
+from springtide.api.core import Event
 from springtide.client import connect, load_kubeconfig
 
 BOUND, WAITING = "spec.nodeName!=", "spec.nodeName="
@@ -99,6 +101,7 @@ class Case:
             with scheduler(name, kubeconfig, self._folder, self._binaries) as process:
                 await seen.all_seen(PATIENCE_SECONDS)
                 scheduler_cpu, memory = cpu_seconds(process), process.memory_info().rss
+                told = await events(kubeconfig)
             server_cpu = self._peer.cpu_seconds() - before
         times = sorted(seen.at.values())
         return {
@@ -109,6 +112,7 @@ class Case:
             "scheduler_cpu_seconds": round(scheduler_cpu, 2),
             "server_cpu_seconds": round(server_cpu, 2),
             "scheduler_mb": round(memory / 1e6),
+            "events_written_by_then": told,
         }
 
     async def steady(self, name: str, rate: float, seconds: float) -> Row:
@@ -137,6 +141,15 @@ class Case:
             "latency_ms_p99": round(percentile(waits, 99) * 1e3, 1),
             "scheduler_cpu_seconds": round(scheduler_cpu, 2),
         }
+
+
+async def events(kubeconfig: Path) -> int:
+    """How many events there are: schedulers write one a pod, some later than the binding."""
+    client = connect(load_kubeconfig(kubeconfig))
+    try:
+        return len((await client.list(Event, "default")).items)
+    finally:
+        await client.close()
 
 
 async def arrive(kubeconfig: Path, count: int, rate: float, scheduler_name: str) -> None:
