@@ -13,10 +13,12 @@ from springtide.api.kueue import PodSet, Workload
 from springtide.api.meta import ObjectMeta
 from springtide.api.quantity import Quantity
 from springtide.api.struct import replace
-from springtide.api.volcano import Guarantee, Queue, QueueSpec
+from springtide.api.topologyrules import network_request
+from springtide.api.volcano import Guarantee, NetworkTopologySpec, Queue, QueueSpec
 from springtide.scheduling.volcano_queues import FLAVOR, VolcanoQueue, admitted_as, dialect_of, fill
 from tests.builders import cluster_queue, node, pod_set, pod_spec, with_condition, workload
 from tests.scheduling.preemption import end_pods, key, preempted, settle
+from tests.scheduling.test_hypernodes import exact, hyper
 from tests.scheduling.world import World
 
 Amounts = Mapping[str, Quantity]
@@ -254,6 +256,25 @@ def test_reclaim_takes_whole_gangs() -> None:
     settle(world)
     assert world.is_admitted(key("mine"))
     assert not world.is_admitted(key("gang"))
+
+
+@pytest.mark.parametrize("reclaims", [False, True])
+def test_preemption_and_reclaim_free_one_hypernode(reclaims: bool) -> None:
+    """Volcano #4374: both ignored HyperNodes, so that what was freed lay apart."""
+    leaves = [hyper("leaf0", 1, exact("n0", "n1")), hyper("leaf1", 1, exact("n2", "n3"))]
+    nodes = [node(f"n{index}", cpu=4) for index in range(4)]
+    world = World(*nodes, *leaves, queue("a", deserved=cpu(8)), queue("b", deserved=cpu(8)))
+    for index in range(4):
+        world.add(job(f"low-{index}", "b", cpus=4, created=index))
+    settle(world)
+    assert sum(holds(world).values()) == 16
+    gang = job("gang", "a" if reclaims else "b", cpus=4, pods=2, priority=5, created=9)
+    asked = network_request(NetworkTopologySpec(highest_tier_allowed=1))
+    (pods,) = gang.spec.pod_sets
+    world.add(replace(gang, spec=replace(gang.spec, pod_sets=[replace(pods, topology_request=asked)])))
+    settle(world)
+    assert set(world.placement(key("gang"))["node"]) in ({"n0", "n1"}, {"n2", "n3"})
+    assert len(preempted(world)) == 2
 
 
 def test_within_a_queue_the_higher_priority_goes_first() -> None:
