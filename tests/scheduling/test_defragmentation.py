@@ -300,7 +300,7 @@ jobs = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(clusters, jobs, st.integers(0, 1023), st.integers(4, 8))
 def test_nobody_who_ran_ends_up_waiting(sizes, wanted, ended, asked) -> None:  # type: ignore[no-untyped-def]
     world = World(*(node(f"n{i}", cpu=64, gpu=size) for i, size in enumerate(sizes)), *queue("q"))

@@ -334,7 +334,7 @@ wishes = st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(1, 2), poli
 steps = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5)), max_size=14)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(wishes, min_size=1, max_size=6), steps)
 def test_no_gpu_and_no_nic_is_given_twice_whatever_happens(wanted, history) -> None:  # type: ignore[no-untyped-def]
     world = World(host("a"), host("b", nvlink=4), host("c", 4, switch=4))

@@ -198,7 +198,7 @@ wishes = st.lists(
 steps = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=10)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(wishes, steps)
 def test_no_slice_is_given_twice_whatever_happens(wanted, history) -> None:  # type: ignore[no-untyped-def]
     world = World(cut_node("a", 2), cut_node("b", 1, model="NVIDIA A30", memory=24576), gpu_node("c", 1))

@@ -106,19 +106,24 @@ class _Scores(msgspec.Struct):
 def equipment_of(node: Node) -> Equipment:
     """The devices a node names. What cannot be read is left out, and said in `trouble`."""
     notes = node.metadata.annotations
+    return _equipment(notes.get(REGISTER), notes.get(DEVICE_TOPOLOGY, ""), notes.get(SCORES, ""))
+
+
+@lru_cache(maxsize=16384)
+def _equipment(register: str | None, topology: str, scores: str) -> Equipment:
+    """What these annotations say: read again only when one of them changes, not with each heartbeat."""
     try:
-        devices = registered(notes.get(REGISTER, ""))
+        devices = registered(register or "")
     except ValueError as error:
         return Equipment(trouble=str(error))
-    said_at, scores_at = notes.get(DEVICE_TOPOLOGY, ""), notes.get(SCORES, "")
+    known = register is not None
     try:
-        said = _said(said_at)
-        if REGISTER not in notes:
+        said = _said(topology)
+        if not known:
             devices = tuple(Device(one.id, one.model, one.memory, 1, one.healthy) for one in said.devices)
-        layout = _layout_of(devices, said, _scores(scores_at))
+        return Equipment(devices, _layout_of(devices, said, _scores(scores)), known)
     except ValueError as error:
-        return Equipment(devices, None, REGISTER in notes, str(error))
-    return Equipment(devices, layout, REGISTER in notes)
+        return Equipment(devices, None, known, str(error))
 
 
 def nic_names(node: Node, numbers: Sequence[int]) -> list[str]:
