@@ -9,7 +9,7 @@ import pytest
 from springtide.api.flavors import Topology
 from springtide.api.kueue import PodSet, PodSetTopologyRequest, ResourceFlavor
 from springtide.api.labels import HOSTNAME
-from springtide.api.struct import decode, replace
+from springtide.api.struct import decode, encode, replace
 from springtide.workloads.pods import slots_of
 from tests.builders import cluster_queue, node, pod_set, pod_spec, workload
 from tests.scheduling.world import World
@@ -261,3 +261,36 @@ def test_an_assignment_names_host_names_alone() -> None:
     assigned = admission.pod_set_assignments[0].topology_assignment
     assert assigned is not None
     assert assigned.levels == [HOSTNAME]
+
+
+# -- with what pods ask of each other ---------------------------------------------------------------
+
+
+def apart(count: int, key: str, skew: int = 1, **asked: Any) -> PodSet:
+    """A gang whose pods are to be spread evenly over the domains of a label."""
+    made = gang(count, **asked)
+    raw = encode(made)
+    raw["template"]["metadata"] = {"labels": {"app": "x"}}
+    raw["template"]["spec"]["topologySpreadConstraints"] = [
+        {
+            "maxSkew": skew,
+            "topologyKey": key,
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "x"}},
+        }
+    ]
+    return decode(PodSet, raw)
+
+
+def test_a_gang_in_one_block_is_spread_over_its_racks() -> None:
+    """Near each other, and not all behind one switch."""
+    made = world("a/r1: 4 4; a/r2: 4 4", apart(4, RACK, required=BLOCK))
+    assert racks(made.placement("default/gang")["node"]) == {"a-r1": 2, "a-r2": 2}
+
+
+def test_a_spread_gang_stays_in_the_rack_of_one_block() -> None:
+    """Racks of one name in two blocks are two racks here as well."""
+    made = world("a/r1: 2 2; b/r1: 2 2", apart(4, HOSTNAME, 2, required=RACK))
+    placed = made.placement("default/gang")["node"]
+    assert len(racks(placed)) == 1
+    assert sorted(placed.values()) == [2, 2]

@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from springtide.scheduling.arrays import Ints, Mask
-from springtide.scheduling.choice import choose
+from springtide.scheduling.choice import choose, tree_of
+from springtide.scheduling.descent import wanted
 from springtide.scheduling.devices import Taken
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.filters import Filters
@@ -126,15 +127,23 @@ def together(shares: list[Share]) -> Share:
 
 def _domains(nodes: Nodes, filters: Filters, seen: View, pod_set: PodSetFacts) -> Iterator[Mask | None]:
     """The nodes to try: of each domain that could hold the set, the tightest first; None: all of them."""
-    levels = [pod_set.required_level or pod_set.preferred_level, *filters.itself_near(seen)]
-    for level in dict.fromkeys(level for level in levels if level):
-        domains = nodes.domains(level)
-        inside = domains.of_node >= 0
-        room = np.zeros(len(domains.names), dtype=np.int64)
-        np.add.at(room, domains.of_node[inside], seen.fits[inside])
-        for domain in np.argsort(room, kind="stable").tolist():
-            if room[domain] >= pod_set.count:
-                yield domains.of_node == domain
-        if level == pod_set.required_level:
-            return
+    if pod_set.required_level or pod_set.preferred_level:
+        tree = tree_of(nodes, pod_set)
+        asked = wanted(tree, pod_set)
+        for level in range(asked.start, asked.limit - 1, -1) if asked is not None else ():
+            yield from _holding(tree.domains(level), seen, pod_set.count)
+    if pod_set.required_level:
+        return
+    for label in filters.itself_near(seen):
+        yield from _holding(nodes.domains(label).of_node, seen, pod_set.count)
     yield None
+
+
+def _holding(domain_of: Ints, seen: View, count: int) -> Iterator[Mask]:
+    """The nodes of each domain with room for so many pods, the tightest first."""
+    inside = domain_of >= 0
+    room = np.zeros(int(domain_of.max(initial=-1)) + 1, dtype=np.int64)
+    np.add.at(room, domain_of[inside], seen.fits[inside])
+    for domain in np.argsort(room, kind="stable").tolist():
+        if room[domain] >= count:
+            yield domain_of == domain
