@@ -348,6 +348,7 @@ EVENTS: Final = (
         "",
         "Besides one event for every Diagnosis, whose reason is the fault class.",
         (
+            Reason("Resized", "It goes on with more or fewer pods; the message says where they are."),
             Reason(
                 "ApprovalNeeded",
                 "It asks for more than a RequestCeiling allows.",

@@ -17,7 +17,6 @@ import numpy as np
 
 from springtide.api.commands import Apply, Command
 from springtide.api.gpus import spelled
-from springtide.api.meta import is_true
 from springtide.scheduling import runs, status, turns
 from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
@@ -36,7 +35,7 @@ from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
-from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota
+from springtide.scheduling.queues import ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import held_by
 from springtide.scheduling.reports import Report
@@ -140,22 +139,11 @@ class Cycle:
         elastic = [facts for facts in self._snapshot.admitted if facts.is_elastic]
         if not elastic:
             return []
-        facts_of = {one.name: one for one in self._snapshot.nodes.facts}
-        growth = Growth(
-            self._placement, self._quota, self._as_charged, self._placed, facts_of.get, self._place_more
-        )
-        commands: list[Command] = []
-        for facts in elastic:
-            queue = self._snapshot.queues.resolve(facts.obj)
-            runs = facts.evicted is None and is_true(facts.obj.status.conditions, "Admitted")
-            ends = facts.key in self._ended or facts.key + SURPLUS in self._ended
-            if ends or not runs or is_deleting(facts) or isinstance(queue, Closed):
-                continue
-            sized = growth.resize(facts, queue)
-            if sized is not None:
-                self._resized[facts.key] = sized.usage
-                commands += status.resize(facts, sized.admission, sized.pods, now)
-        return commands
+        tools = self._placement, self._quota, self._as_charged, self._placed
+        growth = Growth(*tools, self._snapshot.node_named, self._place_more)
+        found = growth.sizes(elastic, self._snapshot.queues, self._ended)
+        self._resized = {one.facts.key: one.usage for one in found}
+        return [c for one in found for c in status.resize(one.facts, one.admission, one.pods, now)]
 
     def _place_more(
         self, facts: WorkloadFacts, pod_sets: tuple[PodSetFacts, ...]

@@ -7,7 +7,7 @@ flavors and the domain it has, within quota; and gives places up when it asks fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from springtide.api.gpus import indices_in
@@ -20,13 +20,15 @@ from springtide.api.kueue import (
     names_nodes,
     places_of,
 )
+from springtide.api.meta import is_true
 from springtide.api.struct import replace as replaced
 from springtide.scheduling.classes import PodClass, constraints
+from springtide.scheduling.door import is_deleting
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts, usage_of
 from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.partial import largest
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.queues import ClusterQueueFacts
+from springtide.scheduling.queues import Closed, ClusterQueueFacts, QueueTree
 from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import quantities
@@ -65,6 +67,20 @@ class Growth:
     node_named: Callable[[str], NodeFacts | None]
     place: Callable[[WorkloadFacts, PodSets], tuple[Share, ...] | None]
     """Takes places, where that puts off nobody who has one promised."""
+
+    def sizes(
+        self, elastic: Sequence[WorkloadFacts], queues: QueueTree, ended: Container[str]
+    ) -> list[Sized]:
+        """All that get more pods, or want fewer. `ended`: those that go, wholly or in part."""
+        found = []
+        for facts in elastic:
+            runs = facts.evicted is None and is_true(facts.obj.status.conditions, "Admitted")
+            ends = facts.key in ended or facts.key + SURPLUS in ended
+            queue = queues.resolve(facts.obj)
+            if runs and not ends and not is_deleting(facts) and not isinstance(queue, Closed):
+                sized = self.resize(facts, queue)
+                found += [sized] if sized is not None else []
+        return found
 
     def resize(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> Sized | None:
         """With as many pods as it asks for and there is room for; None if that changes nothing."""

@@ -93,6 +93,10 @@ class Snapshot:
     spells: tuple[Spell, ...] = ()
     """What workloads held that ended, of LocalQueues that share by use, since these were last sampled."""
 
+    def node_named(self, name: str) -> NodeFacts | None:
+        """The node of a name."""
+        return next((one for one in self.nodes.facts if one.name == name), None)
+
 
 def idle_cluster(nodes: Sequence[NodeFacts], demands: Iterable[Demand] = ()) -> Snapshot:
     """Nodes with nothing on them and nobody waiting: for replays and benchmarks. Nodes name their devices."""
