@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from springtide.api.core import Node, Pod, PodStatus
 from springtide.api.kueue import Workload
 from springtide.api.labels import HOSTNAME
 from springtide.api.meta import find_condition
 from springtide.api.struct import replace
+from springtide.scheduling.facts import PodSetFacts
 from springtide.workloads.pods import attempt_of
 from tests.builders import evicted, node, with_condition, workload
 from tests.scheduling.test_topology import BLOCK, LEVELS, RACK, cluster, flavor, gang, queue, topology
+from tests.scheduling.test_topology_properties import Tree, asks, holds, spreads, trees
 from tests.scheduling.world import World
 
 GANG = "default/gang"
@@ -23,10 +28,15 @@ GANG = "default/gang"
 class Cluster(World):
     """A cluster in which a gang runs, and its other rooms by hand."""
 
-    def __init__(self, nodes: str, *pod_sets: Any) -> None:
+    def __init__(self, nodes: str, *pod_sets: Any, starts: bool = True) -> None:
         super().__init__(*cluster(nodes), topology(*LEVELS), flavor(), queue("default"))
         self.add(workload("gang", *pod_sets))
         self.cycle()
+        if starts:
+            self.begin()
+
+    def begin(self) -> None:
+        """The pods of the gang run."""
         self.start_pods(GANG)
         self.say("PodsReady", "True", reason="Started")
 
@@ -248,3 +258,49 @@ def test_time_between_attempts_is_not_time_run() -> None:
     made.tidy()
     made.cycle()
     assert made.gang.status.accumulated_past_execution_time_seconds == int(ran)
+
+
+# -- against a model that tries every way ------------------------------------------------------------
+
+
+def _request(asked: PodSetFacts) -> dict[str, Any]:
+    """The request that is parsed to what was drawn."""
+    layers = [{"topology": cut.level, "size": cut.size} for cut in asked.slices]
+    said = {
+        "required": asked.required_level,
+        "preferred": asked.preferred_level,
+        "podsetSliceRequiredTopologyConstraints": layers,
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+@settings(max_examples=60, deadline=None)
+@given(trees, asks(), st.randoms(use_true_random=False))
+def test_a_gang_is_refilled_or_moved_whenever_it_can_be(
+    tree: Tree, asked: PodSetFacts, chances: random.Random
+) -> None:
+    racks = [
+        f"b{b}/r{r}: {' '.join(map(str, nodes))}"
+        for b, rows in enumerate(tree)
+        for r, nodes in enumerate(rows)
+    ]
+    made = Cluster("; ".join(racks), gang(asked.count, **_request(asked)), starts=False)
+    if not made.is_admitted(GANG) or len(made.nodes) < 2:
+        return
+    made.begin()
+    lost = chances.choice(sorted(made.nodes))
+    stayed = {name: count for name, count in made.nodes.items() if name != lost}
+    made.lose(lost)
+    made.cycle()
+    names = [one.name for one in made.snapshot().nodes.facts]
+    paths = [(name.split("-")[0], name.rsplit("-", 1)[0], name) for name in names]
+    rooms = [0 if one.name == lost else one.allocatable["cpu"] // 1000 for one in made.snapshot().nodes.facts]
+    possible = any(holds(asked, paths, counts) for counts in spreads(rooms, asked.count))
+    complete = lost not in made.nodes
+    assert complete == possible
+    if complete:
+        counts = tuple(made.nodes.get(name, 0) for name in names)
+        assert holds(asked, paths, counts)
+        assert all(count <= room for count, room in zip(counts, rooms, strict=True))
+    else:
+        assert {name: made.nodes[name] for name in stayed} == stayed
