@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from springtide.api.kueue import Workload
 from springtide.api.struct import replace
-from springtide.scheduling import plan
+from springtide.scheduling import Options, plan
 from springtide.scheduling.timing import Timing
 from tests.builders import (
     at,
@@ -206,7 +206,7 @@ def test_attempts_share_one_limit() -> None:
     assert not scene.is_admitted("default/running")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.integers(10, 16),
     st.lists(st.tuples(st.integers(1, 4), st.integers(100, 400), st.booleans()), min_size=30, max_size=60),
@@ -279,3 +279,25 @@ def test_another_queues_own_quota_is_its_own() -> None:
     own = replace(own, spec=replace(own.spec, queue_name="theirs"))
     admitted = scene.at(100, job("first", 10, created=50), own)
     assert admitted == ["own", "running"]
+
+
+JOBS = st.lists(
+    st.tuples(st.integers(1, 16), st.integers(0, 900), st.sampled_from([None, 60, 600, 2000])),
+    min_size=3,
+    max_size=9,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(JOBS)
+def test_a_second_plan_finds_nothing_to_do_whatever_waits(jobs: list[tuple[int, int, int | None]]) -> None:
+    """And the same snapshot gives the same plan."""
+    scene = Scene(nodes=2, firm_after_seconds=600)
+    scene.add(*(job(f"j{n}x", size, created=at_, limit=limit) for n, (size, at_, limit) in enumerate(jobs)))
+    scene.clock = 999
+    scene.cycle()
+    again = plan(scene.snapshot(), at(1000), Options(timing=scene.options["timing"]))
+    assert again.commands == ()
+    later = at(1100)
+    first, second = (plan(scene.snapshot(), later, Options(timing=Timing())) for _ in range(2))
+    assert first == second

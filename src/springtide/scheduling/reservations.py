@@ -75,6 +75,7 @@ class Reservations:
         self._hopeless: set[tuple[PodSetFacts, ...]] = set()
         self._in_front: dict[tuple[str, tuple[PodSetFacts, ...]], Verdict] = {}
         """What was refused because it might put somebody off: what is left beside promises only shrinks."""
+        self._starts_limited = False
         self._trials = 0
 
     def promised(self, facts: Item) -> Promise | None:
@@ -125,12 +126,13 @@ class Reservations:
             self._in_front.clear()
         self._quotas.start(facts, queue, granted)
         places = tuple((one.pod_class, share) for one, share in zip(pod_sets, shares, strict=True))
+        self._starts_limited = self._starts_limited or runs.says_how_long(facts.obj)
         self._started.append((facts, places, queue.name, granted.usage))
 
     def reserve_quota(self, facts: WorkloadFacts, queue: ClusterQueueFacts, wanted: Granted) -> None:
         """Promise quota to one who finds none left."""
         firm = self._is_firm(facts)
-        if self._trials < TRIALS_MAX and (firm or self._anything_known):
+        if self._trials < TRIALS_MAX and (firm or self._may_know):
             self._trials += 1
             self._quotas.reserve(facts, queue, wanted, firm=firm)
 
@@ -139,7 +141,7 @@ class Reservations:
         if pod_sets in self._hopeless or self._trials >= TRIALS_MAX or _ref(facts) in self._promises:
             return
         firm = self._is_firm(facts)
-        if not firm and not self._anything_known:
+        if not firm and not self._may_know:
             return
         if any(one.nodes.all() for one in self._promises.values()):
             return
@@ -155,6 +157,11 @@ class Reservations:
             self._promises[_ref(facts)] = promise
 
     # -- promising ---------------------------------------------------------------------------------
+
+    @property
+    def _may_know(self) -> bool:
+        """Whether the end of anything that runs, or starts now, may be known."""
+        return self._starts_limited or self._anything_known
 
     @cached_property
     def _anything_known(self) -> bool:
