@@ -60,6 +60,20 @@ def test_with_how_few_pods_each_task_will_do(
     assert [one.fewest for one in tasks_of(found)] == fewest
 
 
+@pytest.mark.parametrize(
+    ("tasks", "problem"),
+    [
+        ([task("a", 0)], "no task with replicas"),
+        ([task("a"), task("a")], "'a' twice"),
+        ([task("a", dependsOn={"name": ["b"]})], "dependsOn names 'b'"),
+        ([task("a", dependsOn={"name": ["b"]}), task("b", dependsOn={"name": ["a"]})], "in a circle"),
+    ],
+)
+def test_tasks_that_cannot_be_are_refused_in_words(tasks: list[dict[str, Any]], problem: str) -> None:
+    with pytest.raises(UnresolvableError, match=problem):
+        made(*tasks)
+
+
 def test_a_task_without_a_name_is_numbered_and_one_without_pods_is_left_out() -> None:
     unnamed = {key: value for key, value in task("x").items() if key != "name"}
     assert [one.name for one in tasks_of(job("job", task("none", 0), unnamed))] == ["default1"]

@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from springtide.api import labels
+from springtide.api.commands import Emit
 from springtide.api.core import ConfigMap, PersistentVolumeClaim, Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import Object, controller_of
 from springtide.api.scheduling import PriorityClass
 from springtide.api.volcano import PodGroup
 from springtide.api.volcano_batch import Job
+from springtide.client import Invalid
 from springtide.runtime import Runtime
-from springtide.volcano.plan import Snapshot, plan
+from springtide.volcano.attempt import Snapshot
+from springtide.volcano.plan import plan
 from springtide.volcano.templates import group_name, workload_name
 
 NAME = "volcano"
@@ -67,7 +70,12 @@ class _Volcano:
         if job is None or not self._is_ours(job):
             return None
         decided = plan(self._snapshot(job), self._runtime.clock.now())
-        await self._runtime.apply(NAME, decided.commands)
+        try:
+            await self._runtime.apply(NAME, decided.commands)
+        except Invalid as error:  # it would be refused every time: until the job changes
+            told = Emit(job, "Misconfigured", error.message, type="Warning", action="Reconcile")
+            await self._runtime.apply(NAME, (told,))
+            return None
         return decided.requeue_after_seconds
 
     def _is_ours(self, job: Job) -> bool:

@@ -18,29 +18,27 @@ them: what befell these has been answered. A crash just before that is written a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Emit, Plan
-from springtide.api.core import ConfigMap, Pod
+from springtide.api.core import Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import Object, find_condition, is_true
 from springtide.api.struct import encode
-from springtide.api.volcano import PodGroup
 from springtide.api.volcano_batch import Action, Job, JobPhase, JobStatus
 from springtide.volcano import status as reporting
+from springtide.volcano.attempt import Snapshot, attempt_of, being_replaced, happened, missing_pods
 from springtide.volcano.groups import group_for, group_status
 from springtide.volcano.ineffective import ineffective_fields
 from springtide.volcano.plugins import hosts
-from springtide.volcano.policies import Happened, Response, happenings, response
-from springtide.volcano.tasks import Task, max_retry, min_available, tasks_of
+from springtide.volcano.policies import Happened, Response, response
+from springtide.volcano.tasks import max_retry, min_available, tasks_of
 from springtide.volcano.templates import (
     UnresolvableError,
     claims_for,
     is_refilled,
-    may_grow,
     workload_for,
 )
 
@@ -51,23 +49,6 @@ _END = {
     Action.TERMINATE_JOB: JobPhase.TERMINATING,
 }
 _STEERED = (labels.VERDICT, labels.REFILL, labels.REPLACE)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A Job and everything that belongs to it."""
-
-    job: Job
-    workload: Workload | None = None
-    """Its own."""
-    pods: Sequence[Pod] = ()
-    """Those of the workload."""
-    group: PodGroup | None = None
-    hosts: ConfigMap | None = None
-    claims: Set[str] = frozenset()
-    """Names of the claims there are in the namespace."""
-    priorities: Mapping[str, int] = field(default_factory=dict)
-    """What each PriorityClass is worth; under the empty name what pods without one get."""
 
 
 @dataclass
@@ -90,7 +71,7 @@ def plan(snapshot: Snapshot, now: datetime) -> Plan:
     job = snapshot.job
     if job.metadata.deletion_timestamp is not None:
         return Plan()
-    draft = _Draft(_counted(snapshot), now, replace=_being_replaced(snapshot))
+    draft = _Draft(_counted(snapshot), now, replace=being_replaced(snapshot))
     phase = reporting.phase_of(job)
     if phase in reporting.FINAL:
         _after_the_end(snapshot, phase, draft)
@@ -143,7 +124,7 @@ def _is_new(snapshot: Snapshot) -> bool:
     workload = snapshot.workload
     if workload is None:
         return True
-    return find_condition(workload.status.conditions, "Admitted") is None and not _attempt(workload)
+    return find_condition(workload.status.conditions, "Admitted") is None and not attempt_of(workload)
 
 
 def _priority(snapshot: Snapshot) -> int | None:
@@ -185,7 +166,7 @@ def _go_on(snapshot: Snapshot, workload: Workload, draft: _Draft) -> None:
         draft.move(JobPhase.COMPLETED if done else JobPhase.FAILED, finished.reason, finished.message)
         return
     ended = reporting.outcome(snapshot.job, draft.status)
-    acted = response(snapshot.job, _happenings(snapshot, workload))
+    acted = response(snapshot.job, happened(snapshot, workload))
     if acted is not None and acted.due <= draft.now:
         if _act(snapshot, workload, acted, draft):
             return
@@ -234,7 +215,7 @@ def _act(snapshot: Snapshot, workload: Workload, acted: Response, draft: _Draft)
     else:
         draft.replace |= {pod.metadata.uid for pod in targets}
         draft.move(JobPhase.RESTARTING, acted.action, why)
-    version = _attempt(workload) + 1 if acted.action is Action.RESTART_JOB else draft.status.version
+    version = attempt_of(workload) + 1 if acted.action is Action.RESTART_JOB else draft.status.version
     draft.status = reporting.counting(draft.status, retry, version)
     draft.after.append(_event(job, why))
     return True
@@ -259,11 +240,11 @@ def _restart(snapshot: Snapshot, workload: Workload, draft: _Draft) -> None:
     """Back to Pending or Running once everything that was to go has gone, and is there again."""
     state = draft.status.state
     if state.reason == RESTART_JOB:
-        if _attempt(workload) >= draft.status.version and not snapshot.pods:
+        if attempt_of(workload) >= draft.status.version and not snapshot.pods:
             draft.move(JobPhase.PENDING, "Restarted", f"{state.message}; retry {draft.status.retry_count}")
         return
     ends = any(pod.metadata.deletion_timestamp is not None for pod in snapshot.pods)
-    if not ends and not draft.replace and not any(_missing(snapshot, workload).values()):
+    if not ends and not draft.replace and not any(missing_pods(snapshot, workload).values()):
         _wait_or_run(snapshot.job, workload, draft)
 
 
@@ -325,75 +306,6 @@ def _counted(snapshot: Snapshot) -> JobStatus:
     job = snapshot.job
     by_pod = {task.pod(job, index): task for task in tasks_of(job) for index in range(task.replicas)}
     return reporting.counted(job, snapshot.pods, by_pod)
-
-
-def _happenings(snapshot: Snapshot, workload: Workload) -> list[Happened]:
-    """What befell the pods of this attempt."""
-    if workload.status.admission is None or not workload.spec.active:
-        return []
-    attempt, answered = str(_attempt(workload)), _being_replaced(snapshot)
-    pods = {
-        pod.metadata.name: pod
-        for pod in snapshot.pods
-        if pod.metadata.labels.get(labels.ATTEMPT, attempt) == attempt and pod.metadata.uid not in answered
-    }
-    pods = {name: pod for name, pod in pods.items() if not _given_up(snapshot, workload, pod)}
-    refilled = workload.metadata.annotations.get(labels.REFILL) == "true"
-    missing = {} if refilled else _missing(snapshot, workload)
-    return happenings(snapshot.job, tasks_of(snapshot.job), pods, missing)
-
-
-def _given_up(snapshot: Snapshot, workload: Workload, pod: Pod) -> bool:
-    """Whether a pod is deleted because the job has shrunk: as many as it has places for live without it."""
-    if pod.metadata.deletion_timestamp is None or not may_grow(snapshot.job):
-        return False
-    task = pod.metadata.labels.get(labels.PODSET, "")
-    given = workload.status.admission.pod_set_assignments if workload.status.admission is not None else []
-    places = sum(one.count or 0 for one in given if one.name == task)
-    live = sum(
-        1
-        for one in snapshot.pods
-        if one.metadata.deletion_timestamp is None and one.metadata.labels.get(labels.PODSET) == task
-    )
-    return live >= places
-
-
-def _being_replaced(snapshot: Snapshot) -> set[str]:
-    """Uids of pods that a rule has put aside and that are there still."""
-    workload = snapshot.workload
-    named = workload.metadata.annotations.get(labels.REPLACE, "") if workload is not None else ""
-    return {pod.metadata.uid for pod in snapshot.pods} & set(named.split(","))
-
-
-def _missing(snapshot: Snapshot, workload: Workload) -> dict[str, list[int]]:
-    """Pods that were made in this attempt and do not exist any more, by task."""
-    ready = find_condition(workload.status.conditions, "PodsReady")
-    if workload.status.admission is None or ready is None or ready.reason == "NotAdmitted":
-        return {}
-    given = {one.name: one.count for one in workload.status.admission.pod_set_assignments}
-    names = {pod.metadata.name for pod in snapshot.pods}
-    found: dict[str, list[int]] = {}
-    for task in tasks_of(snapshot.job):
-        count = given.get(task.name)
-        indices = range(task.replicas if count is None else count)
-        gone = [index for index in indices if task.pod(snapshot.job, index) not in names]
-        if may_grow(snapshot.job):  # which has its pods under any numbers
-            there = [
-                name for index in range(task.replicas) if (name := task.pod(snapshot.job, index)) in names
-            ]
-            gone = gone[: max(0, len(indices) - len(there))]
-        if len(gone) < len(indices) or not _waits_for_others(task):
-            found[task.name] = gone
-    return found
-
-
-def _waits_for_others(task: Task) -> bool:
-    return task.spec.depends_on is not None and bool(task.spec.depends_on.name)
-
-
-def _attempt(workload: Workload) -> int:
-    state = workload.status.requeue_state
-    return (state.count or 0) if state is not None else 0
 
 
 def _digest(workload: Workload) -> str:

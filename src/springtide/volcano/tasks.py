@@ -6,6 +6,7 @@ Rules and defaults are those of Volcano's admission webhook and gang plugin.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 from springtide.api.volcano_batch import Job, TaskSpec
 
@@ -36,6 +37,27 @@ def tasks_of(job: Job) -> tuple[Task, ...]:
     return tuple(
         Task(name, spec.replicas, few, spec) for (name, spec), few in zip(named, fewest, strict=True)
     )
+
+
+def problem_of(job: Job) -> str:
+    """What of the tasks cannot be, and what to change; empty if nothing. As Volcano's webhook has it."""
+    tasks = tasks_of(job)
+    if not tasks:
+        return "spec.tasks has no task with replicas; give one of them some"
+    names = [task.name for task in tasks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        return f"spec.tasks has {twice[0]!r} twice; names are unique within a job"
+    before = {task.name: task.spec.depends_on.name if task.spec.depends_on else [] for task in tasks}
+    unknown = [(name, other) for name, others in before.items() for other in others if other not in names]
+    if unknown:
+        name, other = unknown[0]
+        return f"spec.tasks {name}: dependsOn names {other!r}, which is no task with replicas"
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        return f"spec.tasks: dependsOn goes round in a circle ({', '.join(error.args[1])}); break it"
+    return ""
 
 
 def total(job: Job) -> int:

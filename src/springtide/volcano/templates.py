@@ -30,7 +30,7 @@ from springtide.api.topologyrules import network_request, topology_request
 from springtide.api.volcano_batch import Job, VolumeSpec
 from springtide.volcano.plugins import Addition, additions
 from springtide.volcano.policies import evicts_whole_job
-from springtide.volcano.tasks import Task, min_available, tasks_of, total
+from springtide.volcano.tasks import Task, min_available, problem_of, tasks_of, total
 
 WORKLOAD_PREFIX = "vcjob-"
 _CARRIED = "volcano.sh/"
@@ -53,6 +53,9 @@ def group_name(job: Job) -> str:
 
 def workload_for(job: Job, priority: int | None) -> Workload:
     """The Workload of a job. `priority` is what its PriorityClass is worth. Raises UnresolvableError."""
+    problem = problem_of(job)
+    if problem:
+        raise UnresolvableError(problem)
     reference = None
     if job.spec.priority_class_name:
         name = job.spec.priority_class_name
