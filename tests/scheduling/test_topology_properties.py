@@ -47,7 +47,8 @@ def asks(draw: st.DrawFn) -> PodSetFacts:
 
 def placement_of(tree: Tree, *, spread: bool = False) -> tuple[Placement, list[tuple[str, ...]]]:
     """A placement on the tree, and the path of each of its rows."""
-    facts, paths = [], []
+    facts: list[NodeFacts] = []
+    paths: list[tuple[str, ...]] = []
     for b, racks in enumerate(tree):
         for r, nodes in enumerate(racks):
             for n, room in enumerate(nodes):
