@@ -176,9 +176,7 @@ class Claims:
         if not may_preempt(facts):
             return None
         if self._preemptible is None:
-            self._preemptible = Preemptible(
-                self._placement, self._snapshot.running, self._snapshot.budgets
-            )
+            self._preemptible = Preemptible(self._placement, self._snapshot.running, self._snapshot.budgets)
         found = self._preemptible.search(facts, pod_set)
         if found is None:
             return None
@@ -315,9 +313,13 @@ class Claims:
             def held_of(facts: WorkloadFacts) -> tuple[Held, ...]:
                 if facts.key not in held:
                     gone: Mapping[PodSetOnNode, int] = self._snapshot.gone.get(facts.key, {})
-                    held[facts.key] = tuple(
-                        replace(one, pod_class=classes.setdefault(one.pod_class, one.pod_class))
+                    own = (
+                        (one, classes.setdefault(one.pod_class, one.pod_class))
                         for one in held_by(facts, gone)
+                    )
+                    held[facts.key] = tuple(
+                        one if shared is one.pod_class else replace(one, pod_class=shared)
+                        for one, shared in own
                     )
                 return held[facts.key]
 

@@ -34,6 +34,11 @@ class Held:
 def held_by(workload: WorkloadFacts, gone: Mapping[PodSetOnNode, int]) -> Iterator[Held]:
     """What an admitted workload would free if it ended. `gone`: pods that hold nothing, or end already."""
     class_of = {pod_set.name: pod_set.pod_class for pod_set in workload.pod_sets}
+    if not workload.devices and not gone:
+        for (pod_set, node), count in workload.assigned.items():
+            if count > 0 and pod_set in class_of:
+                yield Held(class_of[pod_set], node, count)
+        return
     asking = {(pod_set, node) for pod_set, node, _ in workload.devices}
     plain = {(*cell, ""): count for cell, count in workload.assigned.items() if cell not in asking}
     for (pod_set, node, devices), count in {**plain, **workload.devices}.items():

@@ -53,7 +53,8 @@ class Report:
         """Count a workload that has its admission."""
         for tally in self._of(local, cluster):
             tally.admitted += 1
-            tally.used.update(used)
+            for cell, amount in used.items():
+                tally.used[cell] += amount
 
     def commands(self, queues: Iterable[Queue], now: datetime) -> Iterator[Apply]:
         """One status for every queue that says something else so far."""

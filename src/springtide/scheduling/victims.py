@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
+from functools import lru_cache
 
 from springtide.api.kueue import WorkloadReason
 from springtide.api.meta import find_condition
@@ -79,11 +80,8 @@ class Candidate:
     """What is lost with each of its devices, by the victim policy."""
     size: float
     """Its devices."""
-
-    @property
-    def level(self) -> tuple[int, bool]:
-        """How important it is: its priority; of equal ones those less so that live on what others leave."""
-        return priority_of(self.facts), not is_reclaimed(self.facts.obj)
+    level: tuple[int, bool]
+    """How important it is; see `level_of`."""
 
     @property
     def order(self) -> tuple[int, tuple[int, bool], float, float, str]:
@@ -94,6 +92,11 @@ class Candidate:
 def priority_of(facts: WorkloadFacts) -> int:
     """A workload's priority."""
     return -facts.order[0]
+
+
+def level_of(facts: WorkloadFacts) -> tuple[int, bool]:
+    """How important it is: its priority; of equal ones those less so that live on what others leave."""
+    return -facts.order[0], not is_reclaimed(facts.obj)
 
 
 def can_preempt(facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
@@ -143,16 +146,20 @@ _LEAST_SIZE = 0.01
 
 def size_of(facts: WorkloadFacts) -> float:
     """How much a running workload holds, in devices."""
+    sets = facts.pod_sets
+    if len(sets) == 1:
+        return size_of_pod(sets[0]) * sum(facts.assigned.values()) or _LEAST_SIZE
     pods_of: Counter[str] = Counter()
     for (pod_set, _), count in facts.assigned.items():
         pods_of[pod_set] += count
-    return sum(size_of_pod(one) * pods_of[one.name] for one in facts.pod_sets) or _LEAST_SIZE
+    return sum(size_of_pod(one) * pods_of[one.name] for one in sets) or _LEAST_SIZE
 
 
+@lru_cache(maxsize=1024)
 def size_of_pod(pod_set: PodSetFacts) -> float:
     """How much one pod of the set asks for, in devices."""
     asked = pod_set.pod_class.devices
-    devices = asked.count * asked.part.size(0) / WHOLE if asked is not None else 0.0
+    devices = asked.count * (asked.cut or asked.part).size(0) / WHOLE if asked is not None else 0.0
     return max(devices, pod_set.pod_class.cpu / (1000 * CORES_PER_DEVICE), _LEAST_SIZE)
 
 
@@ -184,9 +191,7 @@ def _parts(one: Candidate) -> tuple[Candidate, ...]:
     spare, rest = parts
     pods = sum(held.count for held in spare.held)
     share = pods / max(1, one.pods)
-    first = replace(
-        one, facts=spare.facts, held=spare.held, pods=pods, price=0.0, size=one.size * share
-    )
+    first = replace(one, facts=spare.facts, held=spare.held, pods=pods, price=0.0, size=one.size * share)
     return first, replace(one, facts=rest.facts, held=rest.held, pods=one.pods - pods)
 
 
@@ -401,6 +406,7 @@ def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, run
         pods=sum(facts.assigned.values()),
         price=running.policy.price(stake),
         size=stake.size,
+        level=level_of(facts),
     )
 
 
