@@ -44,8 +44,11 @@ def binds_numa(annotations: Mapping[str, str]) -> bool:
 
 def is_reclaimed(workload: Workload) -> bool:
     """Whether all pods of a workload live on what others leave."""
-    sets = workload.spec.pod_sets
-    return bool(sets) and all(one.template.metadata.annotations.get(QOS_LEVEL) == RECLAIMED for one in sets)
+    for one in workload.spec.pod_sets:
+        notes = one.template.metadata.annotations
+        if not notes or notes.get(QOS_LEVEL) != RECLAIMED:
+            return False
+    return bool(workload.spec.pod_sets)
 
 
 def ineffective(spec: PodSpec, annotations: Mapping[str, str], asks_devices: bool) -> Iterable[str]:

@@ -26,7 +26,7 @@ from springtide.scheduling.budgets import Budget, strained
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.openings import orders
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.victims import Candidate, Running, Tier, priority_of, size_of_pod
+from springtide.scheduling.victims import Candidate, Running, Tier, level_of, priority_of, size_of_pod
 from springtide.scheduling.views import Share
 
 _ROUNDS = 6
@@ -172,6 +172,7 @@ def movables(
             pods=sum(facts.assigned.values()),
             price=running.policy.price(stake),
             size=stake.size,
+            level=level_of(facts),
         )
         found.append(Movable(victim, confine(facts)))
     return found
