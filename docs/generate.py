@@ -38,10 +38,12 @@ from springtide.health.faults import VERDICTS, Fault
 from springtide.node import behaviour
 from springtide.node.ignored import ignored_fields
 from springtide.scheduling import ineffective as queueing
+from springtide.scheduling import volcano_queues
 from springtide.server.rbac_defaults import default_objects
 from springtide.training import ineffective
 from springtide.training.merge import SUPPORTED_ML_POLICIES
 from springtide.up.identities import GROUPS
+from springtide.volcano import ineffective as of_jobs
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "springtide"
@@ -162,6 +164,10 @@ def without_effect(kind: type[Object]) -> dict[str, str]:
         return _below("spec", queueing.COHORT_WHY)
     if kind is kueue.ResourceFlavor:
         return _below("spec", queueing.FLAVOR_WHY)
+    if kind is volcano.Queue:
+        return _below("spec", volcano_queues.QUEUE_WHY)
+    if kind is volcano_batch.Job:
+        return _below("spec.tasks[]", of_jobs.TASK_WHY)
     if kind is kueue.AdmissionCheck:
         return _below("spec", queueing.ADMISSION_CHECK_WHY)
     if kind is kueue.LocalQueue:

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from springtide.api import labels
+from springtide.api.commands import Emit
 from springtide.api.kueue import PodSet, Workload
 from springtide.api.meta import ObjectMeta
 from springtide.api.quantity import Quantity
 from springtide.api.struct import replace
 from springtide.api.topologyrules import network_request
-from springtide.api.volcano import Guarantee, NetworkTopologySpec, Queue, QueueSpec
+from springtide.api.volcano import Cluster, Guarantee, NetworkTopologySpec, Queue, QueueSpec
 from springtide.scheduling.volcano_queues import FLAVOR, VolcanoQueue, admitted_as, dialect_of, fill
 from tests.builders import cluster_queue, node, pod_set, pod_spec, with_condition, workload
 from tests.scheduling.preemption import end_pods, key, preempted, settle
@@ -403,6 +404,15 @@ def test_the_status_counts_groups_by_phase_and_what_they_hold() -> None:
     assert (status.running, status.inqueue, status.completed, status.pending) == (1, 1, 1, 0)
     above = found(world, "top").status
     assert (above.running, above.completed, above.allocated) == (1, 1, {"cpu": "3"})
+
+
+def test_what_a_queue_sets_in_vain_is_said_once() -> None:
+    plain = queue("a")
+    far = replace(plain, spec=replace(plain.spec, extend_clusters=[Cluster(name="far")]))
+    world = World(node("n"), far)
+    said = [one.note for one in world.cycle().commands if isinstance(one, Emit)]
+    assert said == ["No effect: spec.extendClusters: there is one cluster"]
+    assert not world.cycle().commands
 
 
 def test_a_second_plan_finds_nothing_to_do() -> None:

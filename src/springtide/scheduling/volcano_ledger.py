@@ -23,7 +23,15 @@ from springtide.scheduling.facts import WorkloadFacts
 from springtide.scheduling.queues import FlavorFacts, QueueTree
 from springtide.scheduling.quota import total_requests
 from springtide.scheduling.requests import PODS, quantities
-from springtide.scheduling.volcano_queues import FLAVOR, ROOT, Dialect, VolcanoQueue, dialect_of, queue_facts
+from springtide.scheduling.volcano_queues import (
+    FLAVOR,
+    ROOT,
+    Dialect,
+    VolcanoQueue,
+    dialect_of,
+    ineffective_fields,
+    queue_facts,
+)
 
 Total = tuple[tuple[str, int], ...]
 
@@ -69,6 +77,10 @@ class QueueBooks:
                 continue
             name, fields = obj.metadata.name, {"status": encode(status)}
             yield Apply(Queue, "", name, fields, subresource="status", uid=obj.metadata.uid)
+            vain = ineffective_fields(obj) if not obj.status.state else []
+            if vain:
+                note = f"No effect: {'; '.join(vain)}"
+                yield Emit(obj, "UnsupportedFields", note, type="Warning", action="Queueing")
             why = self.dialect.direct.get(name)
             if status.state == QueueState.UNKNOWN != obj.status.state and why is not None:
                 note = why if isinstance(why, str) else why.message

@@ -18,6 +18,7 @@ from fractions import Fraction
 from springtide.api.kueue import ClusterQueuePreemption
 from springtide.api.meta import LabelSelector
 from springtide.api.selectors import from_label_selector
+from springtide.api.struct import encode
 from springtide.api.volcano import Queue, QueueState
 from springtide.scheduling.cohorts import CellQuota, QuotaNode
 from springtide.scheduling.queues import Closed, ClusterQueueFacts, FlavorQuota, StopPolicy
@@ -31,6 +32,20 @@ _EVERYBODY = from_label_selector(LabelSelector())
 _FIFO = "fifo"
 _PREEMPTION = ClusterQueuePreemption(reclaim_within_cohort="Any", within_cluster_queue="LowerPriority")
 """Volcano's `reclaim` takes back whatever the priority; `preempt` goes by priority within a Queue."""
+
+
+QUEUE_WHY = {
+    "affinity": "pods of a queue run on all nodes; use node selectors",
+    "extendClusters": "there is one cluster",
+    "dra": "claims for devices are not counted",
+}
+"""Fields that are kept and change nothing. An event says so when the Queue is first seen."""
+
+
+def ineffective_fields(obj: Queue) -> list[str]:
+    """`path: what to know`, of fields that the Queue sets in vain."""
+    said = encode(obj.spec)
+    return [f"spec.{name}: {why}" for name, why in QUEUE_WHY.items() if said.get(name)]
 
 
 @dataclass(frozen=True)
