@@ -43,6 +43,28 @@ def test_queue_and_priority_labels_of_the_job_reach_the_workload() -> None:
     assert world.workload.metadata.labels == {labels.QUEUE_NAME: "team-a", labels.PRIORITY_CLASS: "high"}
 
 
+def test_limit_and_deadline_of_the_job_reach_the_workload() -> None:
+    job = train_job()
+    metadata = replace(
+        job.metadata,
+        labels={labels.MAX_EXEC_TIME_SECONDS: "3600"},
+        annotations={labels.DEADLINE: "2026-01-31T18:00:00Z"},
+    )
+    world = World(replace(job, metadata=metadata))
+    world.step()
+    assert world.workload.spec.maximum_execution_time_seconds == 3600
+    assert world.workload.metadata.annotations[labels.DEADLINE] == "2026-01-31T18:00:00Z"
+
+
+def test_a_limit_that_is_no_number_is_said() -> None:
+    job = train_job()
+    wrong = replace(job.metadata, labels={labels.MAX_EXEC_TIME_SECONDS: "1h"})
+    world = World(replace(job, metadata=wrong))
+    world.step()
+    said = [one.message for one in world.job.status.conditions]
+    assert any("max-exec-time-seconds is '1h'; it must be a number of seconds" in one for one in said)
+
+
 def test_a_job_of_a_priority_class_that_does_not_exist_waits_for_it() -> None:
     job = train_job()
     world = World(replace(job, metadata=replace(job.metadata, labels={labels.PRIORITY_CLASS: "hihg"})))
