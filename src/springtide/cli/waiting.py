@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _WORKLOAD = ("workload", "workloads", "wl", "workload.kueue.x-k8s.io", "workloads.kueue.x-k8s.io")
 _POD = ("pod", "pods", "po")
+_SHORT = {"vcjob": "job", "vj": "job", "pg": "podgroup"}
 _WIDTH = len("would preempt") + 2
 
 
@@ -82,5 +83,5 @@ def _place(found: Explanation) -> str:
 
 
 def _is_named(kind: str, wanted: str) -> bool:
-    singular = kind.lower()
-    return wanted.partition(".")[0] in (singular, f"{singular}s")
+    singular, said = kind.lower(), wanted.partition(".")[0]
+    return _SHORT.get(said, said) in (singular, f"{singular}s")
