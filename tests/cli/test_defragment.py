@@ -6,8 +6,13 @@ import json
 
 from springtide.api import labels
 from springtide.api.commands import Apply
+from springtide.api.configuration import (
+    ConsolidationConfiguration,
+    SchedulerConfiguration,
+    SchedulerConfigurationSpec,
+)
 from springtide.api.kueue import Workload, WorkloadStatus
-from springtide.api.meta import Condition
+from springtide.api.meta import Condition, ObjectMeta
 from springtide.api.struct import encode, replace
 from springtide.client import Client, execute
 from tests.builders import (
@@ -103,6 +108,14 @@ def test_where_there_is_nothing_to_gain_it_says_so() -> None:
     assert scene().run("defragment").stdout == "nothing to gain: nobody waits\n"
     starts = scene().given(workload("small", pod_set(1, pod_spec(gpu=8)), queue="default"))
     assert starts.run("defragment").stdout == "nothing to gain: nobody waits\n", "the next cycle starts it"
+    config = halves().given(
+        SchedulerConfiguration(
+            metadata=ObjectMeta(name="default"),
+            spec=SchedulerConfigurationSpec(consolidation=ConsolidationConfiguration(idle_seconds=1)),
+        )
+    )
+    assert config.run("defragment").stdout.startswith("nothing to gain: 1 wait"), "as the scheduler would"
+    assert "8 devices start" in config.run("defragment", "--idle", "1800").stdout
     dear = halves().run("defragment", "--idle", "1")
     assert (
         dear.stdout == "nothing to gain: 1 wait; moving others would start none, or cost more than it gains\n"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from springtide import client as api
 from springtide.api.commands import Emit
-from springtide.cli.cluster import cluster
+from springtide.cli.cluster import cluster, options
 from springtide.cli.output import JSON, YAML, output_option, print_data
 from springtide.cli.session import Session, connected
 from springtide.cli.target import Target, target_options
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from springtide.scheduling.consolidate import Consolidated, Gain
 
 _NODES_SHOWN = 6
+_DEFAULT = "[default: as the SchedulerConfiguration says, else "
 
 
 @click.command(name="defragment")
@@ -28,27 +29,23 @@ _NODES_SHOWN = 6
     "--idle",
     "idle_seconds",
     type=click.FloatRange(min=0),
-    default=1800.0,
-    show_default=True,
-    help="Seconds for which what is free in pieces would lie idle otherwise.",
+    help=f"Seconds for which what is free in pieces would lie idle otherwise {_DEFAULT}1800].",
 )
-@click.option("--moves", type=click.IntRange(min=0), default=20, show_default=True, help="At most, an hour.")
+@click.option("--moves", type=click.IntRange(min=0), help=f"At most, an hour {_DEFAULT}20].")
 @click.option(
     "--run-time",
     "minimum_run_seconds",
     type=click.FloatRange(min=0),
-    default=600.0,
-    show_default=True,
-    help="Seconds for which a workload must have run before it is moved.",
+    help=f"Seconds for which a workload must have run before it is moved {_DEFAULT}600].",
 )
 @output_option(JSON, YAML)
 @target_options
 def command(
     dry_run: bool,
     applies: bool,
-    idle_seconds: float,
-    moves: int,
-    minimum_run_seconds: float,
+    idle_seconds: float | None,
+    moves: int | None,
+    minimum_run_seconds: float | None,
     output: str,
     namespace: str,
     kubeconfig: Any,
@@ -67,10 +64,17 @@ def command(
         from springtide.scheduling.consolidate import consolidated
         from springtide.scheduling.defragmentation import Consolidation
 
-        settings = Consolidation(
-            moves_per_hour=moves, idle_seconds=idle_seconds, minimum_run_seconds=minimum_run_seconds
+        known = await options(session)
+        base = known.consolidation or Consolidation()
+        settings = replace(
+            base,
+            moves_per_hour=base.moves_per_hour if moves is None else moves,
+            idle_seconds=base.idle_seconds if idle_seconds is None else idle_seconds,
+            minimum_run_seconds=(
+                base.minimum_run_seconds if minimum_run_seconds is None else minimum_run_seconds
+            ),
         )
-        found = consolidated((await cluster(session)).snapshot(), session.now(), settings)
+        found = consolidated((await cluster(session)).snapshot(), session.now(), settings, known)
         if applies:
             writes = [one for one in found.commands if not isinstance(one, Emit)]
             await api.execute(session.client.with_manager("scheduling"), writes)
