@@ -100,6 +100,8 @@ class SchedulerConfigurationSpec(Struct):
     """Who goes first of those who may be preempted: a registered name, such as `least-lost-work`."""
     backfill: BackfillConfiguration | None = None
     """Who may start before its turn."""
+    node_replacement_seconds: Annotated[float | None, _SECONDS] = None
+    """How long a gang that lost a node keeps its other places while a node is sought; 0: not at all."""
     minimum_run_seconds: Annotated[float | None, _SECONDS] = None
     """Nobody is preempted before having run so long."""
     consolidation: ConsolidationConfiguration | None = None

@@ -114,6 +114,7 @@ def configured(started_with: Options, spec: SchedulerConfigurationSpec) -> Optio
             tuple(fair.preemption_strategies) if fair is not None else started_with.fair_strategies
         ),
         minimum_run_seconds=_or(spec.minimum_run_seconds, started_with.minimum_run_seconds),
+        replacement_seconds=_or(spec.node_replacement_seconds, started_with.replacement_seconds),
         patience=_patience(spec.wait_for_pods_ready, started_with.patience),
         consolidation=_consolidation(spec.consolidation, started_with.consolidation),
         timing=_timing(spec, started_with.timing),
