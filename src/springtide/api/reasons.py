@@ -186,7 +186,9 @@ QUEUES: Final = (
         "Whether the scheduler works by it; it goes on as before where it cannot.",
         (
             Reason("InEffect", "It does, save for unknown fields that the message names."),
-            Reason("Invalid", "A field cannot be followed; nothing of it is in effect.", "As the message says."),
+            Reason(
+                "Invalid", "A field cannot be followed; nothing of it is in effect.", "As the message says."
+            ),
             Reason("NotUsed", "Only the object named default counts.", "Name it default."),
         ),
     ),

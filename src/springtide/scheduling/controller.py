@@ -180,9 +180,7 @@ class _Scheduler:
             return self._next_at - after
         return self._until_due(after)
 
-    def reconfigure(
-        self, old: SchedulerConfiguration | None, new: SchedulerConfiguration | None
-    ) -> None:
+    def reconfigure(self, old: SchedulerConfiguration | None, new: SchedulerConfiguration | None) -> None:
         """What the scheduler works by has changed: the next cycle follows, and says so."""
         if self.configuration.change(old, new) or self.configuration.commands(self._runtime.clock.now()):
             self.state.version += 1

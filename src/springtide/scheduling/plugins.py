@@ -1,9 +1,9 @@
 """Policies with a name: those of the program, and those that a site brings along.
 
-There is one `Registry` for each sort: how nodes are chosen (`policies`), who comes first (`ordering`), who has
-to go first (`victim_policies`). A site's own is found by `FILE.py:NAME` or `MODULE:NAME`, or by the name under
-which an installed package offers it as an entry point of the group `springtide.policies`; packages are looked
-into only for a name that is not registered.
+There is one `Registry` for each sort: how nodes are chosen (`policies`), who comes first (`ordering`), who
+has to go first (`victim_policies`). A site's own is found by `FILE.py:NAME` or `MODULE:NAME`, or by the name
+under which an installed package offers it as an entry point of the group `springtide.policies`; packages are
+looked into only for a name that is not registered.
 """
 
 from __future__ import annotations
