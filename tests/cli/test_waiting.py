@@ -6,6 +6,7 @@ A scene is a cluster of objects on which the scheduler's own cycles have run unt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ import pytest
 
 from springtide.api.core import Pod, PodSpec
 from springtide.api.kueue import AdmissionCheck, ClusterQueue, Workload, WorkloadStatus
-from springtide.api.meta import Object, ObjectMeta
+from springtide.api.meta import Object, ObjectMeta, OwnerReference
 from springtide.api.pods import PodSchedulingGate
 from springtide.api.struct import decode, encode, replace
 from springtide.client import Client
@@ -354,6 +355,28 @@ def test_the_answer_is_right_and_the_guide_shows_it(case: Case) -> None:
     for part in case.says:
         assert part in shown
     assert block(case, shown) in PAGE.read_text(), "python -m tests.cli.test_waiting writes the guide anew"
+
+
+@pytest.mark.parametrize("asked", ["vcjob/ring", "job/ring", "jobs.batch.volcano.sh/ring", "workload/train"])
+def test_whoever_has_a_workload_is_explained(asked: str) -> None:
+    waits = train(of_eight(1))
+    owner = OwnerReference(
+        api_version="batch.volcano.sh/v1alpha1", kind="Job", name="ring", uid="u", controller=True
+    )
+    owned = replace(waits, metadata=replace(waits.metadata, owner_references=[owner]))
+    result = Scene().given(*OPEN, node("a", gpu=4), owned).run("explain", asked, "-o", "json")
+    found = json.loads(result.stdout)
+    assert (found["key"], found["waits"], found["reason"]) == (
+        "default/train",
+        True,
+        "TopologyPlacementFailed",
+    )
+
+
+def test_what_has_no_workload_is_said() -> None:
+    result = Scene().given(*OPEN).run("explain", "vcjob/none")
+    assert result.exit_code == 1
+    assert "vcjob/none has no Workload in namespace default" in result.stderr
 
 
 def block(case: Case, shown: str) -> str:
