@@ -17,8 +17,8 @@ def elastic(obj: Workload) -> Workload:
     return replace(obj, metadata=replace(obj.metadata, annotations=notes))
 
 
-def between(fewest: int, most: int, **more: str) -> PodSet:
-    return replace(pod_set(most, pod_spec(cpu=1), **more), min_count=fewest)
+def between(fewest: int, most: int, *, within: str = "") -> PodSet:
+    return replace(pod_set(most, pod_spec(cpu=1), within=within), min_count=fewest)
 
 
 def count(found: World, key: str = KEY) -> int | None:
