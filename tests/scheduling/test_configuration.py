@@ -39,6 +39,7 @@ def test_every_field_reaches_the_cycle() -> None:
         victims="youngest",
         backfill={"enabled": False, "firmAfterSeconds": 60},
         minimumRunSeconds=120,
+        nodeReplacementSeconds=0,
         fairSharing={"preemptionStrategies": ["LessThanInitialShare"]},
         admissionFairSharing={
             "usageHalfLifeTimeSeconds": 3600,
@@ -63,6 +64,7 @@ def test_every_field_reaches_the_cycle() -> None:
     assert found.timing.usage == UsageSettings(3600, 30, {"cpu": 0})
     assert (found.timing.backfill, found.timing.firm_after_seconds) == (False, 60)
     assert (found.minimum_run_seconds, found.fair_strategies) == (120, ("LessThanInitialShare",))
+    assert found.replacement_seconds == 0
     assert found.patience == Patience(timeout_seconds=9, backoff_limit_count=2)
     assert found.consolidation == Consolidation(3, 2, 60, 0, interval_seconds=5)
 
