@@ -33,7 +33,9 @@ def confirmations(
     """What to say of those who have their quota and wait for checks."""
     found: list[Command] = []
     for facts in snapshot.admitted:
-        if facts.key in ended or facts.evicted is not None or not checks.is_waiting(facts.obj):
+        if not facts.obj.status.admission_checks or facts.evicted is not None or facts.key in ended:
+            continue
+        if not checks.is_waiting(facts.obj):
             continue
         command = _confirm(facts, snapshot, placement, confine, spell, now)
         if command is not None:

@@ -86,20 +86,27 @@ class Door:
         if isinstance(queue, Closed) and queue.drains:
             stopped = _LOCAL_STOPPED if queue.local else _STOPPED
             return Ending(stopped, queue.message, verdict=Verdict(queue.reason, queue.message))
-        refused = checks.rejected(facts.obj)
-        if refused:
-            return Ending.deactivating(CHECK, f"Admission check(s): {refused}, were rejected")
-        again = checks.retried(facts.obj, self.now)
-        if again is not None:
-            said, at = again
-            message = f"Admission check(s): {said}, want another try"
-            later = Verdict(WAITS_FOR_BACKOFF, f"{message} at {at:%Y-%m-%d %H:%M:%S} UTC")
-            return Ending(CHECK, message, requeue_at=at, verdict=later)
+        checked = self._checked(facts) if facts.obj.status.admission_checks else None
+        if checked is not None:
+            return checked
         if out_of_time(facts.obj, self.now):
             seconds = facts.obj.spec.maximum_execution_time_seconds
             return Ending.deactivating(OUT_OF_TIME, f"exceeding the maximum execution time ({seconds} s)")
         patience = self._patience_with(facts)
         return patience.judge(facts.obj, self.now) if patience is not None else None
+
+    def _checked(self, facts: WorkloadFacts) -> Ending | None:
+        """The end of a workload by an admission check."""
+        refused = checks.rejected(facts.obj)
+        if refused:
+            return Ending.deactivating(CHECK, f"Admission check(s): {refused}, were rejected")
+        again = checks.retried(facts.obj, self.now)
+        if again is None:
+            return None
+        said, at = again
+        message = f"Admission check(s): {said}, want another try"
+        later = Verdict(WAITS_FOR_BACKOFF, f"{message} at {at:%Y-%m-%d %H:%M:%S} UTC")
+        return Ending(CHECK, message, requeue_at=at, verdict=later)
 
     def next_at(
         self, waiting: Iterable[WorkloadFacts], admitted: Iterable[WorkloadFacts], ended: Container[str]
