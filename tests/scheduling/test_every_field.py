@@ -24,6 +24,8 @@ from tests.scheduling.world import World
 WHOLE = frozenset({"namespaceSelector", "podSets[].template"})
 
 OF_CLUSTER_QUEUE = {
+    "admissionChecksStrategy.admissionChecks[].name": "what must be ready besides",
+    "admissionChecksStrategy.admissionChecks[].onFlavors": "for which flavors",
     "admissionScope.admissionMode": "whether its LocalQueues share by use",
     "resourceGroups[].coveredResources": "the resources of the flavors",
     "resourceGroups[].flavors[].name": "the nodes",

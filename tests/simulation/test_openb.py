@@ -38,7 +38,9 @@ def test_pods_come_until_they_ask_for_what_is_said(factor: float) -> None:
     assert coming != arrivals(PODS, CAPACITY, factor, seed=8)
 
 
-@pytest.mark.parametrize("policy", ["fragments", "best-fit", "fgd", "least-waste", "packing", "random", "spread"])
+@pytest.mark.parametrize(
+    "policy", ["fragments", "best-fit", "fgd", "least-waste", "packing", "random", "spread"]
+)
 def test_a_replay_is_the_same_for_the_same_seed_and_within_capacity(policy: str) -> None:
     first, again = (replay(NODES, PODS, find_policy(policy), seed=42) for _ in range(2))
     assert first.placed == again.placed

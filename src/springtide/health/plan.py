@@ -33,7 +33,6 @@ from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS
 from springtide.health.tracebacks import without_prefix
 
-
 _RUNS = (WorkloadCondition.QUOTA_RESERVED, WorkloadCondition.ADMITTED)
 
 

@@ -90,9 +90,7 @@ def _uncut(empty: Devices, rows: Ints, asked: DeviceRequest, cut: Part) -> str:
     """Why instances can never be had."""
     cuts = [(one, one.geometry) for row in rows.tolist() for one in empty.named[row] if one.geometry]
     if not cuts:
-        return (
-            f"asks for instances of {asked.resource} ({MODE}: mig), no node it may run on is cut so"
-        )
+        return f"asks for instances of {asked.resource} ({MODE}: mig), no node it may run on is cut so"
     largest = max(one.memory * geometry.slices for one, geometry in cuts)
     wanted = f"{cut.memory} MiB" if cut.memory else f"{cut.percent or cut.share}% of a device"
     return f"asks for {asked.count} instances with {wanted} on one node; its largest device has {largest} MiB"

@@ -23,6 +23,7 @@ from springtide.scheduling.whatif import Victim, victims_for
 AHEAD_MAX = 10
 """So many of those before it are named."""
 _CLOSED = (
+    "WaitingForPods",
     "Suspended",
     "Evicted",
     "Misconfigured",

@@ -74,9 +74,7 @@ def hyper_node_commands(network: Network, objects: tuple[HyperNode, ...], now: d
         conditions = [encode(condition) for condition in set_condition(kept, new, now)]
         status: dict[str, Any] = {"conditions": conditions, "nodeCount": len(standing.nodes)}
         metadata = one.metadata
-        yield Apply(
-            HyperNode, "", metadata.name, {"status": status}, subresource="status", uid=metadata.uid
-        )
+        yield Apply(HyperNode, "", metadata.name, {"status": status}, subresource="status", uid=metadata.uid)
 
 
 def _condition(standing: Standing) -> Condition:

@@ -227,8 +227,7 @@ def _group_of(queue: ClusterQueueFacts, resource: str) -> tuple[FlavorQuota, ...
 def _uncovered(queue: ClusterQueueFacts, name: str) -> Refused:
     return Refused(
         "NoMatchingFlavor",
-        f"{queue.title} has no quota for {name}: "
-        "add it to spec.resourceGroups or do not ask for it",
+        f"{queue.title} has no quota for {name}: add it to spec.resourceGroups or do not ask for it",
     )
 
 
