@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from springtide.api.core import PersistentVolumeClaim, PodSpec
 from springtide.api.kueue import Workload
-from springtide.api.struct import replace
+from springtide.api.struct import decode, encode, replace
 from springtide.client import Client
+from springtide.server import documents
 from tests.builders import cluster_queue, local_queue, node, pod_set, pod_spec, resource_flavor, workload
 from tests.cli.scene import Scene
 from tests.cli.test_waiting import settle
@@ -54,6 +56,52 @@ def test_more_nodes_let_the_gang_start_and_nothing_is_written() -> None:
     assert waits["key"] == "default/second"
     assert "1 of 2 pods fit now" in waits["why"]
     assert scene.run("get", "node", "a+1").exit_code == 1
+
+
+def job_with_claim() -> tuple[PersistentVolumeClaim, Workload]:
+    """A claim that nobody has bound, and a workload whose pod mounts it."""
+    wanted = {
+        "metadata": {"namespace": "default", "name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "fast",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    claim = decode(PersistentVolumeClaim, wanted)
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    spec = decode(PodSpec, {**encode(pod_spec(cpu=1)), "volumes": [volume]})
+    made = workload("digits", pod_set(1, spec))
+    return claim, replace(made, metadata=replace(made.metadata, uid="", owner_references=[]))
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("", None),
+        ("v1.36.2", "persistentvolumeclaim data is not bound to a volume yet"),
+        ("v1.36.2-eks-1234", "persistentvolumeclaim data is not bound to a volume yet"),
+    ],
+    ids=["embedded", "real", "of a provider"],
+)
+def test_a_claim_without_a_volume_waits_on_a_real_cluster_alone(
+    version: str, why: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scene = Scene().given(node("a", cpu=8), resource_flavor(), cluster_queue(), local_queue())
+    scene.given(*job_with_claim())
+    if version:
+        monkeypatch.setattr(documents, "GIT_VERSION", version)
+    saved = tmp_path / "cluster.json"
+    assert scene.run("simulate", "capacity", "--save", str(saved)).exit_code == 0
+    for server, source in ((scene, ()), (Scene(), ("--snapshot", str(saved)))):
+        result = server.run("simulate", "capacity", *source, "-o", "json")
+        assert result.exit_code == 0, result.output
+        now = json.loads(result.stdout)["now"]
+        assert now["starts"] == ([] if why else ["default/digits"])
+        assert [why in one["why"] for one in now["waits"]] == ([True] if why else [])
+    explained = scene.run("explain", "digits")
+    assert explained.exit_code == 0, explained.output
+    assert ("persistentvolumeclaim data" in explained.stdout) == bool(why), explained.stdout
 
 
 def test_quota_is_what_stands_in_the_way() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from springtide import client as api
+from springtide.api.version import is_embedded
 from springtide.cli.session import Session
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ async def cluster(session: Session) -> ClusterState:
     """A state as the scheduler has it, that nobody keeps current."""
     from springtide.scheduling.feeds import state_of
 
-    return state_of(await objects(session))
+    return state_of(await objects(session), provisioned=await provisions(session))
+
+
+async def provisions(session: Session) -> bool:
+    """Whether claims wait there for their volumes, as on every cluster but the embedded one."""
+    return not is_embedded((await session.client.request("GET", "/version")).body)
 
 
 async def objects(session: Session) -> list[Object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from springtide.api.quantity import milli
-from springtide.cli.cluster import objects, options
+from springtide.cli.cluster import objects, options, provisions
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 from springtide.cli.session import Session, connected
@@ -25,8 +25,22 @@ if TYPE_CHECKING:
     from springtide.scheduling.policies import Policy
     from springtide.simulation.capacity import Changes, Outlook, Quota
 
+_PROVISIONED = "springtide.dev/provisioned-volumes"
+"""Annotation of a saved list: the cluster was one where claims wait for their volumes."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _There:
+    """A cluster, live or saved."""
+
+    objects: list[Object]
+    now: datetime
+    options: Options | None
+    """None: not known."""
+    provisioned: bool
+    """Whether somebody binds claims to volumes."""
 
 
 @click.command(name="capacity")
@@ -68,37 +82,39 @@ def capacity(
     changes = _changes(added, removed, quotas)
     other = _policy(policy)
     if snapshot is not None:
-        there, now, known = _loaded(snapshot), _taken(snapshot), None
+        there = _loaded(snapshot)
     else:
 
-        async def read(session: Session) -> tuple[list[Object], datetime, Options]:
-            return await objects(session), session.now(), await options(session)
+        async def read(session: Session) -> _There:
+            found, known = await objects(session), await options(session)
+            return _There(found, session.now(), known, await provisions(session))
 
-        there, now, known = connected(Target(kubeconfig, context, namespace), read)
+        there = connected(Target(kubeconfig, context, namespace), read)
     if save is not None:
-        _save(there, now, save)
-        click.echo(f"{len(there)} objects written to {save}", err=True)
+        _save(there, save)
+        click.echo(f"{len(there.objects)} objects written to {save}", err=True)
         return
-    before, after = _outlooks(there, changes, known, other, now)
+    before, after = _outlooks(there, changes, other)
     if output:
         print_data({"now": asdict(before), "then": asdict(after)}, output)
     else:
         click.echo(render(before, after))
 
 
-def _outlooks(
-    there: list[Object], changes: Changes, known: Options | None, policy: Policy | None, now: datetime
-) -> tuple[Outlook, Outlook]:
+def _outlooks(there: _There, changes: Changes, policy: Policy | None) -> tuple[Outlook, Outlook]:
     from springtide.scheduling.plan import Options
     from springtide.simulation.capacity import ChangeError, changed, outlook
 
     try:
-        wanted = changed(there, changes)
+        wanted = changed(there.objects, changes)
     except ChangeError as error:
         raise CliError(str(error)) from None
-    as_is = known or Options()
+    as_is = there.options or Options()
     other = replace(as_is, policy=policy) if policy is not None else as_is
-    return outlook(there, now, as_is), outlook(wanted, now, other)
+    return (
+        outlook(there.objects, there.now, as_is, provisioned=there.provisioned),
+        outlook(wanted, there.now, other, provisioned=there.provisioned),
+    )
 
 
 def render(before: Outlook, after: Outlook) -> str:
@@ -167,26 +183,28 @@ def _policy(name: str) -> Policy | None:
         raise CliError(str(error)) from None
 
 
-def _save(there: Sequence[Object], now: datetime, path: Path) -> None:
+def _save(there: _There, path: Path) -> None:
     from springtide.api.struct import encode
 
-    items = [{"apiVersion": one.api_version, "kind": one.kind, **encode(one)} for one in there]
-    metadata = {"creationTimestamp": now.isoformat()}
+    items = [{"apiVersion": one.api_version, "kind": one.kind, **encode(one)} for one in there.objects]
+    notes = {_PROVISIONED: "true"} if there.provisioned else {}
+    metadata = {"creationTimestamp": there.now.isoformat(), "annotations": notes}
     found = {"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def _taken(path: Path) -> datetime:
-    """The moment at which a file was saved, as it says itself; else now."""
+def _said(path: Path) -> tuple[datetime, bool]:
+    """When a file was saved, and whether claims waited for volumes there, as it says itself; else now, no."""
     try:
-        said = json.loads(path.read_text())["metadata"]["creationTimestamp"]
-        return datetime.fromisoformat(said)
-    except (ValueError, KeyError, TypeError):  # a file that something else wrote
-        return datetime.now(UTC)
+        said = json.loads(path.read_text())["metadata"]
+        provisioned = said.get("annotations", {}).get(_PROVISIONED) == "true"
+        return datetime.fromisoformat(said["creationTimestamp"]), provisioned
+    except (ValueError, KeyError, TypeError, AttributeError):  # a file that something else wrote
+        return datetime.now(UTC), False
 
 
-def _loaded(path: Path) -> list[Object]:
-    """The objects of a file that the scheduler looks at. Raises CliError."""
+def _loaded(path: Path) -> _There:
+    """The cluster of a file. Raises CliError for what the scheduler does not look at."""
     from springtide.api.struct import decode
     from springtide.cli.manifests import read
     from springtide.scheduling.feeds import feeds
@@ -204,4 +222,5 @@ def _loaded(path: Path) -> list[Object]:
             found.append(decode(kind, manifest.raw))
         except ValueError as error:
             raise CliError(f"{manifest.place}: {error}") from None
-    return found
+    now, provisioned = _said(path)
+    return _There(found, now, None, provisioned)

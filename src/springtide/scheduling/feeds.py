@@ -52,9 +52,12 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
     }
 
 
-def state_of(objects: Iterable[Object]) -> ClusterState:
-    """A state that knows these objects. Raises KeyError for a kind the engine does not look at."""
-    state = ClusterState()
+def state_of(objects: Iterable[Object], *, provisioned: bool = False) -> ClusterState:
+    """A state that knows these objects. Raises KeyError for a kind the engine does not look at.
+
+    `provisioned`: somebody binds claims to volumes, and pods wait for it; else nodes serve claims.
+    """
+    state = ClusterState(provisioned=provisioned)
     change = feeds(state)
     for obj in objects:
         change[type(obj)](None, obj)

@@ -100,9 +100,11 @@ def changed(objects: Iterable[Object], changes: Changes) -> list[Object]:
     return found
 
 
-def outlook(objects: Iterable[Object], now: datetime, options: Options | None = None) -> Outlook:
-    """What the scheduler would decide now."""
-    snapshot = state_of(objects).snapshot()
+def outlook(
+    objects: Iterable[Object], now: datetime, options: Options | None = None, *, provisioned: bool = False
+) -> Outlook:
+    """What the scheduler would decide now. `provisioned`: as for `state_of`."""
+    snapshot = state_of(objects, provisioned=provisioned).snapshot()
     cycle = cycle_on(snapshot, now, options or Options())
     cycle.release()
     while cycle.admit():
