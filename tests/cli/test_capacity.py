@@ -99,7 +99,7 @@ def test_a_claim_without_a_volume_waits_on_a_real_cluster_alone(
         now = json.loads(result.stdout)["now"]
         assert now["starts"] == ([] if why else ["default/digits"])
         assert [why in one["why"] for one in now["waits"]] == ([True] if why else [])
-    explained = scene.run("explain", "digits")
+    explained = scene.run("explain", "workload/digits")
     assert explained.exit_code == 0, explained.output
     assert ("persistentvolumeclaim data" in explained.stdout) == bool(why), explained.stdout
 

@@ -17,6 +17,7 @@ import numpy as np
 from springtide.api.commands import Command
 from springtide.api.kueue import WorkloadReason
 from springtide.scheduling import status
+from springtide.scheduling.budgets import Gangs
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.defragmentation import Rearrangement
 from springtide.scheduling.elastic import SURPLUS, at_its_smallest
@@ -69,6 +70,7 @@ class Preempted:
         message = (
             f"Preempted to make room for {one.key} (UID: {one.obj.metadata.uid}, "
             f"priority {priority_of(one)}): {_WHY[self.victim.reason]}"
+            f"{'; this breaks a PodDisruptionBudget' if self.victim.breaks_budget else ''}"
         )
         facts = self.victim.facts
         if facts.key.endswith(SURPLUS):
@@ -280,9 +282,8 @@ class Claims:
 
     def _search_for(self, asking: Asking, cells: Sequence[tuple[str, str]]) -> Found | None:
         book, running = self._quota.book, self._who_runs()
-        able = [
-            one for one in candidates(asking, cells, book, running) if one.facts.key not in self.preempted
-        ]
+        gone = {key: one.victim for key, one in self.preempted.items()}
+        able = candidates(asking, cells, book, running, gone)
         if not able:
             return None
         trial = Trial(self._placement, book, asking)
@@ -313,14 +314,10 @@ class Claims:
             def held_of(facts: WorkloadFacts) -> tuple[Held, ...]:
                 if facts.key not in held:
                     gone: Mapping[PodSetOnNode, int] = self._snapshot.gone.get(facts.key, {})
-                    own = (
-                        (one, classes.setdefault(one.pod_class, one.pod_class))
-                        for one in held_by(facts, gone)
-                    )
-                    held[facts.key] = tuple(
-                        one if shared is one.pod_class else replace(one, pod_class=shared)
-                        for one, shared in own
-                    )
+                    own = held_by(facts, gone)
+                    if any(classes.setdefault(one.pod_class, one.pod_class) is not one.pod_class for one in own):
+                        own = tuple(replace(one, pod_class=classes[one.pod_class]) for one in own)
+                    held[facts.key] = own
                 return held[facts.key]
 
             self._running = Running(
@@ -332,6 +329,7 @@ class Claims:
                 self._minimum_run_seconds,
                 self._policy,
                 self._snapshot.checkpoints,
+                Gangs(self._snapshot.budgets) if self._snapshot.budgets else None,
             )
         return self._running
 

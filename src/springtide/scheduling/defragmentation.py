@@ -18,11 +18,10 @@ from datetime import datetime, timedelta
 from itertools import repeat
 
 from springtide.api.core import Pod
-from springtide.api.gangpods import labels_of_pods
 from springtide.api.kueue import Workload, WorkloadReason
 from springtide.api.labels import MOVABLE
-from springtide.api.meta import ObjectMeta, find_condition
-from springtide.scheduling.budgets import Budget, strained
+from springtide.api.meta import find_condition
+from springtide.scheduling.budgets import Budget, pod_like, strained
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.openings import orders
 from springtide.scheduling.placement import Placement
@@ -189,9 +188,7 @@ def _may_move(facts: WorkloadFacts, running: Running) -> bool:
 def _pods_of(facts: WorkloadFacts) -> Iterator[Pod]:
     """The pods of a workload, as far as budgets tell them by their labels."""
     for pod_set in facts.obj.spec.pod_sets:
-        own = {**pod_set.template.metadata.labels, **labels_of_pods(facts.obj, pod_set.name)}
-        pod = Pod(metadata=ObjectMeta(namespace=facts.obj.metadata.namespace, labels=own))
-        yield from repeat(pod, pod_set.count)
+        yield from repeat(pod_like(facts.obj, pod_set), pod_set.count)
 
 
 def _said(obj: Workload) -> str:

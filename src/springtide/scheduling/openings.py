@@ -28,11 +28,12 @@ DOMAINS_TRIED_MAX = 6
 
 
 def losses(candidates: Iterable[Candidate]) -> dict[str, float]:
-    """What is lost with each, by key: device-seconds (by the victim policy), more for a higher priority."""
+    """What is lost with each, by key: device-seconds (by the victim policy), more for a higher priority, and
+    for one that breaks a budget more than for any other."""
     found = list(candidates)
-    levels = sorted({one.level for one in found})
+    levels = sorted({one.rank for one in found})
     level_of = {priority: min(level, _PRIORITIES_MAX) for level, priority in enumerate(levels)}
-    return {one.facts.key: PRIORITY_FACTOR ** level_of[one.level] * one.size * one.price for one in found}
+    return {one.facts.key: PRIORITY_FACTOR ** level_of[one.rank] * one.size * one.price for one in found}
 
 
 def orders(

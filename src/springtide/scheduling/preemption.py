@@ -3,8 +3,8 @@
 Candidates go in a given order until what asks fits, in its quota and on the nodes; the shortest such prefix
 is found by bisection, each step a trial placement on the cycle's own free capacity. Then everybody is put
 back who is not in the way after all. Where room on nodes is what is short, the same is tried in orders that
-open places side by side (`openings`), and the cheapest outcome wins. If all of them together do not help,
-nobody goes. Called by `claims`; leaves placement and book as they were.
+open places side by side (`openings`), and of the outcomes that break the fewest budgets the cheapest wins.
+If all of them together do not help, nobody goes. Called by `claims`; leaves placement and book as they were.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def search(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> Fo
     found = [one for order in tries if (one := _along(trial, order, loss_of, borrow=borrow)) is not None]
     if not found:
         return _along(trial, candidates, loss_of, borrow=borrow)
-    return min(found, key=lambda one: one.loss)
+    return min(found, key=lambda one: (sum(victim.breaks_budget for victim in one.victims), one.loss))
 
 
 def _is_short_of_room(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> bool:

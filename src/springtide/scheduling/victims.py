@@ -4,7 +4,8 @@ The rules are Kueue's: within a ClusterQueue by `withinClusterQueue`; elsewhere 
 `reclaimWithinCohort`, only of queues and cohorts that use more than belongs to them, and while the preemptor
 borrows only as `borrowWithinCohort` allows. A preemptor whose claim is within what belongs to it (or to a
 cohort above it) may take it back from whoever borrows it; then nothing is asked about borrowing. With fair
-sharing the queue with the largest share gives first, as long as the chosen strategy allows.
+sharing the queue with the largest share gives first, as long as the chosen strategy allows. Of those who may
+go for the same reason, the ones whose going breaks a PodDisruptionBudget go last.
 Called by `claims`; `preemption` chooses among the sequences given here. Pure: the book is left as it was.
 """
 
@@ -19,10 +20,12 @@ from functools import lru_cache
 
 from springtide.api.kueue import WorkloadReason
 from springtide.api.meta import find_condition
+from springtide.scheduling.budgets import Gangs, Going
+from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cohorts import Book, Cell, Tree
 from springtide.scheduling.colocation import is_reclaimed
 from springtide.scheduling.devices import WHOLE
-from springtide.scheduling.elastic import parts_of
+from springtide.scheduling.elastic import SURPLUS, parts_of
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted
@@ -82,11 +85,18 @@ class Candidate:
     """Its devices."""
     level: tuple[int, bool]
     """How important it is; see `level_of`."""
+    breaks_budget: bool = False
+    """Whether fewer of its pods may be away, by a PodDisruptionBudget, than would go."""
 
     @property
-    def order(self) -> tuple[int, tuple[int, bool], float, float, str]:
+    def order(self) -> tuple[int, tuple[bool, int, bool], float, float, str]:
         """Sorts candidates: those that borrow, the less important, the cheaper, the smaller first."""
-        return self.tier, self.level, self.price, self.size, self.facts.key
+        return self.tier, self.rank, self.price, self.size, self.facts.key
+
+    @property
+    def rank(self) -> tuple[bool, int, bool]:
+        """How much is to be said against its going, before all that it costs."""
+        return self.breaks_budget, *self.level
 
 
 def priority_of(facts: WorkloadFacts) -> int:
@@ -123,6 +133,8 @@ class Running:
     policy: VictimPolicy = LEAST_LOST_WORK
     checkpoints: Mapping[str, datetime] = field(default_factory=dict)
     """When workloads last saved their work."""
+    budgets: Gangs | None = None
+    """None where there are none."""
     _stakes: dict[str, Stake] = field(default_factory=dict)
 
     def stake(self, facts: WorkloadFacts) -> Stake:
@@ -130,12 +142,10 @@ class Running:
         found = self._stakes.get(facts.key)
         if found is None:
             since = running_since(facts, self.now)
-            saved = self.checkpoints.get(facts.key, since)
-            found = self._stakes[facts.key] = Stake(
-                ran_seconds=(self.now - since).total_seconds(),
-                lost_seconds=(self.now - max(since, saved)).total_seconds(),
-                size=size_of(facts),
-            )
+            saved = self.checkpoints.get(facts.key)
+            ran = (self.now - since).total_seconds()
+            lost = ran if saved is None or saved <= since else (self.now - saved).total_seconds()
+            found = self._stakes[facts.key] = Stake(ran, lost, size_of(facts))
         return found
 
 
@@ -155,16 +165,22 @@ def size_of(facts: WorkloadFacts) -> float:
     return sum(size_of_pod(one) * pods_of[one.name] for one in sets) or _LEAST_SIZE
 
 
-@lru_cache(maxsize=1024)
 def size_of_pod(pod_set: PodSetFacts) -> float:
     """How much one pod of the set asks for, in devices."""
-    asked = pod_set.pod_class.devices
+    return _size_of_class(pod_set.pod_class)
+
+
+@lru_cache(maxsize=1024)
+def _size_of_class(pod_class: PodClass) -> float:
+    asked = pod_class.devices
     devices = asked.count * (asked.cut or asked.part).size(0) / WHOLE if asked is not None else 0.0
-    return max(devices, pod_set.pod_class.cpu / (1000 * CORES_PER_DEVICE), _LEAST_SIZE)
+    return max(devices, pod_class.cpu / (1000 * CORES_PER_DEVICE), _LEAST_SIZE)
 
 
-def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Running) -> list[Candidate]:
-    """All that may go for the sake of these cells, the first to go first."""
+def candidates(
+    asking: Asking, cells: Iterable[Cell], book: Book, running: Running, gone: Mapping[str, Candidate]
+) -> list[Candidate]:
+    """All that may go for the sake of these cells, the first to go first. `gone` (by key) go already."""
     wanted = frozenset(cells)
     own = asking.queue.name
     tiers = {own: Tier.OWN, **_reclaimable(asking, wanted, book, running.tree)}
@@ -177,10 +193,29 @@ def candidates(asking: Asking, cells: Iterable[Cell], book: Book, running: Runni
     least = running.minimum_run_seconds
     settled = [one for one in found if one.seconds >= max(least, left_alone_seconds(one.facts.obj))]
     late = {queue: running.tree.queue(queue).yields_late for queue in tiers if running.tree.has(queue)}
-    return sorted(
-        (part for one in settled for part in _parts(one)),
-        key=lambda one: (one.tier, late.get(one.queue, 0), *one.order),
-    )
+
+    def first_to_go(one: Candidate) -> tuple[object, ...]:
+        return one.tier, late.get(one.queue, 0), *one.order
+
+    parts = (part for one in settled for part in _parts(one))
+    able = sorted((part for part in parts if part.facts.key not in gone), key=first_to_go)
+    if running.budgets is None:
+        return able
+    breaks = running.budgets.breaking(map(_going, able), map(_going, gone.values()))
+    told = (replace(one, breaks_budget=True) if no else one for one, no in zip(able, breaks, strict=True))
+    return sorted(told, key=first_to_go)
+
+
+def _going(one: Candidate) -> Going:
+    """Which of its pods go: those it can do without, the rest of them, or all."""
+    counts = one.facts.counts
+    fewest = {pod_set.name: pod_set.fewest for pod_set in one.facts.pod_sets}
+    spare = {name: max(0, count - fewest.get(name, count)) for name, count in counts.items()}
+    if one.facts.key.endswith(SURPLUS):
+        return Going(one.facts.obj, spare)
+    if one.facts.is_elastic:
+        return Going(one.facts.obj, {name: count - spare[name] for name, count in counts.items()})
+    return Going(one.facts.obj, counts)
 
 
 def _parts(one: Candidate) -> tuple[Candidate, ...]:
@@ -382,10 +417,7 @@ def _may_go(asking: Asking, one: WorkloadFacts, queue: str) -> bool:
 
 
 def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, running: Running) -> Candidate:
-    borrow = asking.queue.preemption.borrow_within_cohort
-    threshold = borrow.max_priority_threshold if borrow is not None else None
-    low = priority_of(facts) < asking.priority and (threshold is None or priority_of(facts) <= threshold)
-    while_borrowing = tier is Tier.COHORT and borrow is not None and borrow.policy != NEVER and low
+    while_borrowing = tier is Tier.COHORT and _goes_while_borrowing(asking, priority_of(facts))
     if tier is Tier.OWN:
         reason = WorkloadReason.IN_CLUSTER_QUEUE
     elif running.fair:
@@ -408,6 +440,14 @@ def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, run
         size=stake.size,
         level=level_of(facts),
     )
+
+
+def _goes_while_borrowing(asking: Asking, priority: int) -> bool:
+    """Whether one of this priority goes in another queue even for a preemptor that borrows."""
+    borrow = asking.queue.preemption.borrow_within_cohort
+    if borrow is None or borrow.policy == NEVER or priority >= asking.priority:
+        return False
+    return borrow.max_priority_threshold is None or priority <= borrow.max_priority_threshold
 
 
 def running_since(facts: WorkloadFacts, now: datetime) -> datetime:
