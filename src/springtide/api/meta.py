@@ -250,7 +250,10 @@ ATOMIC = MapAtomic()
 
 def find_condition(conditions: Sequence[C], type_: str) -> C | None:
     """The condition of this type, if any."""
-    return next((condition for condition in conditions if condition.type == type_), None)
+    for condition in conditions:
+        if condition.type == type_:
+            return condition
+    return None
 
 
 def is_true(conditions: Sequence[Condition], type_: str) -> bool:

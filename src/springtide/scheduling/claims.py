@@ -311,13 +311,14 @@ class Claims:
             held: dict[str, tuple[Held, ...]] = {}
             classes: dict[PodClass, PodClass] = {}
 
+            def with_shared_class(one: Held) -> Held:
+                shared = classes.setdefault(one.pod_class, one.pod_class)
+                return one if shared is one.pod_class else replace(one, pod_class=shared)
+
             def held_of(facts: WorkloadFacts) -> tuple[Held, ...]:
                 if facts.key not in held:
                     gone: Mapping[PodSetOnNode, int] = self._snapshot.gone.get(facts.key, {})
-                    own = held_by(facts, gone)
-                    if any(classes.setdefault(one.pod_class, one.pod_class) is not one.pod_class for one in own):
-                        own = tuple(replace(one, pod_class=classes[one.pod_class]) for one in own)
-                    held[facts.key] = own
+                    held[facts.key] = tuple(map(with_shared_class, held_by(facts, gone)))
                 return held[facts.key]
 
             self._running = Running(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from springtide.api import labels
 from springtide.api.core import PersistentVolumeClaim, Pod
@@ -31,6 +32,9 @@ from springtide.scheduling.requests import amounts
 from springtide.scheduling.storage import NOTHING as NO_VOLUMES
 from springtide.scheduling.storage import VolumeDemand
 from springtide.scheduling.topology import Slice, topology_ask
+
+if TYPE_CHECKING:
+    from springtide.scheduling.releasing import Held
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WAITS_FOR_OTHERS = "WaitingForPreemptedWorkloads"
@@ -105,6 +109,12 @@ class WorkloadFacts:
     calm: bool = False
     """Whether nothing but its queue, pod sets, priority and age decides when it starts: neither an earlier
     attempt nor anything its owner has set. Only of one that waits."""
+    held: tuple[Held, ...] | None = field(default=None, init=False, compare=False, repr=False)
+    """What it holds with all its pods, once somebody has asked; see `releasing.held_by`."""
+
+    def keep_held(self, held: tuple[Held, ...]) -> None:
+        """Remember what it holds for as long as it stays as it is: not a fact of its own."""
+        object.__setattr__(self, "held", held)
 
     @property
     def admission(self) -> Admission | None:

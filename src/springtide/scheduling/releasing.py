@@ -31,8 +31,16 @@ class Held:
     """Those of each of the pods, where it is known which."""
 
 
-def held_by(workload: WorkloadFacts, gone: Mapping[PodSetOnNode, int]) -> Iterator[Held]:
+def held_by(workload: WorkloadFacts, gone: Mapping[PodSetOnNode, int]) -> tuple[Held, ...]:
     """What an admitted workload would free if it ended. `gone`: pods that hold nothing, or end already."""
+    if gone:
+        return tuple(_held_by(workload, gone))
+    if workload.held is None:
+        workload.keep_held(tuple(_held_by(workload, gone)))
+    return workload.held or ()
+
+
+def _held_by(workload: WorkloadFacts, gone: Mapping[PodSetOnNode, int]) -> Iterator[Held]:
     class_of = {pod_set.name: pod_set.pod_class for pod_set in workload.pod_sets}
     if not workload.devices and not gone:
         for (pod_set, node), count in workload.assigned.items():

@@ -43,6 +43,7 @@ class Report:
         self._tree = tree
         self._samples = samples or {}
         self._tallies: dict[tuple[str, str], Tally] = {}
+        self._pairs: dict[tuple[str, str], tuple[Tally, ...]] = {}
 
     def waits(self, local: str, cluster: str, number: int = 1) -> None:
         """Count workloads that wait; `local` is namespace/name, either may be empty."""
@@ -53,8 +54,9 @@ class Report:
         """Count a workload that has its admission."""
         for tally in self._of(local, cluster):
             tally.admitted += 1
+            sums = tally.used
             for cell, amount in used.items():
-                tally.used[cell] += amount
+                sums[cell] = sums.get(cell, 0) + amount
 
     def commands(self, queues: Iterable[Queue], now: datetime) -> Iterator[Apply]:
         """One status for every queue that says something else so far."""
@@ -72,10 +74,13 @@ class Report:
                     uid=metadata.uid,
                 )
 
-    def _of(self, local: str, cluster: str) -> Iterator[Tally]:
-        for kind, name in (("LocalQueue", local), ("ClusterQueue", cluster)):
-            if name:
-                yield self._tallies.setdefault((kind, name), Tally())
+    def _of(self, local: str, cluster: str) -> tuple[Tally, ...]:
+        found = self._pairs.get((local, cluster))
+        if found is None:
+            named = (("LocalQueue", local), ("ClusterQueue", cluster))
+            found = tuple(self._tallies.setdefault(one, Tally()) for one in named if one[1])
+            self._pairs[local, cluster] = found
+        return found
 
     def _status(self, queue: Queue, tally: Tally, now: datetime) -> dict[str, Any]:
         known = [c for c in queue.status.conditions if c.type in _OWNED]

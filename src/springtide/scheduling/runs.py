@@ -100,8 +100,8 @@ def says_how_long(obj: Workload) -> bool:
 
 def limit_at(obj: Workload) -> datetime | None:
     """When its present attempt reaches its limit; None if it does not run, or has none."""
-    started = started_at(obj)
-    return started + timedelta(seconds=limit_left(obj)) if started is not None and has_limit(obj) else None
+    started = started_at(obj) if has_limit(obj) else None
+    return started + timedelta(seconds=limit_left(obj)) if started is not None else None
 
 
 def out_of_time(obj: Workload, now: datetime) -> bool:
