@@ -15,8 +15,8 @@ def names(ledger: Ledger) -> set[str]:
     return {violation.invariant for violation in ledger.violations}
 
 
-def rank(name: str, index: int = 0, phase: str = "Running") -> Pod:
-    made = pod(name, pod_spec(cpu=3), node="node-1", phase=phase)
+def rank(name: str, index: int = 0, phase: str = "Running", on: str = "node-1") -> Pod:
+    made = pod(name, pod_spec(cpu=3), node=on, phase=phase)
     marks = {
         labels.WORKLOAD: "job",
         labels.PODSET: "node",
@@ -57,6 +57,33 @@ def test_a_gang_that_stays_in_part() -> None:
     ledger.check_gangs(at(GANG_GRACE_SECONDS))
     assert not ledger.violations
     ledger.check_gangs(at(GANG_GRACE_SECONDS + 2))
+    assert names(ledger) == {"a gang runs whole or not at all"}
+
+
+def test_a_gang_whose_started_ranks_all_lost_their_node_does_not_run_in_part() -> None:
+    """Nobody may have been alive to write so: the last statuses of a node without power are old news."""
+    ledger = Ledger(restart_budget=3)
+    ledger.observe(workload("job", pod_set(2)), deleted=False, now=at(0))
+    ledger.observe(rank("a", 0), deleted=False, now=at(1))
+    ledger.observe(rank("b", 1, phase="Pending"), deleted=False, now=at(1))
+    for moment in (1, GANG_GRACE_SECONDS + 2):
+        ledger.check_gangs(at(moment), off={"node-1"})
+    assert not ledger.violations
+    for moment in (GANG_GRACE_SECONDS + 3, 2 * GANG_GRACE_SECONDS + 4):
+        ledger.check_gangs(at(moment))
+    assert names(ledger) == {"a gang runs whole or not at all"}, "on again, it counts from then on"
+
+
+def test_a_gang_that_lost_a_node_runs_in_part_though_all_its_pods_say_running() -> None:
+    ledger = Ledger(restart_budget=3)
+    ledger.observe(workload("job", pod_set(2)), deleted=False, now=at(0))
+    for index in range(2):
+        ledger.observe(rank(f"rank-{index}", index, on=f"node-{index}"), deleted=False, now=at(1))
+    ledger.check_gangs(at(1))
+    ledger.check_gangs(at(GANG_GRACE_SECONDS + 2))
+    assert not ledger.violations
+    for moment in (GANG_GRACE_SECONDS + 3, 2 * GANG_GRACE_SECONDS + 4):
+        ledger.check_gangs(at(moment), off={"node-1"})
     assert names(ledger) == {"a gang runs whole or not at all"}
 
 

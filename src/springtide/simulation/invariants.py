@@ -7,6 +7,7 @@ is recorded with the virtual time and what was seen, never raised into the code 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -68,12 +69,15 @@ class Ledger:
         if isinstance(value, TrainJob) and isinstance(before, TrainJob) and not deleted:
             self._check_terminal(before, value, now)
 
-    def check_gangs(self, now: datetime) -> None:
-        """Called on a timer: a gang that has been partly running for too long."""
+    def check_gangs(self, now: datetime, off: Collection[str] = ()) -> None:
+        """Called on a timer: a gang that has been partly running for too long.
+
+        `off` names the nodes without power: nothing runs there, whatever the last status they wrote says.
+        """
         running: dict[str, int] = defaultdict(int)
         for pod in self.of(Pod).values():
             workload = pod.metadata.labels.get(WORKLOAD)
-            if workload and pod.status.phase == "Running":
+            if workload and pod.status.phase == "Running" and pod.spec.node_name not in off:
                 running[f"{pod.metadata.namespace}/{workload}"] += 1
         for key, gang in self.of(Workload).items():
             size = sum(pod_set.count for pod_set in gang.spec.pod_sets)

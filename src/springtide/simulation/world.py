@@ -187,7 +187,7 @@ class World:
     async def _check_gangs(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self._ledger.check_gangs(self._clock.now())
+            self._ledger.check_gangs(self._clock.now(), off=self._nodes.dead)
 
     async def _expect_all_to_end(self, user: Client) -> None:
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
