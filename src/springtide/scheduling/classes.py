@@ -23,6 +23,7 @@ from springtide.api.nodematch import term_holds
 from springtide.scheduling.between import Sort
 from springtide.scheduling.colocation import level_of
 from springtide.scheduling.devices import DeviceRequest
+from springtide.scheduling.images import Images
 from springtide.scheduling.locality import data_wishes
 from springtide.scheduling.requests import CPU, Amounts, pod_requests
 from springtide.scheduling.sharing import PARTS, device_request
@@ -105,10 +106,12 @@ class PodClass:
     """What it asks of devices, where nodes say which they have."""
     between: Sort | None = None
     """What it has to do with other pods, where pods ask about each other."""
+    images: Images | None = None
+    """What it runs from, where nodes say which images they have."""
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.requests, self.constraints, self.devices, self.between))
+        return hash((self.requests, self.constraints, self.devices, self.between, self.images))
 
     def __hash__(self) -> int:
         return self._hash

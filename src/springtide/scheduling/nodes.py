@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from springtide.api import labels
-from springtide.api.core import Node, Taint
+from springtide.api.core import ContainerImage, Node, Taint
 from springtide.api.devicetopology import Layout, equipment_of
 from springtide.api.gpus import HANDSHAKE
 from springtide.api.meta import is_true
@@ -21,10 +21,13 @@ from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import Constraints
 from springtide.scheduling.devices import Device
 from springtide.scheduling.hypernodes import TIER, Network
+from springtide.scheduling.images import Images, scores, size_on
 from springtide.scheduling.requests import Amounts, amounts
 from springtide.scheduling.sharing import GPU, MEMORY_LABEL, MODEL_LABEL, REGISTER
 from springtide.scheduling.tree import Tree, grow
 
+_IMAGES_KEPT_MAX = 256
+"""Of so many images it is kept where they are."""
 _CORDONED = Taint(key=labels.TAINT_UNSCHEDULABLE, effect="NoSchedule")
 
 
@@ -52,6 +55,8 @@ class NodeFacts:
     """How its devices are joined, if that is known."""
     registered: bool = False
     """Whether HAMi's device plugin hands its GPUs out."""
+    images: tuple[ContainerImage, ...] = ()
+    """What it has already of what containers run from, if it says so."""
 
 
 def facts_of(node: Node) -> NodeFacts:
@@ -77,6 +82,7 @@ def facts_of(node: Node) -> NodeFacts:
         trouble=trouble,
         layout=equipment.layout,
         registered=equipment.registered,
+        images=tuple(node.status.images),
     )
 
 
@@ -104,6 +110,7 @@ class Nodes:
     _trees: dict[tuple[str, ...], Tree] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     """HyperNodes over them."""
+    _image_sizes: dict[str, Ints] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -125,6 +132,19 @@ class Nodes:
                 dtype=np.float64,
             )
             self._aversions[constraints] = found
+        return found
+
+    def image_scores(self, asked: Images) -> Floats | None:
+        """How much of what such pods run from each node has: see `images.scores`."""
+        return scores(asked, self._sizes_of) if any(facts.images for facts in self.facts) else None
+
+    def _sizes_of(self, image: str) -> Ints:
+        found = self._image_sizes.get(image)
+        if found is None:
+            sizes = [size_on(facts.images, image) if facts.images else 0 for facts in self.facts]
+            if len(self._image_sizes) >= _IMAGES_KEPT_MAX:
+                del self._image_sizes[next(iter(self._image_sizes))]
+            found = self._image_sizes[image] = np.array(sizes, dtype=np.int64)
         return found
 
     def selected(self, constraints: Constraints) -> Mask:
@@ -159,7 +179,14 @@ class Nodes:
 
     def in_network(self, network: Network) -> Nodes:
         """The same nodes with these HyperNodes over them."""
-        return Nodes(self.facts, self._masks, self._aversions, self._domains, network=network)
+        return Nodes(
+            self.facts,
+            self._masks,
+            self._aversions,
+            self._domains,
+            network=network,
+            _image_sizes=self._image_sizes,
+        )
 
     def _domain_of(self, row: int, level: str) -> str | None:
         facts = self.facts[row]
@@ -177,9 +204,22 @@ class Nodes:
             masks[constraints] = mask.copy()
             for row in rows:
                 masks[constraints][row] = _admits(facts[row], constraints)
-        if same_places:
-            return Nodes(facts, masks, _domains=self._domains, _trees=self._trees, network=self.network)
-        return Nodes(facts, masks, network=self.network)
+        sizes = self._image_sizes
+        pulled = [row for row in rows if facts[row].images != self.facts[row].images]
+        if pulled:
+            sizes = {image: found.copy() for image, found in sizes.items()}
+            for image, found in sizes.items():
+                found[pulled] = [size_on(facts[row].images, image) for row in pulled]
+        if not same_places:
+            return Nodes(facts, masks, network=self.network, _image_sizes=sizes)
+        return Nodes(
+            facts,
+            masks,
+            _domains=self._domains,
+            _trees=self._trees,
+            network=self.network,
+            _image_sizes=sizes,
+        )
 
 
 def _admits(facts: NodeFacts, constraints: Constraints) -> bool:

@@ -28,6 +28,7 @@ from springtide.scheduling.filters import Filters
 from springtide.scheduling.filters_gang import place_neighbours
 from springtide.scheduling.fragments import Fragments
 from springtide.scheduling.groups import place_groups
+from springtide.scheduling.images import aversion as aversion_of_missing
 from springtide.scheduling.nodes import Nodes
 from springtide.scheduling.policies import FRAGMENTS, PACKING, SPREAD, Policy, Sight
 from springtide.scheduling.releasing import Held
@@ -361,6 +362,9 @@ class Placement:
         asked_of_devices = self._requests.setdefault(wished, wished) if wished is not None else None
         candidates, exact = self._supply.candidates(asked_of_devices, mask)
         aversion = self._nodes.aversion(pod_class.constraints)
+        images = pod_class.images
+        if images is not None and (score := self._nodes.image_scores(images)) is not None:
+            aversion = aversion + aversion_of_missing(score)
         takes = self._takes(pod_class)
         view = View(
             pod_class=pod_class,

@@ -46,6 +46,7 @@ from springtide.scheduling.facts import (
 )
 from springtide.scheduling.finished import Finished
 from springtide.scheduling.fragments import Demand
+from springtide.scheduling.imaging import Imaging
 from springtide.scheduling.inventory import Inventory
 from springtide.scheduling.ledger import Ledger
 from springtide.scheduling.members import Members
@@ -131,6 +132,7 @@ class ClusterState:
         self._checks: dict[str, bool] = {}
         self._queues: QueueTree | None = None
         self._volcano = VolcanoLedger()
+        self._imaging = Imaging()
 
     # -- changes -----------------------------------------------------------------------------------
 
@@ -148,6 +150,7 @@ class ClusterState:
         if facts == known:
             return
         self._node_facts[name] = facts
+        self._imaging.note(facts)
         if known is None:
             self._node_set_changed = True
         else:
@@ -167,6 +170,7 @@ class ClusterState:
             assumed = self._bound.of(key, new)
             after = pod_facts(new, before, assumed.node, self._scheduler_names, assumed.notes)
             after = claimed_pod(sorted_pod(after, self._neighbours, before), self.volumes)
+            after = self._imaging.of_pod(after)
             self._pods[key] = after
             if has_claims(new.spec):
                 self._with_claims[key] = after
@@ -195,6 +199,7 @@ class ClusterState:
         after = workload_facts(new, self._templates.pod_sets_of) if new is not None else None
         if after is not None:
             after = claimed_workload(sorted_workload(after, self._neighbours), self.volumes)
+        after = self._imaging.of_workload(after)
         self._finished.change_workload(before, old, new)
         self._spells.change_workload(before, new, self._tree())
         moved = self._volcano.change_workload(key, new, after)
@@ -320,7 +325,7 @@ class ClusterState:
     def snapshot(self) -> Snapshot:
         """The cluster as of now."""
         self._refresh_nodes()
-        if self.volumes.stale:
+        if self.volumes.stale or self._imaging.stale:
             self._claim_anew()
         if self._neighbours.stale:
             self._sort_anew()
@@ -430,12 +435,12 @@ class ClusterState:
             self._count_demand(pod.pod_class, sign)
 
     def _claim_anew(self) -> None:
-        """Claims or volumes changed: pods that use claims are looked at again."""
-        self.volumes.stale = False
-        for pod in list(self._with_claims.values()):
+        """Claims or volumes changed, or images count now: pods that this concerns are looked at again."""
+        imaged, self.volumes.stale, self._imaging.stale = self._imaging.stale, False, False
+        for pod in list({**self._with_claims, **(self._waiting_pods if imaged else {})}.values()):
             self.change_pod(pod.obj, pod.obj)
         for workload in list(self._workloads.values()):
-            if any(has_claims(one.template.spec) for one in workload.obj.spec.pod_sets):
+            if imaged or any(has_claims(one.template.spec) for one in workload.obj.spec.pod_sets):
                 self.change_workload(workload.obj, workload.obj)
 
     def _sort_anew(self) -> None:
