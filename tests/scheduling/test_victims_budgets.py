@@ -198,11 +198,11 @@ def test_what_an_elastic_workload_can_do_without_is_counted_alone() -> None:
     assert world.is_admitted(key("other"))
 
 
-pods = st.lists(st.tuples(st.sampled_from(["web", "db", "none"]), st.integers(1, 4)), max_size=8)
+gangs = st.lists(st.tuples(st.sampled_from(["web", "db", "none"]), st.integers(1, 4)), max_size=8)
 
 
 @settings(max_examples=200, deadline=None)
-@given(pods, pods, st.integers(0, 6), st.integers(0, 6))
+@given(gangs, gangs, st.integers(0, 6), st.integers(0, 6))
 def test_those_that_break_none_go_together(some, gone, web, db) -> None:  # type: ignore[no-untyped-def]
     """With those that go already they break none; anybody else would, beside those before it."""
     allowed = {"web": web, "db": db}
@@ -218,3 +218,55 @@ def test_those_that_break_none_go_together(some, gone, web, db) -> None:  # type
         assert broken == (app in left and left[app] < count)
         if app in left and not broken:
             left[app] -= count
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Nodes, what runs there (of an application with a budget or not, CPUs, pods, priority), and who asks."""
+
+    hosts: list[int]
+    runs: list[tuple[bool, int, int, int]]
+    size: int
+    pods: int
+
+    def outcome(self, *, kept: bool = False, spared: bool = False) -> tuple[bool, set[str]]:
+        """Whether it gets a place, and who goes; `kept`: with the budget, `spared`: without its pods."""
+        world = World(
+            *(node(f"n{i}", cpu=cpu) for i, cpu in enumerate(self.hosts)), *queue("q", within=LOWER)
+        )
+        world.add(*([budget("web", 0)] if kept else []))
+        for number, (web, cpu, pods, priority) in enumerate(self.runs):
+            name = f"{'web' if web else 'db'}-{number}"
+            world.add(of_app("web" if web else "db", job(name, cpu, pods=pods)))
+            world.cycle()
+            found = world.workload(key(name))
+            if not world.is_admitted(key(name)):
+                world.remove(found)
+                continue
+            level = 100 if spared and web else priority
+            world.add(replace(found, spec=replace(found.spec, priority=level)))
+            world.start_pods(key(name))
+        world.add(job("asks", self.size, pods=self.pods, priority=10, created=99))
+        world.cycle()
+        waits = world.condition(key("asks")).reason == "WaitingForPreemptedWorkloads"
+        return world.is_admitted(key("asks")) or waits, preempted(world)
+
+
+scenes = st.builds(
+    Scene,
+    hosts=st.lists(st.sampled_from([2, 4, 6]), min_size=1, max_size=3),
+    runs=st.lists(
+        st.tuples(st.booleans(), st.integers(1, 4), st.integers(1, 2), st.integers(0, 3)), max_size=6
+    ),
+    size=st.integers(1, 4),
+    pods=st.integers(1, 3),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(scenes)
+def test_a_budget_never_refuses_and_is_broken_only_where_nobody_else_will_do(scene: Scene) -> None:
+    fits, gone = scene.outcome(kept=True)
+    assert fits == scene.outcome()[0]
+    if any(name.startswith("web") for name in gone):
+        assert not scene.outcome(kept=True, spared=True)[0]
