@@ -93,7 +93,7 @@ def _steps(
     most = max(1, int(placement.room_when_empty(view).max(initial=1)))
     nodes_needed = -(-asking.count // most)
     loss = np.array([loss_of[one.facts.key] for one in candidates])[victims]
-    pods = np.array([max(1, one.pods) for one in candidates])[victims]
+    pods = np.maximum(np.array([one.pods for one in candidates]), 1)[victims]
     loss = loss * np.minimum(1.0, np.maximum(counts / pods, 1 / nodes_needed))
     order = np.lexsort((victims, rows))
     rows, victims, freed, loss = rows[order], victims[order], freed[order], loss[order]

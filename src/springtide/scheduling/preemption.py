@@ -163,11 +163,12 @@ def _not_needed(
 
 
 def _usage(some: Iterable[Candidate]) -> Counter[tuple[str, Cell]]:
-    total: Counter[tuple[str, Cell]] = Counter()
+    of_queue: dict[str, dict[Cell, int]] = {}
     for one in some:
+        sums = of_queue.setdefault(one.queue, {})
         for cell, amount in one.facts.usage.items():
-            total[one.queue, cell] += amount
-    return total
+            sums[cell] = sums.get(cell, 0) + amount
+    return Counter({(queue, cell): sum_ for queue, sums in of_queue.items() for cell, sum_ in sums.items()})
 
 
 def _prefix(trial: Trial, order: Sequence[Candidate], helps: Callable[[], bool]) -> int | None:
