@@ -31,8 +31,11 @@ def may_use(pod_set: PodSetFacts, flavor: FlavorFacts, keys: Iterable[str]) -> b
         return False
     if asked.affinity is not None and not any(_holds(term, flavor.labels, told) for term in asked.affinity):
         return False
-    tolerant = constraints((), None, (*asked.tolerations, *flavor.tolerations), ())
-    return tolerant.untolerated(flavor.taints) is None and not misfit(pod_set, flavor.levels)
+    if flavor.taints:
+        tolerant = constraints((), None, (*asked.tolerations, *flavor.tolerations), ())
+        if tolerant.untolerated(flavor.taints) is not None:
+            return False
+    return not misfit(pod_set, flavor.levels)
 
 
 def misfit(pod_set: PodSetFacts, levels: Sequence[str]) -> str:

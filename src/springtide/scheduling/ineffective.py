@@ -54,12 +54,11 @@ def unsupported_condition(obj: ClusterQueue | LocalQueue | Workload) -> Conditio
 
 def ineffective_fields(obj: ClusterQueue | LocalQueue | Workload) -> list[str]:
     """`path: what to know`, in the order of the document; unknown fields first."""
-    spec = encode(obj.spec)
     unknown = [f"{path}: {_UNKNOWN_WHY}" for path in unknown_paths(obj.spec, "spec")]
     if isinstance(obj, ClusterQueue):
-        return [*unknown, *_named("spec", spec, CLUSTER_QUEUE_WHY)]
+        return [*unknown, *_named("spec", encode(obj.spec), CLUSTER_QUEUE_WHY)]
     if isinstance(obj, LocalQueue):
-        return [*unknown, *_named("spec", spec, LOCAL_QUEUE_WHY)]
+        return [*unknown, *_named("spec", encode(obj.spec), LOCAL_QUEUE_WHY)]
     return [*(one for one in unknown if ".template." not in one), *_of_classes(obj)]
 
 

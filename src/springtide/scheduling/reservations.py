@@ -80,7 +80,7 @@ class Reservations:
 
     def promised(self, facts: Item) -> Promise | None:
         """What is held for one who waits."""
-        found = self._promises.get(_ref(facts))
+        found = self._promises.get(_ref(facts)) if self._promises else None
         return found or (self._quotas.promised(facts) if isinstance(facts, WorkloadFacts) else None)
 
     def place(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> tuple[Share, ...] | Verdict | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -33,7 +34,7 @@ from springtide.api.kueue import (
     names_nodes,
     nodes_of,
 )
-from springtide.api.meta import Condition, find_condition, set_condition
+from springtide.api.meta import Condition, find_condition, set_condition, whole_second
 from springtide.api.struct import encode, replace
 from springtide.scheduling import checks
 from springtide.scheduling.facts import (
@@ -446,8 +447,8 @@ def _apply(
     unsupported = unsupported_condition(obj)
     said = [*conditions, *([unsupported] if unsupported is not None else [])]
     stamped = [_stamped(owned, condition, obj.metadata.generation, now) for condition in said]
-    stamped += [one for one in kept if all(one.type != new.type for new in said)]
-    status: dict[str, Any] = {"conditions": [encode(condition) for condition in stamped]}
+    stamped += [encode(one) for one in kept if all(one.type != new.type for new in said)]
+    status: dict[str, Any] = {"conditions": stamped}
     if admission is not None:
         status["admission"] = encode(admission)
     known = obj.status.requeue_state.requeue_at if obj.status.requeue_state is not None else None
@@ -515,16 +516,28 @@ def _stats(obj: Workload, evicted: tuple[str, str] | None) -> list[dict[str, Any
     ]
 
 
-def _stamped(owned: Sequence[Condition], new: Condition, generation: int, now: datetime) -> Condition:
-    at = Condition(
-        type=new.type,
-        status=new.status,
-        reason=new.reason,
-        message=new.message,
-        observed_generation=generation,
+def _stamped(owned: Sequence[Condition], new: Condition, generation: int, now: datetime) -> dict[str, Any]:
+    """What is applied of a condition: its time is that of the last change of its status."""
+    old = find_condition(owned, new.type)
+    since = old.last_transition_time if old is not None and old.status == new.status else whole_second(now)
+    return dict(_applied(new.type, new.status, new.reason, new.message, generation, since))
+
+
+@lru_cache(maxsize=4096)
+def _applied(
+    type_: str, status: str, reason: str, message: str, generation: int, since: datetime | None
+) -> Mapping[str, Any]:
+    """A condition as it is applied: thousands who wait for the same are told the same."""
+    return encode(
+        Condition(
+            type=type_,
+            status=status,
+            reason=reason,
+            message=message,
+            observed_generation=generation,
+            last_transition_time=since,
+        )
     )
-    found = find_condition(set_condition(owned, at, now), new.type)
-    return found if found is not None else at
 
 
 def _places(placed: Placed) -> str:
