@@ -96,7 +96,8 @@ class Quota:
                 if choice.mode is Mode.NEVER:
                     return choice.refused or _no_flavor(queue)
                 given.update(dict.fromkeys(of_group, choice.flavor.name))
-                usage.update({(choice.flavor.name, other): amount for other, amount in of_group.items()})
+                for other, amount in of_group.items():
+                    usage[choice.flavor.name, other] += amount
                 if choice.mode < worst:
                     worst, why = choice.mode, choice.refused
             flavors.append(given)
@@ -219,9 +220,10 @@ def total_requests(pod_sets: Sequence[PodSetFacts]) -> dict[str, int]:
 
 
 def _group_of(queue: ClusterQueueFacts, resource: str) -> tuple[FlavorQuota, ...] | None:
-    return next(
-        (group for group in queue.groups if any(resource in flavor.resources for flavor in group)), None
-    )
+    for group in queue.groups:
+        if any(resource in flavor.resources for flavor in group):
+            return group
+    return None
 
 
 def _uncovered(queue: ClusterQueueFacts, name: str) -> Refused:
