@@ -25,7 +25,6 @@ from springtide.api.gpus import asked_of, held_by, indices_in, registered_by
 from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload, places_of
 from springtide.api.meta import Object, find_condition
 from springtide.api.struct import decode, encode, replace
-from springtide.scheduling.classes import constraints_of
 from springtide.scheduling.devices import WHOLE
 from springtide.scheduling.plan import plan
 from springtide.scheduling.requests import amounts, pod_requests
@@ -502,8 +501,11 @@ class Life:
 def _expect_admits(there: Node, spec: PodSpec, who: str) -> None:
     name = there.metadata.name
     expect(_is_ready(there), f"{who} was put on {name}, which is not ready")
-    allowed = constraints_of(spec).admit(name, there.metadata.labels, there.spec.taints)
-    expect(allowed, f"{who} was put on {name}, which it may not run on")
+    marks = there.metadata.labels
+    expect(all(marks.get(key) == value for key, value in spec.node_selector.items()), f"{who} on {name}")
+    tolerated = {one.key for one in spec.tolerations}
+    for one in there.spec.taints:
+        expect(one.key in tolerated, f"{who} was put on {name} with taint {one.key}")
     for resource, amount in pod_requests(spec).items():
         if resource in ("cpu", "memory"):
             expect(amount <= amounts(there.status.allocatable).get(resource, 0), f"{who} never fits {name}")
