@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from springtide.api.kueue import Workload
@@ -289,6 +289,7 @@ JOBS = st.lists(
 
 
 @settings(max_examples=30, deadline=None)
+@example([(1, 0, None), (1, 0, None), (1, 1, None), (14, 1, 60), (15, 0, None)])
 @given(JOBS)
 def test_a_second_plan_finds_nothing_to_do_whatever_waits(jobs: list[tuple[int, int, int | None]]) -> None:
     """And the same snapshot gives the same plan."""

@@ -41,7 +41,7 @@ async def test_discovery_lists_built_in_and_custom_kinds_as_they_come_and_go() -
         await api.post(CRDS, gadget_crd())
         assert (await api.get("/api")).json["versions"] == ["v1"]
         groups = [group["name"] for group in (await api.get("/apis")).json["groups"]]
-        assert groups[-2:] == ["example.dev", "scheduling.k8s.io"]  # see discovery: Kueue's Workloads go first
+        assert groups[-2:] == ["example.dev", "scheduling.k8s.io"]  # Kueue's Workloads go first
         assert (await api.get("/apis/example.dev")).json["preferredVersion"]["version"] == "v1"
         resources = (await api.get("/apis/example.dev/v1")).json["resources"]
         assert [resource["name"] for resource in resources] == ["gadgets", "gadgets/scale", "gadgets/status"]

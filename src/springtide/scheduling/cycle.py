@@ -175,6 +175,8 @@ class Cycle:
         self._too_small.clear()
         self._waits.clear()
         self._behind.clear()
+        if self._promises is not None:
+            self._promises.look_again()
         for facts in self._queue():
             if self.is_cut:
                 return False

@@ -78,6 +78,10 @@ class Reservations:
         self._starts_limited = False
         self._trials = 0
 
+    def look_again(self) -> None:
+        """A pass begins: who was told that it might put somebody off may find no room by now."""
+        self._in_front.clear()
+
     def promised(self, facts: Item) -> Promise | None:
         """What is held for one who waits."""
         found = self._promises.get(_ref(facts)) if self._promises else None
