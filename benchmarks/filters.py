@@ -123,8 +123,8 @@ def run(case: str, nodes: int, pods: int, apps: int) -> Json:
         binds = [one for one in found.commands if isinstance(one, Bind)]
         if not binds:
             break
-        for one in binds:
-            state.assume_bound(one.namespace, one.pod, one.uid, one.node, one.notes)
+        for bind in binds:
+            state.assume_bound(bind.namespace, bind.pod, bind.uid, bind.node, bind.notes)
         bound += len(binds)
     return {
         "case": case,

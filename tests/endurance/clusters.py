@@ -14,15 +14,24 @@ import argparse
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from time import process_time
 
 from springtide.api import labels
 from springtide.api.core import Node, Pod, PodSpec, Toleration
 from springtide.api.gpus import asked_of, held_by, indices_in, registered_by
-from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue, ResourceFlavor, Workload, places_of
+from springtide.api.kueue import (
+    Admission,
+    ClusterQueue,
+    Cohort,
+    LocalQueue,
+    ResourceFlavor,
+    Workload,
+    places_of,
+)
 from springtide.api.meta import Object, find_condition
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling.devices import WHOLE
@@ -255,7 +264,7 @@ class Life:
         tolerations = [Toleration(key=TAINT, operator="Exists")] if self.random.random() < 0.3 else []
         selector = {"rack": f"r{self.random.randint(0, 2)}"} if self.random.random() < 0.15 else {}
         return pod_spec(
-            cpu=self.random.choice(["500m", 1, 2, 4]),
+            cpu=self.random.choice(("500m", "1", "2", "4")),
             gpu=gpu,
             more=more,
             selector=selector,
@@ -289,21 +298,20 @@ class Life:
 
     def _something_happens(self) -> None:
         for _ in range(self.random.randint(1, 3)):
-            self.random.choice(
-                [
-                    self._start,
-                    self._start,
-                    self._finish,
-                    self._finish,
-                    self._evict,
-                    self._end_attempts,
-                    self._end_attempts,
-                    self._remove,
-                    self._node,
-                    self._pod_ends,
-                    lambda: self._arrive(self.random.randint(1, 3)),
-                ]
-            )()
+            what: list[Callable[[], None]] = [
+                self._start,
+                self._start,
+                self._finish,
+                self._finish,
+                self._evict,
+                self._end_attempts,
+                self._end_attempts,
+                self._remove,
+                self._node,
+                self._pod_ends,
+                partial(self._arrive, self.random.randint(1, 3)),
+            ]
+            self.random.choice(what)()
 
     def _of(self, kind: type) -> list:  # type: ignore[type-arg]
         return [one for (known, _), one in self.world.objects.items() if known is kind]
@@ -437,7 +445,7 @@ class Life:
             exist[_owner(one), part, one.spec.node_name, devices] += 1
         for job in self._jobs(admitted=True):
             specs = {one.name: one.template.spec for one in job.spec.pod_sets}
-            for assignment in job.status.admission.pod_set_assignments:
+            for assignment in _admission(job).pod_set_assignments:
                 asked = asked_of(specs[assignment.name])
                 if asked is None or assignment.topology_assignment is None:
                     continue
@@ -456,7 +464,7 @@ class Life:
     def _check_quota(self) -> None:
         used: dict[str, Counter[Cell]] = {}
         for job in self._jobs(admitted=True):
-            admission = job.status.admission
+            admission = _admission(job)
             for assignment in admission.pod_set_assignments:
                 for name, amount in amounts(assignment.resource_usage).items():
                     cell = assignment.flavors.get(name, ""), name
@@ -472,8 +480,7 @@ class Life:
         nodes = {one.metadata.name: one for one in self._of(Node)}
         for (kind, key), one in self.world.objects.items():
             old = before.get((kind, key))
-            is_bound = isinstance(one, Pod) and isinstance(old, Pod) and not old.spec.node_name
-            if is_bound and one.spec.node_name:
+            if isinstance(one, Pod) and isinstance(old, Pod) and one.spec.node_name != old.spec.node_name:
                 _expect_admits(nodes[one.spec.node_name], one.spec, key)
             if not isinstance(one, Workload) or not isinstance(old, Workload):
                 continue
@@ -509,6 +516,11 @@ def _expect_admits(there: Node, spec: PodSpec, who: str) -> None:
     for resource, amount in pod_requests(spec).items():
         if resource in ("cpu", "memory"):
             expect(amount <= amounts(there.status.allocatable).get(resource, 0), f"{who} never fits {name}")
+
+
+def _admission(job: Workload) -> Admission:
+    assert job.status.admission is not None
+    return job.status.admission
 
 
 def _unlimited(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from springtide.api.struct import replace
 from springtide.scheduling.classes import Constraints
 from springtide.scheduling.cycle import Cycle
 from springtide.scheduling.devices import Devices
@@ -33,7 +34,7 @@ def only_the_first_pod(self: Ledger, node: str, pod_class: Any, pods: int) -> No
 
 
 def whatever_the_rack(self: Placement, pod_set: Any, *more: Any) -> Any:
-    return _place_set(self, clusters.replace(pod_set, required_level=""), *more)
+    return _place_set(self, replace(pod_set, required_level=""), *more)
 
 
 _queue, _take, _place_set = Cycle._queue, Ledger.take, Placement.place_set

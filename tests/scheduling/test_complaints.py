@@ -9,11 +9,23 @@ from __future__ import annotations
 from datetime import datetime
 
 from springtide.api.commands import Apply
-from springtide.api.kueue import Workload
+from springtide.api.kueue import FlavorQuotas, ResourceGroup, ResourceQuota, Workload
+from springtide.api.struct import replace
 from springtide.scheduling import Ranking, Sight
 from springtide.scheduling.plan import Options, plan
 from springtide.scheduling.policies import FRAGMENTS, PACKING, Policy
-from tests.builders import at, cluster_queue, gpu_node, local_queue, node, pod, pod_set, pod_spec, workload
+from tests.builders import (
+    at,
+    cluster_queue,
+    gpu_node,
+    local_queue,
+    node,
+    pod,
+    pod_set,
+    pod_spec,
+    resource_flavor,
+    workload,
+)
 from tests.scheduling.world import World
 
 NOW: datetime = at(100)
@@ -102,3 +114,23 @@ def test_a_gang_of_any_size_is_admitted_by_one_write() -> None:
     world.add(workload("gang", pod_set(64, pod_spec(cpu=1, gpu=8))))
     written = [one for one in world.cycle().commands if isinstance(one, Apply) and one.kind is Workload]
     assert len(written) == 1
+
+
+def test_kueue_12523_a_flavor_with_quota_whose_nodes_are_full_is_not_insisted_upon() -> None:
+    """Quota was assigned first and never thought over, where the nodes of its flavor had no room."""
+    flavors = [
+        FlavorQuotas(name=name, resources=[ResourceQuota(name="cpu", nominal_quota=8)])
+        for name in ("on-demand", "spot")
+    ]
+    queue = cluster_queue()
+    groups = [ResourceGroup(covered_resources=["cpu"], flavors=flavors)]
+    world = World(
+        resource_flavor("on-demand", {"pool": "a"}),
+        resource_flavor("spot", {"pool": "b"}),
+        node("a", cpu=2, labelled={"pool": "a"}),
+        node("b", cpu=8, labelled={"pool": "b"}),
+        replace(queue, spec=replace(queue.spec, resource_groups=groups)),
+        workload("job", pod_set(2, pod_spec(cpu=3))),
+    )
+    world.cycle()
+    assert world.placement("default/job") == {"node": {"b": 2}}

@@ -70,7 +70,7 @@ class Scene(World):
         self.add(done)
         self.remove(done)
 
-    def used(self, queue: str) -> float:
+    def consumed(self, queue: str) -> float:
         """GPUs consumed, as the status says."""
         found = self.objects[(LocalQueue, f"default/{queue}")]
         assert isinstance(found, LocalQueue)
@@ -95,12 +95,12 @@ def test_use_fades_by_half_in_a_half_life() -> None:
     scene.at(0, job("a0", "a", 8))
     for moment in range(300, 3601, 300):
         scene.at(moment)
-    assert scene.used("a") == pytest.approx(4.0, rel=1e-4), "half of the way to what it holds"
+    assert scene.consumed("a") == pytest.approx(4.0, rel=1e-4), "half of the way to what it holds"
     scene.finish("a0", 3600)
     for moment in range(3900, 7201, 300):
         scene.at(moment)
-    assert scene.used("a") == pytest.approx(2.0, rel=1e-4)
-    assert scene.used("b") == 0
+    assert scene.consumed("a") == pytest.approx(2.0, rel=1e-4)
+    assert scene.consumed("b") == 0
 
 
 def test_what_ran_between_two_samples_counts_too() -> None:
@@ -108,7 +108,7 @@ def test_what_ran_between_two_samples_counts_too() -> None:
     scene.at(0, job("a0", "a", 8))
     scene.finish("a0", 100)
     scene.at(300)
-    assert scene.used("a") == pytest.approx(8 * (0.5 ** (200 / HOUR) - 0.5 ** (300 / HOUR)), rel=1e-3)
+    assert scene.consumed("a") == pytest.approx(8 * (0.5 ** (200 / HOUR) - 0.5 ** (300 / HOUR)), rel=1e-3)
 
 
 def test_who_was_evicted_has_used_what_it_held() -> None:
@@ -117,7 +117,7 @@ def test_who_was_evicted_has_used_what_it_held() -> None:
     scene.add(evicted(scene.workload("default/a0")))
     scene.at(150)
     scene.at(300)
-    assert scene.used("a") > 0.1
+    assert scene.consumed("a") > 0.1
 
 
 def test_queues_take_turns_when_many_wait_at_once() -> None:
@@ -157,14 +157,14 @@ def test_a_restart_forgets_nothing_that_was_sampled() -> None:
     scene.at(0, job("a0", "a", 8))
     scene.at(300)
     scene.at(600)
-    used = scene.used("a")
+    used = scene.consumed("a")
     assert used > 0
     again = Scene()
     again.state = ClusterState()
     again.objects = {}
     again.add(*scene.objects.values())
     again.at(601)
-    assert again.used("a") == used
+    assert again.consumed("a") == used
     assert again.cycle().commands == ()
 
 

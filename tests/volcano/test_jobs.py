@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from springtide.api import labels
 from springtide.api.core import ConfigMap, Pod
 from springtide.api.struct import decode
@@ -228,7 +230,7 @@ async def test_restartpod_and_restarttask_leave_the_others_alone() -> None:
         "RestartTask": {"worker-0", "worker-1"},
         "RestartPartition": {"worker-0", "worker-1"},
     }
-    partition = {"partitionPolicy": {"totalPartitions": 2, "partitionSize": 2}}
+    partition: dict[str, Any] = {"partitionPolicy": {"totalPartitions": 2, "partitionSize": 2}}
     worker = task("worker", 2), task("worker", 2), task("worker", 4, **partition)
     async with platform(cpu=20) as found:
         for action, workers in zip(anew, worker, strict=True):

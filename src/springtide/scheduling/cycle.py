@@ -13,10 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-import numpy as np
-
 from springtide.api.commands import Apply, Command
-from springtide.api.gpus import spelled
 from springtide.scheduling import runs, status, turns
 from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
@@ -26,6 +23,7 @@ from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.elastic import SURPLUS, Growth
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
+from springtide.scheduling.given import devices_by_pod, pods_by_node
 from springtide.scheduling.hypernodes import in_network
 from springtide.scheduling.lineup import Lineup
 from springtide.scheduling.network import hyper_node_commands
@@ -352,7 +350,19 @@ class Cycle:
             if self._promises is not None and granted.wanted is not None and self._has_nothing(facts):
                 self._promises.reserve_quota(facts, queue, granted.wanted)
             return
+        self._try(facts, queue, granted, may_borrow=may_borrow)
+
+    def _try(
+        self, facts: WorkloadFacts, queue: ClusterQueueFacts, granted: Granted, *, may_borrow: bool
+    ) -> None:
+        """Start it with these flavors, else with others that have quota left: their nodes may have room."""
         why = self._start(facts, queue, granted)
+        for other in self._quota.others(queue, facts.pod_sets, granted) if isinstance(why, tuple) else ():
+            if not may_borrow and self._quota.borrows(queue, other):
+                self._behind[queue.name] = [facts]
+                return
+            if self._start(facts, queue, other) is None:
+                return
         if isinstance(why, Verdict):
             self._wait(facts, queue, why)
         elif why is not None:
@@ -445,8 +455,8 @@ class Cycle:
         return found
 
     def _placed(self, queue: str, granted: Granted, shares: Sequence[Share]) -> Placed:
-        nodes = tuple(self._named(share) for share in shares)
-        devices = tuple(self._devices(share) for share in shares)
+        nodes = tuple(pods_by_node(self._names, share) for share in shares)
+        devices = tuple(devices_by_pod(self._snapshot.devices.named, share) for share in shares)
         known = self._snapshot.queues.cluster_queues.get(queue)
         rules = known.checks if known is not None else ()
         names = required(rules, (f for given in granted.flavors for f in given.values())) if rules else ()
@@ -500,20 +510,6 @@ class Cycle:
         if shares is None:
             self._parked.add(pod_sets)
         return shares
-
-    def _named(self, share: Share) -> dict[str, int]:
-        counts = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
-        return {self._names[row]: count for row, count in counts}
-
-    def _devices(self, share: Share) -> tuple[str, ...]:
-        """The devices of each pod, as an admission spells them; nothing if none of the nodes names any."""
-        named = self._snapshot.devices.named
-        rows = np.repeat(share.rows, share.counts).tolist() if share.devices else ()
-        if not any(named[row] for row in rows):
-            return ()
-        return tuple(
-            spelled(taken if named[row] else ()) for row, taken in zip(rows, share.devices, strict=True)
-        )
 
     # -- plain pods --------------------------------------------------------------------------------
 

@@ -71,6 +71,26 @@ class Quota:
         self.ending: Counter[tuple[str, Cell]] = Counter()
         """What is used by those who are ending, by queue and cell."""
         self._usable = usable
+        self._without: frozenset[str] = frozenset()
+
+    def others(
+        self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts], granted: Granted
+    ) -> Iterator[Granted]:
+        """What else the workload may be given at once, where the nodes of its flavors have no room.
+
+        Flavors that were tried are left out for all of its pod sets.
+        """
+        if all(len(group) < 2 for group in queue.groups):
+            return
+        tried = frozenset(name for given in granted.flavors for name in given.values())
+        while True:
+            self._without = tried
+            answer = self.ask(queue, pod_sets)
+            self._without = frozenset()
+            if not isinstance(answer, Granted):
+                return
+            yield answer
+            tried |= frozenset(name for given in answer.flavors for name in given.values())
 
     def ask(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> Granted | Refused:
         """Whether the queue has room for the workload. Takes nothing."""
@@ -163,6 +183,8 @@ class Quota:
         """The first flavor the workload is content with, else the best there is."""
         best: _Choice | None = None
         for flavor in group:
+            if flavor.name in self._without:
+                continue
             if self._usable is not None and not self._usable(pod_set, flavor, group):
                 continue
             found = self._try(queue, flavor, wanted, usage)
