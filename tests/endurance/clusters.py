@@ -435,11 +435,13 @@ class Life:
         """Power and pods of every named device: what pods have by their annotations, and what is reserved."""
         found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         exist: Counter[tuple[str, str, str, str]] = Counter()
+        own: set[tuple[str, str, str]] = set()
         for one in self._of(Pod):
             if one.spec.node_name and one.status.phase not in ("Succeeded", "Failed"):
                 for mine in held_by(one.spec, one.metadata.annotations):
                     whole = mine.share == WHOLE
                     found[one.spec.node_name, mine.id].update(power=mine.share, pods=1, whole=whole)
+                    own.add((_owner(one), one.spec.node_name, mine.id))
             part = one.metadata.labels.get(labels.PODSET, "")
             devices = one.metadata.annotations.get(labels.DEVICES, "-")
             exist[_owner(one), part, one.spec.node_name, devices] += 1
@@ -455,6 +457,8 @@ class Life:
                     assert isinstance(there, Node)
                     for index in indices_in(devices) if devices else ():
                         device = registered_by(there)[index]
+                        if not _is(job, "Admitted") and (job.metadata.name, where, device.id) in own:
+                            continue  # kept for its next attempt, which waits for the pods of this one
                         whole = asked[1].whole
                         power = WHOLE if whole else asked[1].share
                         for _ in range(max(0, left)):
