@@ -54,7 +54,7 @@ from tests.builders import (
 from tests.scheduling.test_invariants import expect_equal, rebuilt
 from tests.scheduling.world import World
 
-STEPS = 14
+STEPS = 7
 TAINT = "dedicated"
 Cell = tuple[str, str]
 
