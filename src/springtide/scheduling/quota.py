@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import combinations
 
 from springtide.scheduling.cohorts import Book, Cell, Tree
 from springtide.scheduling.facts import PodSetFacts
@@ -21,6 +22,10 @@ from springtide.scheduling.requests import PODS, Amounts, readable_amount, reada
 
 Usable = Callable[[PodSetFacts, FlavorQuota, Sequence[FlavorQuota]], bool]
 """Whether pods of a set may be given this flavor of a group."""
+
+
+_SETS_MAX = 4
+"""Of so many pod sets the flavors are thought over one by one; of more only of all together."""
 
 
 class Mode(IntEnum):
@@ -71,26 +76,35 @@ class Quota:
         self.ending: Counter[tuple[str, Cell]] = Counter()
         """What is used by those who are ending, by queue and cell."""
         self._usable = usable
-        self._without: frozenset[str] = frozenset()
+        self._without: Mapping[str, frozenset[str]] = {}
 
     def others(
         self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts], granted: Granted
     ) -> Iterator[Granted]:
         """What else the workload may be given at once, where the nodes of its flavors have no room.
 
-        Flavors that were tried are left out for all of its pod sets.
+        Those of each of its pod sets are left out in turn, then of several together.
         """
         if all(len(group) < 2 for group in queue.groups):
             return
-        tried = frozenset(name for given in granted.flavors for name in given.values())
-        while True:
-            self._without = tried
-            answer = self.ask(queue, pod_sets)
-            self._without = frozenset()
-            if not isinstance(answer, Granted):
-                return
-            yield answer
-            tried |= frozenset(name for given in answer.flavors for name in given.values())
+        seen = [granted.flavors]
+        tried = {
+            one.name: frozenset(given.values()) for one, given in zip(pod_sets, granted.flavors, strict=True)
+        }
+        numbers = range(1, len(tried) + 1) if len(tried) <= _SETS_MAX else (len(tried),)
+        known = 0
+        while known < len(seen):
+            known = len(seen)
+            for names in (names for number in numbers for names in combinations(tried, number)):
+                self._without = {name: tried[name] for name in names}
+                answer = self.ask(queue, pod_sets)
+                self._without = {}
+                if isinstance(answer, Granted) and answer.flavors not in seen:
+                    seen.append(answer.flavors)
+                    yield answer
+            for given in seen[known:]:
+                for one, flavors in zip(pod_sets, given, strict=True):
+                    tried[one.name] |= frozenset(flavors.values())
 
     def ask(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> Granted | Refused:
         """Whether the queue has room for the workload. Takes nothing."""
@@ -183,7 +197,7 @@ class Quota:
         """The first flavor the workload is content with, else the best there is."""
         best: _Choice | None = None
         for flavor in group:
-            if flavor.name in self._without:
+            if self._without and flavor.name in self._without.get(pod_set.name, ()):
                 continue
             if self._usable is not None and not self._usable(pod_set, flavor, group):
                 continue
