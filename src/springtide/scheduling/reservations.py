@@ -227,7 +227,7 @@ class Reservations:
         settled = sorted((one for one in known if one.limited or one.started < since), key=by_end)
         passed = sorted(
             (one for one in known if not one.limited and one.started >= since),
-            key=lambda one: (one.started, one.facts.key),
+            key=lambda one: (one.started, one.facts.order),
         )
         for one in passed:
             settled.append(replace(one, ends=max(one.ends, settled[-1].ends if settled else 0.0)))
