@@ -56,8 +56,8 @@ class Evidence(Struct):
 class DiagnosisSpec(Struct):
     """The verdict on the first failure of one attempt."""
 
-    workload: str
-    """Name of the Workload, in the same namespace."""
+    workload: str = ""
+    """Name of the Workload, in the same namespace; empty: no workload was hit, the incident is the node's."""
     attempt: int = always(0, required=False)
     """Which attempt failed, counted from 0."""
     pod_set: str = ""
@@ -82,6 +82,22 @@ class DiagnosisSpec(Struct):
     """Signal that ended the process, if one did."""
     message: str = ""
     """One sentence for people: rank, error and where it happened."""
+    global_rank: int | None = None
+    """Global rank of the process at the root, where that is known."""
+    phase: str = ""
+    """What the job was doing: `start`, `train`, `checkpoint`, `evaluate`, `compile`, `load`; empty: unknown."""
+    signature: str = ""
+    """Name of the signature that decided, where one did."""
+    device: str = ""
+    """Device of the node that failed, where one is known."""
+    secondary: bool = False
+    """Whether only consequences were seen, and no cause: then no node is taken out and no program blamed."""
+    stack: list[str] = []
+    """What the rank at the root was doing, innermost call first, where it was sampled."""
+    happened_at: datetime | None = None
+    """When the fault happened, as well as that is known."""
+    detected_at: datetime | None = None
+    """When it was found."""
     next_step: str = ""
     """What the person who reads this should do, if anything."""
     evidence: list[Evidence] = []
