@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from springtide.api.listtypes import Limits
-from springtide.api.meta import Object
+from springtide.api.listtypes import Limits, ListMap
+from springtide.api.meta import Condition, Object
 from springtide.api.resources import Column, resource
 from springtide.api.struct import Struct, always
 from springtide.api.volumes import ResourceList
@@ -85,7 +85,7 @@ class DiagnosisSpec(Struct):
     global_rank: int | None = None
     """Global rank of the process at the root, where that is known."""
     phase: str = ""
-    """What the job was doing: `start`, `train`, `checkpoint`, `evaluate`, `compile`, `load`; empty: unknown."""
+    """What the job did: `start`, `train`, `checkpoint`, `evaluate`, `compile`, `load`; empty: unknown."""
     signature: str = ""
     """Name of the signature that decided, where one did."""
     device: str = ""
@@ -98,10 +98,33 @@ class DiagnosisSpec(Struct):
     """When the fault happened, as well as that is known."""
     detected_at: datetime | None = None
     """When it was found."""
+    step: str = ""
+    """Step of the RemediationPolicy that was chosen, such as `RestartElsewhere`; empty: none was needed."""
+    policy: str = ""
+    """RemediationPolicy that chose; empty: the built-in one."""
+    budget: str = ""
+    """Budget the restart is charged to; empty: none."""
+    retry_after_seconds: float = 0.0
+    """How long the next attempt waits, by that budget's back-off."""
+    origin: str = ""
+    """Of a node's incident: the workload's Diagnosis that opened it, `namespace/name`; empty: none did."""
     next_step: str = ""
     """What the person who reads this should do, if anything."""
     evidence: list[Evidence] = []
     """What the verdict rests on, earliest first."""
+
+
+class DiagnosisStatus(Struct):
+    """How far the remediation is. Of a workload's Diagnosis only `incident` and, if none, `phase` are set."""
+
+    phase: str = ""
+    """Open, Reported, Withheld, Cordoned, Repairing, Checking, Held, Returned or Released."""
+    incident: str = ""
+    """The node's incident in `kube-system` that this Diagnosis is part of."""
+    message: str = ""
+    """Why it stands where it stands, and what brings the node back."""
+    conditions: Annotated[list[Condition], ListMap("type"), Limits(max_items=16)] = []
+    """Cordoned, Drained, Repaired, Checked, Returned, Held …: each step with its time."""
 
 
 class RequestCeilingSpec(Struct):
@@ -138,6 +161,8 @@ class RequestCeiling(Object):
         Column("Fault", "string", ".spec.faultClass", "Kind of fault"),
         Column("Blame", "string", ".spec.blame", "Whose fault it is"),
         Column("Action", "string", ".spec.action", "What is done about it"),
+        Column("Node", "string", ".spec.node", "Node it happened on", priority=1),
+        Column("Phase", "string", ".status.phase", "How far the node's remediation is", priority=1),
         Column("Message", "string", ".spec.message", "What happened", priority=1),
         Column("Age", "date", ".metadata.creationTimestamp", "Time since the verdict"),
     ),
@@ -149,3 +174,5 @@ class Diagnosis(Object):
     kind: str = "Diagnosis"
     spec: DiagnosisSpec
     """The verdict."""
+    status: DiagnosisStatus = DiagnosisStatus()
+    """How far the remediation is."""
