@@ -1,7 +1,7 @@
 """springtide.dev/v1alpha1: NodeHealth, what the collectors of one node see. One object a node, of its name.
 
-Written by the node's own collectors (`status` but `history`) and by `health` (`history`), each with its own
-field manager; read by `health`, the CLI and people. It says what was observed, never whose fault it is.
+Written by the node's own collectors (`status` but `history` and `checks`) and by `health` (these two), each with
+its own field manager; read by `health`, the CLI and people. It says what was observed, never whose fault it is.
 """
 
 from __future__ import annotations
@@ -86,6 +86,35 @@ class StackSample(Struct):
     """Innermost first, `function (file:line)`, of the main thread; up to 40."""
 
 
+class RankMarks(Struct):
+    """What one rank said of itself through the SDK, current at the sample."""
+
+    rank: int
+    """Global rank."""
+    process: int = 0
+    """Process id on the node."""
+    time: datetime | None = None
+    """When it last said anything: a step, a collective entered or left, a phase."""
+    step: int | None = None
+    """Newest step it finished."""
+    step_seconds: float | None = None
+    """Median wall time of its last ten steps, phases other than `train` left out."""
+    busy_seconds: float | None = None
+    """Median of the part of them in which it worked and did not wait for peers."""
+    best_seconds: float | None = None
+    """The least that `busySeconds` ever was: how fast this rank was at its best."""
+    collective: int | None = None
+    """How many collectives it has entered."""
+    waiting_since: datetime | None = None
+    """Since when it waits for its peers inside a collective; empty: it does not."""
+    phase: str = ""
+    """What it says it is doing."""
+    phase_time: datetime | None = None
+    """Since when."""
+    group: str = ""
+    """Ranks of one group do the same work, such as one stage of a pipeline; empty: nobody said."""
+
+
 class PodActivity(Struct):
     """How a pod's processes live, seen from outside; the moments move only when something happens."""
 
@@ -121,6 +150,8 @@ class PodActivity(Struct):
     """Median of the part of a step in which it worked and did not wait for peers."""
     collective: int | None = None
     """Highest sequence number of a collective it has entered."""
+    ranks: Annotated[list[RankMarks], Limits(max_items=16)] = []
+    """What each of its ranks said through the SDK."""
     stacks: Annotated[list[StackSample], Limits(max_items=16)] = []
     """Newest sample of each of its ranks; taken when it is quiet or was asked for."""
 
@@ -142,6 +173,23 @@ class Incident(Struct):
     """Device of the node."""
 
 
+class NodeCheck(Struct):
+    """How the node did in a short check: compute, memory, sockets and, where there is one, its GPU."""
+
+    kind: str
+    """Why it was checked: `preflight`, before a gang starts; `paired`, beside a node that is not suspected."""
+    time: datetime | None = None
+    """When it ended."""
+    passed: bool = False
+    """Whether it did as well as it should."""
+    peer: str = ""
+    """The node it was compared with."""
+    measures: dict[str, float] = {}
+    """What was measured, the more the better: `compute`, `memory`, `sockets` …"""
+    message: str = ""
+    """What was found, in words."""
+
+
 class NodeHealthStatus(Struct):
     """What is seen on the node."""
 
@@ -153,6 +201,8 @@ class NodeHealthStatus(Struct):
     """Activity of the pods with a gang or a GPU; at once when one falls quiet or wakes, else every 10 s."""
     history: Annotated[list[Incident], ListMap("diagnosis"), Limits(max_items=32)] = []
     """The newest 32 incidents of the node, over jobs; outlives them."""
+    checks: Annotated[list[NodeCheck], ListMap("kind"), Limits(max_items=8)] = []
+    """The newest check of each kind."""
 
 
 @resource(
