@@ -35,7 +35,7 @@ from springtide.api.jobset import JobSetFailurePolicy, ReplicatedJob
 from springtide.api.meta import Object
 from springtide.api.resources import resource_of
 from springtide.api.struct import Struct, decode
-from springtide.health.faults import VERDICTS, Fault
+from springtide.faults import VERDICTS, Fault
 from springtide.node import behaviour
 from springtide.node.ignored import ignored_fields
 from springtide.scheduling import ineffective as queueing
@@ -350,13 +350,12 @@ _EVERYTHING: dict[str, Any] = {
 
 def reasons_page() -> str:
     """Conditions, events and faults, with what to do about each."""
-    texts = dict(documented(SOURCE / "health" / "faults.py", "Fault"))
     faults = [
         [
             f"`{fault.value}`",
-            texts[fault.name],
+            _cell(v.meaning),
             str(v.blame),
-            "yes" if v.restart else "no",
+            f"`{v.action}`",
             _cell(v.next_step),
         ]
         for fault, v in ((fault, VERDICTS[fault]) for fault in Fault)
@@ -367,7 +366,7 @@ def reasons_page() -> str:
         _ON_REASONS,
         "## Diagnosis",
         _ON_DIAGNOSES,
-        _table(["faultClass", "what happened", "blame", "may start again", "next step"], faults),
+        _table(["faultClass", "what happened", "blame", "action", "next step"], faults),
         _table(["action", "what is done"], actions),
     ]
     for group in reasons.GROUPS:

@@ -1,0 +1,30 @@
+"""What a line of a log, of the kernel or of a driver means: signatures as data, and who is to blame.
+
+The floor both `node` (which lines are worth keeping) and `health` (what they say) stand on. Pure: reads
+nothing but its own data, and that only when the first line is judged.
+"""
+
+from springtide.faults.catalog import FAMILIES, CatalogError, catalog, signature_named
+from springtide.faults.fault import Fault, Verdict
+from springtide.faults.matching import CORDON_CONFIDENCE, Match, Override, match, worth_keeping
+from springtide.faults.signature import Example, Role, Secondary, Signature
+from springtide.faults.verdicts import VERDICTS
+
+__all__ = [
+    "CORDON_CONFIDENCE",
+    "FAMILIES",
+    "VERDICTS",
+    "CatalogError",
+    "Example",
+    "Fault",
+    "Match",
+    "Override",
+    "Role",
+    "Secondary",
+    "Signature",
+    "Verdict",
+    "catalog",
+    "match",
+    "signature_named",
+    "worth_keeping",
+]
