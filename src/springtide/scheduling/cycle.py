@@ -1,13 +1,10 @@
 """The steps of one scheduling cycle on one snapshot. Called by `plan`, which puts them in order.
 
-What a cycle admits takes effect at once on its own free capacity and quota, and nowhere else. An
-explanation is written when its reason changes; its numbers change with every pod that comes and goes, so
-they are rewritten only for the first in the queue, and for the others when the caller asks (`refresh`).
+What a cycle admits takes effect at once on its own free capacity and quota, and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,41 +14,32 @@ from springtide.api.commands import Apply, Command
 from springtide.scheduling import runs, status, turns
 from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
+from springtide.scheduling.confinement import Confinement
 from springtide.scheduling.confirmation import confirmations
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
 from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.elastic import SURPLUS, Growth
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
-from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.given import devices_by_pod, pods_by_node
-from springtide.scheduling.hypernodes import in_network
-from springtide.scheduling.lineup import Lineup
-from springtide.scheduling.network import hyper_node_commands
+from springtide.scheduling.lineup import Item, Lineup
 from springtide.scheduling.outlook import Outlook, Start, running_with
-from springtide.scheduling.parking import Parking, Why
+from springtide.scheduling.parking import Parking
 from springtide.scheduling.partial import largest, smallest, spare
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.policies import Policy
-from springtide.scheduling.queues import ClusterQueueFacts, FlavorQuota
+from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import held_by
-from springtide.scheduling.reports import Report
+from springtide.scheduling.reports import reports
 from springtide.scheduling.reservations import Reservations
-from springtide.scheduling.shortage import shortage
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Ending, Given, Placed, Verdict, outfit
 from springtide.scheduling.stranded import REPLACEMENT_SECONDS, Stranded, may_be_held
 from springtide.scheduling.timing import KUEUE, Timing
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 from springtide.scheduling.views import Share
-
-FRESH_HEADS = 32
-"""So many at the head of the queue always have their explanation up to date."""
-
-Item = WorkloadFacts | PodFacts
-Ref = tuple[str, str]
-"""Kind and key of what waits: a pod may have a workload's name."""
+from springtide.scheduling.waits import Waits, explain_members
 
 
 class Cycle:
@@ -78,10 +66,12 @@ class Cycle:
         self._door = Door(snapshot.queues, snapshot.pods_of, now, patience)
         self._starts_max = starts_max
         self._placement = Placement(snapshot, policy)
-        self._quota = Quota(snapshot.queues.quota, snapshot.usage, self._may_use)
-        self._stranded = Stranded(snapshot, self._placement, self._as_charged, replacement_seconds, now)
+        self._flavors = Confinement(snapshot)
+        self._quota = Quota(snapshot.queues.quota, snapshot.usage, self._flavors.may_use)
+        self._stranded = Stranded(
+            snapshot, self._placement, self._flavors.as_charged, replacement_seconds, now
+        )
         self._names = [facts.name for facts in snapshot.nodes.facts]
-        self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
         self._blocked: dict[str, str] = {}
         self._parked: set[tuple[PodSetFacts, ...]] = set()
         self._parking = Parking(snapshot, self._door)
@@ -89,19 +79,17 @@ class Cycle:
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
         self._claimants = sorted((one for one in snapshot.waiting if one.claims), key=lambda one: one.moved)
-        self._waits: dict[Ref, Verdict | tuple[PodSetFacts, ...]] = {}
         self._released: set[str] = set()
         self._resized: dict[str, Mapping[tuple[str, str], int]] = {}
         self.admitted: dict[str, tuple[WorkloadFacts, Placed]] = {}
         self.bound: dict[str, tuple[PodFacts, Given]] = {}
-        self.notes: dict[str, str] = {}
         self._claims_in_use = set(snapshot.claims_in_use)
         self._charge_leftovers()
         self._claims = Claims(
             snapshot,
             self._placement,
             self._quota,
-            self._on_their_nodes,
+            self._flavors.on_their_nodes,
             now,
             fair_strategies,
             minimum_run_seconds,
@@ -111,6 +99,9 @@ class Cycle:
         self._mover: Mover | None = None
         self._lineup = Lineup(snapshot, timing, now)
         self._promises = self._promising(timing) if timing.backfill else None
+        self._waits = Waits(
+            snapshot, self._placement, self._parking, self._claims, self._promises, self._lineup, now
+        )
 
     def release(self) -> list[tuple[WorkloadFacts, Ending]]:
         """Admitted workloads that must give their admission back: evicted, deactivated or drained."""
@@ -130,14 +121,16 @@ class Cycle:
     def confirm(self, now: datetime) -> list[Command]:
         """Commands for those who have their quota and wait for admission checks."""
         spell = self._placed
-        return confirmations(self._snapshot, self._placement, self._as_charged, spell, self._ended, now)
+        return confirmations(
+            self._snapshot, self._placement, self._flavors.as_charged, spell, self._ended, now
+        )
 
     def resize(self, now: datetime) -> list[Command]:
         """Commands for those who may have more pods, or want fewer, while they run."""
         elastic = [facts for facts in self._snapshot.admitted if facts.is_elastic]
         if not elastic:
             return []
-        tools = self._placement, self._quota, self._as_charged, self._placed
+        tools = self._placement, self._quota, self._flavors.as_charged, self._placed
         growth = Growth(*tools, self._snapshot.node_named, self._place_more)
         found = growth.sizes(elastic, self._snapshot.queues, self._ended)
         self._resized = {one.facts.key: one.usage for one in found}
@@ -241,70 +234,34 @@ class Cycle:
 
     def explain(self, now: datetime, refresh: bool) -> tuple[list[Command], bool]:
         """Commands that tell those who wait why; and whether some keep an older sentence for now."""
-        commands: list[Command] = list(self._explain_members(now))
-        stale = False
-        for position, facts in enumerate(self._queue()):
-            verdict = self._verdict(facts)
-            if verdict is None:
-                continue
-            self.notes[facts.key] = verdict.message
-            known = status.told(facts.obj)
-            if known == verdict:
-                continue
-            if (
-                known is not None
-                and (known.reason, known.nominated) == (verdict.reason, verdict.nominated)
-                and not refresh
-                and position >= FRESH_HEADS
-            ):
-                stale = True
-            elif isinstance(facts, PodFacts):
-                commands += status.explain_pod(facts, verdict, now)
-            else:
-                commands.append(status.explain(facts, verdict, now))
-        return commands, stale
+        told, stale = self._waits.explain(self._queue(), refresh)
+        return [*explain_members(self._snapshot.members, self.bound, now), *told], stale
 
-    def _explain_members(self, now: datetime) -> Iterator[Command]:
-        """Once for each pod: it is the group that waits, and the group's Workload that says for what."""
-        for key, seating in self._snapshot.members.items():
-            verdict = Verdict("Unschedulable", f"waits for its group: Workload {key} says for what")
-            for pod in seating.pods:
-                if pod.key not in self.bound and status.told(pod.obj) != verdict:
-                    yield from status.explain_pod(pod, verdict, now)
+    @property
+    def notes(self) -> dict[str, str]:
+        """What each was told that waits, by key: after `explain`."""
+        return self._waits.notes
 
     def expected_starts(self) -> dict[str, Start]:
         """When those who wait are expected to start. Uses the cycle up: nothing can be decided afterwards."""
         known = running_with(self._snapshot, self._now, self._ended, self.admitted.values())
-        ahead = Outlook(self._snapshot, self._placement, self._quota, self._on_their_nodes, known)
+        ahead = Outlook(self._snapshot, self._placement, self._quota, self._flavors.on_their_nodes, known)
         doors = ((one, self._door.enter(one, {})) for one in self._queue() if isinstance(one, WorkloadFacts))
         return ahead.starts((one, queue) for one, queue in doors if not isinstance(queue, Verdict))
 
     def why(self, facts: Item) -> Verdict | None:
         """Why it waits; None if it does not."""
-        return self._verdict(facts)
+        return self._waits.verdict(facts)
 
     def report(self, now: datetime) -> list[Command]:
         """Commands that bring the status of queues up to date."""
-        tree = self._snapshot.queues
-        counts, ended = Report(tree, self._lineup.samples()), self._ended
-        waiting = (one for one in self._snapshot.waiting if one.key not in self.admitted)
-        for line, number in Counter(tree.line(facts.obj) for facts in waiting).items():
-            counts.waits(*line, number)
-        for facts in self._snapshot.admitted:
-            if facts.key not in ended and facts.admission is not None:
-                used = self._resized.get(facts.key, facts.usage)
-                counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, used)
-            else:
-                counts.waits(*tree.line(facts.obj))
-        for facts, placed in self.admitted.values():
-            counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, placed.usage)
-        commands: list[Command] = list(counts.commands(self._snapshot.queue_objects, now))
-        commands += hyper_node_commands(self._snapshot.nodes.network, self._snapshot.hyper_nodes, now)
-        if self._snapshot.volcano is not None:
-            admitted = {key: placed.usage for key, (_, placed) in self.admitted.items()}
-            over = {facts.key: facts.usage for facts in self._snapshot.admitted if facts.key in ended}
-            commands += self._snapshot.volcano.commands(self._snapshot.usage, admitted, over)
-        return commands
+        ended = self._ended
+        used = {
+            facts.key: self._resized.get(facts.key, facts.usage)
+            for facts in self._snapshot.admitted
+            if facts.key not in ended
+        }
+        return reports(self._snapshot, self._lineup.samples(), used, self.admitted, now)
 
     # -- one workload ------------------------------------------------------------------------------
 
@@ -328,7 +285,7 @@ class Cycle:
             return
         queue = self._door.enter(facts, self._blocked)
         if isinstance(queue, Verdict):
-            self._waits[_ref(facts)] = queue
+            self._waits.note(facts, queue)
             own = self._snapshot.queues.resolve(facts.obj) if facts.moved else None
             if isinstance(own, ClusterQueueFacts):
                 self._claims.keep(facts, own)
@@ -390,7 +347,7 @@ class Cycle:
         kept = self._promises.keeps(facts, queue, granted) if self._promises is not None else None
         if kept is not None:
             return kept
-        placed_as = self._on_their_nodes(facts.pod_sets, granted)
+        placed_as = self._flavors.on_their_nodes(facts.pod_sets, granted)
         shares = self._place(facts, placed_as)
         if shares is None or isinstance(shares, Verdict):
             return shares or placed_as
@@ -428,7 +385,7 @@ class Cycle:
             moved = moved_within_the_hour(known, self._now)
             budgets, running = self._snapshot.budgets, self._claims.running
             self._mover = Mover(
-                self._placement, running, self._as_charged, self._consolidation, moved, budgets
+                self._placement, running, self._flavors.as_charged, self._consolidation, moved, budgets
             )
         found = self._mover.seek(Wish(facts, why))
         return self._claims.move(found) if found is not None else None
@@ -450,7 +407,7 @@ class Cycle:
         if isinstance(granted, Refused):
             return False
         mark = self._placement.mark()
-        found = self._placement.place(self._on_their_nodes(pod_sets, granted)) is not None
+        found = self._placement.place(self._flavors.on_their_nodes(pod_sets, granted)) is not None
         self._placement.rollback(mark)
         return found
 
@@ -462,35 +419,10 @@ class Cycle:
         names = required(rules, (f for given in granted.flavors for f in given.values())) if rules else ()
         return Placed(queue, granted.flavors, granted.usage, nodes, devices, names)
 
-    def _may_use(self, pod_set: PodSetFacts, flavor: FlavorQuota, group: Sequence[FlavorQuota]) -> bool:
-        known = self._snapshot.queues.flavors
-        if flavor.name not in known:
-            return False
-        keys = {key for one in group if one.name in known for key in known[one.name].labels}
-        return may_use(pod_set, known[flavor.name], keys)
-
-    def _on_their_nodes(self, pod_sets: tuple[PodSetFacts, ...], granted: Granted) -> tuple[PodSetFacts, ...]:
-        """The pod sets, confined to the nodes of their flavors."""
-        known = self._snapshot.queues.flavors
-        found = []
-        for pod_set, flavors in zip(pod_sets, granted.flavors, strict=True):
-            given = [known[name] for name in sorted(set(flavors.values())) if name in known]
-            confining = [flavor for flavor in given if flavor.labels or flavor.tolerations or flavor.levels]
-            on_theirs = on_nodes_of(pod_set, confining) if confining else pod_set
-            found.append(in_network(on_theirs, self._snapshot.nodes.network))
-        return tuple(found)
-
-    def _as_charged(self, facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:
-        """An admitted workload's pod sets, on the nodes of the flavors it is charged to."""
-        given = facts.admission.pod_set_assignments if facts.admission is not None else ()
-        flavors = {one.name: one.flavors for one in given}
-        charged = Granted(tuple(flavors.get(one.name, {}) for one in facts.pod_sets), {}, False)
-        return self._on_their_nodes(facts.pod_sets, charged)
-
     def _wait(
         self, facts: WorkloadFacts, queue: ClusterQueueFacts, why: Verdict | tuple[PodSetFacts, ...]
     ) -> None:
-        self._waits[_ref(facts)] = why
+        self._waits.note(facts, why)
         if self._promises is not None and not isinstance(why, Verdict):
             self._promises.reserve(facts, why)
         if queue.strict:
@@ -516,29 +448,29 @@ class Cycle:
     def _consider_pod(self, facts: PodFacts) -> None:
         pod_class = facts.pod_class
         if pod_class is None:
-            self._waits[_ref(facts)] = Verdict("SchedulerError", facts.error)
+            self._waits.note(facts, Verdict("SchedulerError", facts.error))
             return
         if facts.obj.spec.scheduling_gates:
             gates = ", ".join(gate.name for gate in facts.obj.spec.scheduling_gates)
-            self._waits[_ref(facts)] = Verdict("SchedulingGated", f"Scheduling is blocked by gates: {gates}")
+            self._waits.note(facts, Verdict("SchedulingGated", f"Scheduling is blocked by gates: {gates}"))
             return
         obstacle = self._storage_obstacle(facts)
         if obstacle:
-            self._waits[_ref(facts)] = Verdict("Unschedulable", obstacle)
+            self._waits.note(facts, Verdict("Unschedulable", obstacle))
             return
         held = self._claims.held(facts)
         if held is not None:
-            self._waits[_ref(facts)] = held
+            self._waits.note(facts, held)
             return
         single = (PodSetFacts("", 1, pod_class),)
         shares = self._place(facts, single)
         if isinstance(shares, Verdict):
-            self._waits[_ref(facts)] = shares
+            self._waits.note(facts, shares)
         elif shares is None:
             claimed = self._claims.claim_pod(facts, single)
             if claimed is not None:
                 self._parking.wake()
-            self._waits[_ref(facts)] = claimed or single
+            self._waits.note(facts, claimed or single)
             if claimed is None and self._promises is not None:
                 self._promises.reserve(facts, single)
         else:
@@ -556,41 +488,9 @@ class Cycle:
         facts = self._snapshot.nodes.facts[int(share.rows[0])]
         return outfit(facts, share.devices[0] if share.devices and facts.devices else ())
 
-    # -- why ---------------------------------------------------------------------------------------
-
-    def _why(self, facts: Item) -> Why | None:
-        """Why it waits: it was asked for, its place is held, or one like it was refused."""
-        why = self._waits.get(_ref(facts))
-        if why is None and isinstance(facts, WorkloadFacts):
-            why = self._parking.why(facts)
-            return (self._claims.held(facts) or why) if why is not None else None
-        return why
-
-    def _verdict(self, facts: Item) -> Verdict | None:
-        why = self._why(facts)
-        if why is None:
-            return None
-        found = why if isinstance(why, Verdict) else self._shortage(facts, why)
-        promise = self._promises.promised(facts) if self._promises is not None else None
-        said = promise.said(self._now) if promise is not None else ""
-        more = [one for one in (said, self._lineup.note(facts)) if one]
-        return Verdict(found.reason, "; ".join((found.message, *more))) if more else found
-
-    def _shortage(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> Verdict:
-        found = self._short.get(pod_sets)
-        if found is None:
-            reason = "Unschedulable" if isinstance(facts, PodFacts) else "TopologyPlacementFailed"
-            message = shortage(self._placement, self._snapshot.nodes, pod_sets)
-            found = self._short[pod_sets] = Verdict(reason, message)
-        return found
-
     def _charge_leftovers(self) -> None:
         for facts in self._snapshot.waiting if self._snapshot.lingering else ():
             held = self._snapshot.lingering.get(facts.key)
             queue = self._snapshot.queues.resolve(facts.obj) if held else None
             if held and isinstance(queue, ClusterQueueFacts):
                 self._quota.charge_leftover(queue, held)
-
-
-def _ref(facts: Item) -> Ref:
-    return facts.obj.kind, facts.key

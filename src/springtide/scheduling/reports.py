@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from springtide.api.commands import Apply
+from springtide.api.commands import Apply, Command
 from springtide.api.kueue import ClusterQueue, LocalQueue
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode
+from springtide.scheduling.facts import WorkloadFacts
 from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
+from springtide.scheduling.network import hyper_node_commands
 from springtide.scheduling.queues import Closed, QueueTree
 from springtide.scheduling.requests import format_amount
+from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.status import Placed
 
 _OWNED = ("Active", UNSUPPORTED)
 Queue = ClusterQueue | LocalQueue
@@ -108,6 +112,38 @@ class Report:
             reason = "Stopped" if closed.reason == "Suspended" else closed.reason
             return Condition(type="Active", status="False", reason=reason, message=closed.message)
         return Condition(type="Active", status="True", reason="Ready", message="Can admit new workloads")
+
+
+def reports(
+    snapshot: Snapshot,
+    samples: Mapping[str, dict[str, Any]],
+    used: Mapping[str, Used],
+    admitted: Mapping[str, tuple[WorkloadFacts, Placed]],
+    now: datetime,
+) -> list[Command]:
+    """Commands that bring the status of all queues up to date, at the end of a cycle.
+
+    `samples`: see `Report`. `used`: what those hold who were admitted before and stay so, by key.
+    `admitted`: those of this cycle, by key.
+    """
+    tree, counts = snapshot.queues, Report(snapshot.queues, samples)
+    waiting = (one for one in snapshot.waiting if one.key not in admitted)
+    for line, number in Counter(tree.line(facts.obj) for facts in waiting).items():
+        counts.waits(*line, number)
+    for facts in snapshot.admitted:
+        if facts.key in used and facts.admission is not None:
+            counts.runs(tree.line(facts.obj)[0], facts.admission.cluster_queue, used[facts.key])
+        else:
+            counts.waits(*tree.line(facts.obj))
+    for facts, placed in admitted.values():
+        counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, placed.usage)
+    commands: list[Command] = list(counts.commands(snapshot.queue_objects, now))
+    commands += hyper_node_commands(snapshot.nodes.network, snapshot.hyper_nodes, now)
+    if snapshot.volcano is not None:
+        new = {key: placed.usage for key, (_, placed) in admitted.items()}
+        over = {facts.key: facts.usage for facts in snapshot.admitted if facts.key not in used}
+        commands += snapshot.volcano.commands(snapshot.usage, new, over)
+    return commands
 
 
 def _stamped(known: list[Condition], new: Condition, now: datetime) -> Condition:
