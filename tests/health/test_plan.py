@@ -13,7 +13,7 @@ from springtide.api.kueue import Workload
 from springtide.api.meta import ObjectMeta, find_condition
 from springtide.api.springtide import Diagnosis, DiagnosisSpec
 from springtide.api.struct import replace
-from springtide.health.faults import Fault
+from springtide.health.faults import VERDICTS, Fault
 from springtide.health.plan import Settings, plan
 from tests import builders
 from tests.builders import at
@@ -51,13 +51,13 @@ def evicted(decided: Plan) -> dict[str, Any] | None:
     return dict(condition)
 
 
-def verdict(attempt: int, fault: Fault, action: str = "restart_in_place", blame: str = "node") -> Diagnosis:
+def verdict(attempt: int, fault: Fault, action: str = "restart_in_place", blame: str = "") -> Diagnosis:
     spec = DiagnosisSpec(
         workload="trainjob-job",
         attempt=attempt,
         fault_class=fault.value,
         action=action,
-        blame=blame,
+        blame=blame or VERDICTS[fault].blame.value,
         message="why",
     )
     return Diagnosis(metadata=ObjectMeta(name=f"trainjob-job-{attempt}", namespace="default"), spec=spec)

@@ -54,11 +54,11 @@ class PolicyMode(StrEnum):
 class Backoff(Struct):
     """How long a job waits before it starts again; the first restart of a window waits for nothing."""
 
-    initial_seconds: Annotated[float, _NOT_NEGATIVE] = 5.0
+    initial_seconds: Annotated[float, _NOT_NEGATIVE] = 1.0
     """Wait before the second restart; 0 turns waiting off."""
     factor: Annotated[float, _POSITIVE] = 2.0
     """By how much each wait is longer than the one before."""
-    max_seconds: Annotated[float, _NOT_NEGATIVE] = 300.0
+    max_seconds: Annotated[float, _NOT_NEGATIVE] = 60.0
     """The longest wait."""
 
 
@@ -66,7 +66,8 @@ class RestartBudget(Struct):
     """How often one job may start again for the faults that are charged to this budget."""
 
     name: Annotated[str, Limits(min_length=1, max_length=63)]
-    """By what rules name it. `program` also has the restarts of the job's own `failurePolicy.maxRestarts`."""
+    """By what rules name it. Built in: `platform`, `retry`, and `program`, to which the restarts of the job's
+    own `failurePolicy.maxRestarts` are added."""
     restarts: Annotated[int, _NOT_NEGATIVE] = 10
     """How many within the window; 0: none."""
     window_seconds: Annotated[float, _NOT_NEGATIVE] = 0.0
@@ -89,7 +90,7 @@ class RemediationRule(Struct):
     steps: Annotated[list[str], Limits(min_items=1, max_items=8, items=Limits(enum=tuple(Step)))] = []
     """What is done, in turn: the first time the first, the n-th time the n-th, then again the last."""
     budget: str = ""
-    """Budget that restarts are charged to; empty: `default`, without which restarts are not counted."""
+    """Budget that restarts are charged to; empty: `platform`."""
 
 
 class SignatureOverride(Struct):
@@ -178,6 +179,8 @@ class RemediationPolicySpec(Struct):
     """Nodes with these labels; empty: all."""
     mode: Annotated[str, Limits(enum=tuple(PolicyMode))] = PolicyMode.ENFORCE.value
     """Whether it acts or only says what it would do."""
+    node_mode: Annotated[str, Limits(enum=("", *PolicyMode))] = ""
+    """The same about nodes alone, so that jobs are healed while nodes are only reported; empty: as `mode`."""
     rules: Annotated[list[RemediationRule], Limits(max_items=64)] = []
     """The first that a fault meets counts; where none does, the built-in rules follow."""
     budgets: Annotated[list[RestartBudget], ListMap("name"), Limits(max_items=32)] = []

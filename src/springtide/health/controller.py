@@ -12,6 +12,7 @@ from springtide.api.commands import Create
 from springtide.api.core import Node, Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import controller_of
+from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
 from springtide.health import plan as planning
@@ -51,6 +52,7 @@ class _Health:
         self._pods = runtime.informer(Pod, indexes={_BY_WORKLOAD: _workload_of_pod, _BY_NODE: _node_of})
         self._nodes = runtime.informer(Node)
         self._diagnoses = runtime.informer(Diagnosis, indexes={_BY_WORKLOAD: _workload_of_diagnosis})
+        self._policies = runtime.informer(RemediationPolicy)
         runtime.controller(
             NAME,
             self._reconcile,
@@ -89,6 +91,7 @@ class _Health:
                 if _owns(workload, diagnosis)
             ],
             failing_since=self._since(workload, planning.is_failing(reports, now), now),
+            policies=self._policies.cache.list(),
         )
 
     def _since(self, workload: Workload, failing: bool, now: datetime) -> datetime | None:

@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from springtide.api import labels
-from springtide.api.commands import Apply, Command, Create, Emit, Plan
+from springtide.api.commands import Apply, Create, Emit, Plan
 from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason, is_own_eviction
 from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, owner_reference, set_condition
+from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
 from springtide.api.struct import encode
 from springtide.health.diagnosis import (
@@ -26,11 +27,12 @@ from springtide.health.diagnosis import (
     RankReport,
     confidence_in,
     first_cause,
-    is_restartable,
     lost_node,
 )
 from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS
+from springtide.health.remediation import Failure, Remedy, decide, left_to_wait
+from springtide.health.remediation_policy import effective, policy_for_workload
 from springtide.health.tracebacks import without_prefix
 
 _RUNS = (WorkloadCondition.QUOTA_RESERVED, WorkloadCondition.ADMITTED)
@@ -41,13 +43,16 @@ class Settings:
     """How patient this room is."""
 
     restarts_max: int = 10
-    """New attempts a job gets after faults that are not its program's; 0 turns restarting off."""
+    """New attempts a job gets within six hours after faults that are not its program's, where no
+    RemediationPolicy says otherwise; 0 turns restarting off."""
     settle_seconds: float = 0.5
     """Wait after the first failure is seen, so that the first failing rank is judged beside its peers."""
     silent_settle_seconds: float = 4.0
     """The longer wait while only consequences are seen: the rank that failed first has not spoken yet."""
     node_grace_seconds: float = 40.0
     """How long a node may report itself not ready before its pods count as lost; unheard-of nodes at once."""
+    cordon_seconds: float = 10.0
+    """How long an eviction waits at most until it is settled whether the node is taken out of service."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Snapshot:
     """Of this workload, any attempt."""
     failing_since: datetime | None = None
     """When the failure of the current attempt was first seen; None: nothing seen before."""
+    policies: Sequence[RemediationPolicy] = ()
+    """All there are."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -86,13 +93,13 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     if is_true(conditions, WorkloadCondition.FINISHED) or workload.metadata.deletion_timestamp is not None:
         return Plan()
     if not all(is_true(conditions, one) for one in _RUNS):
-        return _requeue(workload, now)
+        return _requeue(snapshot, now)
     if not workload.spec.active:
         return Plan()
     attempt = attempt_of(workload)
     known = next((one for one in snapshot.diagnoses if one.spec.attempt == attempt), None)
     if known is not None:
-        return Plan(tuple(_evict(workload, known, now)))
+        return _evict(workload, known, now, settings)
     judged = labels.VERDICT in workload.metadata.annotations
     cause = (lost_node if judged else first_cause)(snapshot.reports, now)
     if cause is None:
@@ -100,9 +107,10 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     wait_seconds = _left_to_settle(snapshot, cause, now, settings)
     if wait_seconds > 0:
         return Plan(requeue_after_seconds=wait_seconds)
-    diagnosis = _diagnose(snapshot, cause, attempt, settings)
+    diagnosis = _diagnose(snapshot, cause, attempt, now, settings)
     told = Emit(workload, diagnosis.spec.fault_class, diagnosis.spec.message, "Warning", "Diagnose")
-    return Plan((Create(diagnosis), *_evict(workload, diagnosis, now), told))
+    then = _evict(workload, diagnosis, now, settings)
+    return Plan((Create(diagnosis), *then.commands, told), then.requeue_after_seconds)
 
 
 def _next_loss_seconds(reports: Sequence[RankReport], now: datetime) -> float | None:
@@ -124,9 +132,9 @@ def _has_ended(report: RankReport) -> bool:
     return report.pod is None or report.pod.status.phase in ("Failed", "Succeeded")
 
 
-def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings) -> Diagnosis:
+def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, settings: Settings) -> Diagnosis:
     workload = snapshot.workload
-    action, spent = _action(snapshot, cause, attempt, settings)
+    remedy = _remedy(snapshot, cause, attempt, now, settings)
     verdict = VERDICTS[cause.fault]
     report = cause.report
     spec = DiagnosisSpec(
@@ -138,11 +146,16 @@ def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings
         pod=report.pod.metadata.name if report.pod is not None else "",
         fault_class=cause.fault.value,
         blame=verdict.blame.value,
-        action=action.value,
+        action=remedy.action.value,
         confidence=confidence_in(cause),
         exit_code=cause.exit_code,
         signal=cause.signal,
-        message=cause.message + spent,
+        message=cause.message + remedy.told,
+        step=remedy.step.value,
+        policy=remedy.policy,
+        budget=remedy.budget,
+        retry_after_seconds=remedy.retry_after_seconds,
+        detected_at=now,
         next_step=verdict.next_step,
         evidence=_evidence(cause),
     )
@@ -155,35 +168,28 @@ def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings
     return Diagnosis(metadata=metadata, spec=spec)
 
 
-def _action(snapshot: Snapshot, cause: Cause, attempt: int, settings: Settings) -> tuple[Action, str]:
-    """What to do, and what to say about a budget that is spent.
+def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, settings: Settings) -> Remedy:
+    """What the policy of this workload says of the cause.
 
-    Two budgets: the program's own (`failurePolicy.maxRestarts`) and the platform's; an attempt is
-    charged to the one its Diagnosis blames. Attempts without a Diagnosis were ended by a person or a
-    queue (suspended, drained) and are charged to neither.
+    Attempts without a Diagnosis were ended by a person or a queue (suspended, drained) and are charged to
+    no budget.
     """
-    restarted = [one for one in snapshot.diagnoses if one.spec.attempt < attempt and _restarts(one)]
-    by_platform = sum(1 for one in restarted if _is_platforms(one))
-    by_program = len(restarted) - by_platform
-    if is_restartable(cause):
-        allowed, used = settings.restarts_max, by_platform
-    else:
-        allowed, used = _max_restarts(snapshot.workload), by_program
-    if used < allowed:
-        return Action.RESTART_IN_PLACE, ""
-    restarts = f"; not started again: all {allowed} restarts are used up" if allowed else ""
-    return Action.FAIL_FAST, restarts
-
-
-def _restarts(diagnosis: Diagnosis) -> bool:
-    return diagnosis.spec.action in (Action.RESTART_IN_PLACE, Action.CORDON_EVICT)
-
-
-def _is_platforms(diagnosis: Diagnosis) -> bool:
-    """Whether an earlier restart was charged to the platform's budget."""
-    return any(
-        fault.value == diagnosis.spec.fault_class and verdict.restart for fault, verdict in VERDICTS.items()
+    workload = snapshot.workload
+    meta = workload.metadata
+    policy = effective(
+        policy_for_workload(snapshot.policies, meta.namespace, meta.labels), settings.restarts_max
     )
+    failure = Failure(
+        fault_class=cause.fault.value,
+        blame=VERDICTS[cause.fault].blame.value,
+        action=VERDICTS[cause.fault].action.value,
+        confidence=confidence_in(cause),
+        secondary=not cause.primary,
+        has_node=bool(cause.report.node),
+    )
+    earlier = [one for one in snapshot.diagnoses if one.spec.attempt < attempt]
+    is_elastic = any(pod_set.min_count is not None for pod_set in workload.spec.pod_sets)
+    return decide(failure, policy, earlier, now, max_restarts=_max_restarts(workload), elastic=is_elastic)
 
 
 def _max_restarts(workload: Workload) -> int:
@@ -213,25 +219,37 @@ def _evidence(cause: Cause) -> list[Evidence]:
     return found
 
 
-def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime) -> list[Command]:
-    """Evicted True for an attempt that is to be followed by another."""
-    if diagnosis.spec.action == Action.FAIL_FAST or is_true(
-        workload.status.conditions, WorkloadCondition.EVICTED
-    ):
-        return []
+def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime, settings: Settings) -> Plan:
+    """Evicted True for an attempt that is to be followed by another.
+
+    Where the node goes out of service, that comes first: else the next attempt might be given the same place.
+    """
+    ends = diagnosis.spec.action in (Action.FAIL_FAST, Action.IGNORE)
+    if ends or is_true(workload.status.conditions, WorkloadCondition.EVICTED):
+        return Plan()
+    if diagnosis.spec.action == Action.CORDON_EVICT and not diagnosis.status.phase:
+        since = diagnosis.metadata.creation_timestamp or now
+        left_seconds = (since + timedelta(seconds=settings.cordon_seconds) - now).total_seconds()
+        if left_seconds > 0:
+            return Plan(requeue_after_seconds=left_seconds)
     by_program = diagnosis.spec.blame == Blame.PROGRAM
     reason = WorkloadReason.PROGRAM_FAILED if by_program else WorkloadReason.NODE_FAILURES
-    return [_apply_evicted(workload, "True", reason, diagnosis.spec.message, now)]
+    return Plan((_apply_evicted(workload, "True", reason, diagnosis.spec.message, now),))
 
 
-def _requeue(workload: Workload, now: datetime) -> Plan:
-    """The attempt has ended, its places kept or not: the eviction is over.
+def _requeue(snapshot: Snapshot, now: datetime) -> Plan:
+    """The attempt has ended, its places kept or not: the eviction is over once the back-off is.
 
     The scheduler ends its own evictions itself.
     """
+    workload = snapshot.workload
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
     if evicted is None or evicted.status != "True" or is_own_eviction(evicted.reason):
         return Plan()
+    newest = max(snapshot.diagnoses, key=lambda one: one.spec.attempt, default=None)
+    left_seconds = left_to_wait(newest, now) if newest is not None else 0.0
+    if left_seconds > 0 and workload.spec.active:
+        return Plan(requeue_after_seconds=left_seconds)
     return Plan((_apply_evicted(workload, "False", WorkloadReason.REQUEUED, evicted.message, now),))
 
 
