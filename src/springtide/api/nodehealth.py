@@ -93,6 +93,8 @@ class RankMarks(Struct):
     """Global rank."""
     process: int = 0
     """Process id on the node."""
+    begun: datetime | None = None
+    """When the program began."""
     time: datetime | None = None
     """When it last said anything: a step, a collective entered or left, a phase."""
     step: int | None = None

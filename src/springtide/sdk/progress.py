@@ -13,6 +13,7 @@ import sys
 import time
 from _thread import allocate_lock  # `threading` imports eight times as much
 
+from springtide.sdk.marks import FILE_VARIABLE, marks
 from springtide.sdk.place import leads_pod, rank
 
 TYPE_CHECKING = False  # importing `typing` would be most of this package's import time
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-_FILE_VARIABLE = "SPRINGTIDE_PROGRESS_FILE"
 _INTERVAL_SECONDS = 0.5
 
 
@@ -40,8 +40,13 @@ def report(
     the scheduler knows what would be lost with the job; `save_atomic` says it by itself. Cheap to call every
     step: at most two writes a second reach the disk, and the last report always does. With several processes
     in a pod only local rank 0 reports. Outside Springtide rank 0 prints one line instead. Never raises.
+
+    Every rank's `step` is marked too, so that a rank that hangs or is slow can be told from its peers: call
+    it on all of them, and after every step rather than every epoch.
     """
     try:
+        if step is not None and not marks.counts_steps:
+            marks.step(int(step))
         if checkpointed:
             _reporter.saved()
         _reporter.report(_fraction(progress, step, total), metrics or {}, remaining_seconds)
@@ -76,7 +81,7 @@ class _Reporter:
 
     def saved(self) -> None:
         """Note that everything up to now is in a checkpoint. Within the platform only: nothing is printed."""
-        if not leads_pod() or not os.environ.get(_FILE_VARIABLE):
+        if not leads_pod() or not os.environ.get(FILE_VARIABLE):
             return
         with self._lock:
             now = self._clock()
@@ -132,7 +137,7 @@ class _Reporter:
     def _write(self, now: float) -> None:
         self._written_at = now
         self._pending = False
-        path = os.environ.get(_FILE_VARIABLE)
+        path = os.environ.get(FILE_VARIABLE)
         if not path:
             if rank() == 0:
                 print(self._line(), flush=True)  # noqa: T201
