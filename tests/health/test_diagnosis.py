@@ -130,6 +130,16 @@ CASES = [
         "used more memory than its limit",
     ),
     Case(
+        "torchrun saw its process killed, and the kernel's record says for memory",
+        Scene(
+            pods=[failed(0, 10, reason="OOMKilled"), failed(1, 10)],
+            logs={0: stamped(torchrun("step 1", rank=0, code=-9), 9.2), 1: COMPLAINS},
+        ),
+        0,
+        Fault.OUT_OF_MEMORY,
+        "used more memory than its limit",
+    ),
+    Case(
         "a segmentation fault of the program itself",
         Scene(workload=gang(1), pods=[failed(0, 10, 139)]),
         0,

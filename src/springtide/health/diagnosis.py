@@ -145,7 +145,8 @@ def _failed(report: RankReport, pod: Pod, *, alone: bool) -> list[Cause]:
         return logged or [
             _cause(report, Fault.PROGRAM_ERROR, f"failed: {pod.status.message or 'no reason given'}")
         ]
-    return [_from_exit(report, ended), *logged]
+    unexplained = [one for one in logged if one.fault is not Fault.KILLED]  # the kernel's record says by whom
+    return [_from_exit(report, ended), *unexplained]
 
 
 def _from_finding(report: RankReport, pod: Pod, finding: Finding, *, alone: bool) -> Cause:
