@@ -93,11 +93,12 @@ class Life:
         for _ in range(3 * len(self._of(Workload)) + 10):
             self._end_attempts()
             self._start()
-            self.world.cycle()
+            decided = self.world.cycle()
             self.check()
             running = self._jobs(admitted=True)
             bound = [one for one in self._of(Pod) if not _owner(one) and one.spec.node_name]
-            if not running and not bound and all(one.key not in self.started for one in self._of(Workload)):
+            idle = not running and not bound and not any(map(_is_write, decided.commands))
+            if idle and all(one.key not in self.started for one in self._of(Workload)):
                 break
             for job in running:
                 if job.key in self.started and not _is(job, "Evicted"):
@@ -496,6 +497,10 @@ def _is(job: Workload, condition: str) -> bool:
 
 def _owner(one: Pod) -> str:
     return next((owner.name for owner in one.metadata.owner_references if owner.kind == "Workload"), "")
+
+
+def _is_write(command: object) -> bool:
+    return not _is_event(command)
 
 
 def _is_event(command: object) -> bool:

@@ -21,6 +21,22 @@ def test_forty_clusters_live_and_nothing_is_wrong() -> None:
     assert found["wrong"] == 0, found["examples"]
 
 
+WRONG_ONCE = {
+    902: "a loan exposed who ran within its quota",
+    1850: "a loan passed somebody who stood behind another borrower",
+    2168: "who was made to go was given new places in the same plan",
+    3752: "by a second flavor a queue had more than its turn allowed",
+    6374: "a gang of which nothing was left waited for its pods",
+    7388: "two workloads of one queue made each other go in turn",
+}
+
+
+@pytest.mark.parametrize("seed", WRONG_ONCE, ids=WRONG_ONCE.get)
+def test_a_cluster_that_was_wrong_once(seed: int) -> None:
+    found = clusters.run(seed, 1)
+    assert found["wrong"] == 0, found["examples"]
+
+
 def nothing(*_: Any, **__: Any) -> None:
     return None
 

@@ -136,6 +136,21 @@ def test_a_gang_moves_as_a_whole_where_its_rack_has_no_room() -> None:
     assert made.runs()
 
 
+def test_a_gang_of_which_nothing_is_left_resumes_as_soon_as_there_is_a_node() -> None:
+    """Not in two steps, of which the first would wait for pods that are gone already."""
+    made = Cluster("a/r1: 2 2", gang(4, required=RACK))
+    made.lose("a-r1-1")
+    made.cycle()
+    made.tidy()
+    made.cycle()
+    assert not made.runs()
+    made.add(*cluster("a/r1: 2 2 2")[2:])
+    made.cycle()
+    assert made.runs()
+    assert made.nodes == {"a-r1-0": 2, "a-r1-2": 2}
+    assert made.cycle().commands == ()
+
+
 def test_what_is_held_is_given_back_in_time() -> None:
     made = Cluster("a/r1: 2 2 2", gang(6, required=RACK))
     made.options["replacement_seconds"] = 60.0

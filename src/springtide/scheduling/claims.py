@@ -130,12 +130,15 @@ class Claims:
         """What a workload or pod waits for whose place is held already."""
         return self._held.get((facts.obj.kind, facts.key))
 
-    def claim(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> Verdict | None:
-        """Hold a place for a workload that does not fit now; None if nothing that ends, or might, helps."""
+    def claim(self, facts: WorkloadFacts, queue: ClusterQueueFacts, *, anew: bool = False) -> Verdict | None:
+        """Hold a place for a workload that does not fit now; None if nothing that ends, or might, helps.
+
+        `anew`: though nothing helped before.
+        """
         preempts = can_preempt(facts, queue)
         if not preempts and not self._anything_ends:
             return None
-        if (queue.name, facts.pod_sets) in self._hopeless:
+        if (queue.name, facts.pod_sets) in self._hopeless and not anew:
             return None
         message = None
         if self._anything_ends or self._anybody_may_go(facts, queue):
@@ -148,6 +151,22 @@ class Claims:
         if known is not None and known.reason == WAITS_FOR_OTHERS:
             message = known.message
         return self._hold(facts, Verdict(WAITS_FOR_OTHERS, message))
+
+    def who_would_go(
+        self, facts: WorkloadFacts, queue: ClusterQueueFacts, running: Running
+    ) -> tuple[Candidate, ...]:
+        """Whom it would make go, did these run; nobody if its place is held or that would not help."""
+        if self.held(facts) is not None or not can_preempt(facts, queue):
+            return ()
+        with self._quota.later(), self._placement.later():
+            granted = self._wanted(facts, queue)
+            if granted is None:
+                return ()
+            asking = Asking(facts, queue, self._confine(facts.pod_sets, granted), granted)
+            if not anybody(asking, list(granted.usage), self._quota.book, running):
+                return ()
+            found = self._search(asking, running)
+        return found.victims if found is not None else ()
 
     def claim_pod(self, facts: PodFacts, pod_sets: tuple[PodSetFacts, ...]) -> Verdict | None:
         """The same for a plain pod."""
@@ -243,7 +262,7 @@ class Claims:
             return "fits, and waits until what is ending has gone; its place is held"
         if not preempts:
             return None
-        found = self._search(Asking(facts, queue, pod_sets, granted))
+        found = self._search(Asking(facts, queue, pod_sets, granted), self._who_runs())
         if found is None:
             return None
         self._placement.vacate(held for one in found.victims for held in one.held)
@@ -261,27 +280,31 @@ class Claims:
 
     def _anybody_may_go(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
         """Whether a search for victims could find any: cheap, and mostly the end of it."""
-        answer = self._quota.ask(queue, facts.pod_sets)
-        granted = answer.wanted if isinstance(answer, Refused) else answer
+        granted = self._wanted(facts, queue)
         if granted is None:
             return False
         asking = Asking(facts, queue, facts.pod_sets, granted)
         return anybody(asking, list(granted.usage), self._quota.book, self._who_runs())
 
-    def _search(self, asking: Asking) -> Found | None:
+    def _wanted(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> Granted | None:
+        """What it would be given, perhaps once others have made way."""
+        answer = self._quota.ask(queue, facts.pod_sets)
+        return answer.wanted if isinstance(answer, Refused) else answer
+
+    def _search(self, asking: Asking, running: Running) -> Found | None:
         """Whom to let go: first for the quota that is short, else for everything asked for."""
         book, usage = self._quota.book, asking.granted.usage
         short = [cell for cell in usage if usage[cell] > book.available(asking.queue.name, cell)]
         limited = asking.queue.groups
         tries = [short, list(usage)] if limited and 0 < len(short) < len(usage) else [list(usage)]
         for cells in tries:
-            found = self._search_for(asking, cells)
+            found = self._search_for(asking, cells, running)
             if found is not None:
                 return found
         return None
 
-    def _search_for(self, asking: Asking, cells: Sequence[tuple[str, str]]) -> Found | None:
-        book, running = self._quota.book, self._who_runs()
+    def _search_for(self, asking: Asking, cells: Sequence[tuple[str, str]], running: Running) -> Found | None:
+        book = self._quota.book
         gone = {key: one.victim for key, one in self.preempted.items()}
         able = candidates(asking, cells, book, running, gone)
         if not able:

@@ -29,9 +29,9 @@ Spell = Callable[[str, Granted, Sequence[Share]], Placed]
 
 def confirmations(
     snapshot: Snapshot, placement: Placement, confine: Confine, spell: Spell, ended: set[str], now: datetime
-) -> list[Command]:
-    """What to say of those who have their quota and wait for checks."""
-    found: list[Command] = []
+) -> list[tuple[str, Command]]:
+    """What to say of those who have their quota and wait for checks, and their keys."""
+    found: list[tuple[str, Command]] = []
     for facts in snapshot.admitted:
         if not facts.obj.status.admission_checks or facts.evicted is not None or facts.key in ended:
             continue
@@ -39,7 +39,7 @@ def confirmations(
             continue
         command = _confirm(facts, snapshot, placement, confine, spell, now)
         if command is not None:
-            found.append(command)
+            found.append((facts.key, command))
     return found
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from springtide.api.commands import Command
 from springtide.scheduling import status
 from springtide.scheduling.defragmentation import Consolidation, Rearrangement
-from springtide.scheduling.plan import Options, cycle_on
+from springtide.scheduling.plan import Options, decided_on
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.views import Share
 
@@ -57,10 +57,7 @@ def consolidated(
     snapshot: Snapshot, now: datetime, settings: Consolidation, options: Options | None = None
 ) -> Consolidated:
     """Whom one cycle would move. Nothing is written by this."""
-    cycle = cycle_on(snapshot, now, replace(options or Options(), consolidation=settings))
-    cycle.release()
-    while cycle.admit():
-        pass
+    cycle = decided_on(snapshot, now, replace(options or Options(), consolidation=settings))
     found = list({one.why.wish.facts.key: one.why for one in cycle.moved}.values())
     commands: list[Command] = [command for one in cycle.moved for command in one.commands(now)]
     for one in found:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 
 from springtide.api.commands import Apply, Command
-from springtide.scheduling import runs, status, turns
+from springtide.scheduling import loans, runs, status, turns
 from springtide.scheduling.checks import required
 from springtide.scheduling.claims import Claims, Moved, Preempted
 from springtide.scheduling.confinement import Confinement
@@ -59,7 +60,9 @@ class Cycle:
         timing: Timing = KUEUE,
         replacement_seconds: float = REPLACEMENT_SECONDS,
         consolidation: Consolidation | None = None,
+        last: loans.Last | None = None,
     ) -> None:
+        """`last`: who is considered after all others; see `loans`."""
         self._snapshot = snapshot
         self._now = now
         self._minimum_run_seconds = minimum_run_seconds
@@ -78,6 +81,8 @@ class Cycle:
         self._too_small: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._fair = bool(fair_strategies)
         self._behind: dict[str, list[WorkloadFacts]] = {}
+        self._last: loans.Last = last or {}
+        self._lent_to: set[str] = set()
         self._claimants = sorted((one for one in snapshot.waiting if one.claims), key=lambda one: one.moved)
         self._released: set[str] = set()
         self._resized: dict[str, Mapping[tuple[str, str], int]] = {}
@@ -118,11 +123,11 @@ class Cycle:
                 self._placement.end(held_by(facts, self._snapshot.gone.get(facts.key, {})))
         return found
 
-    def confirm(self, now: datetime) -> list[Command]:
-        """Commands for those who have their quota and wait for admission checks."""
+    def confirm(self, now: datetime) -> list[tuple[str, Command]]:
+        """Keys and commands of those who have their quota and wait for admission checks."""
         spell = self._placed
         return confirmations(
-            self._snapshot, self._placement, self._flavors.as_charged, spell, self._ended, now
+            self._snapshot, self._placement, self._flavors.as_charged, spell, self.ended, now
         )
 
     def resize(self, now: datetime) -> list[Command]:
@@ -132,7 +137,7 @@ class Cycle:
             return []
         tools = self._placement, self._quota, self._flavors.as_charged, self._placed
         growth = Growth(*tools, self._snapshot.node_named, self._place_more)
-        found = growth.sizes(elastic, self._snapshot.queues, self._ended)
+        found = growth.sizes(elastic, self._snapshot.queues, self.ended)
         self._resized = {one.facts.key: one.usage for one in found}
         return [c for one in found for c in status.resize(one.facts, one.admission, one.pods, now)]
 
@@ -157,7 +162,19 @@ class Cycle:
                 given = outfit(self._snapshot.nodes.facts[row], indices) if row >= 0 else Given(node, indices)
                 self.bound[pod.key] = pod, replace(given, attempt=facts.attempt)
 
-    def admit(self) -> bool:
+    def decide(self) -> loans.Last:
+        """Admit all that may start, in passes over the queue until one admits nothing.
+
+        Empty if that is well; else from where in each queue a new cycle had better consider them last.
+        """
+        while True:
+            while self._pass():
+                pass
+            called_in, claimed = self._called_in()
+            if called_in or not claimed:
+                return loans.with_last(self._last, called_in) if called_in else {}
+
+    def _pass(self) -> bool:
         """One pass over the queue; whether anything was admitted or bound."""
         before = self._starts
         self._blocked.clear()
@@ -168,19 +185,61 @@ class Cycle:
         self._behind.clear()
         if self._promises is not None:
             self._promises.look_again()
+        last: list[WorkloadFacts] = []
         for facts in self._queue():
             if self.is_cut:
                 return False
             if isinstance(facts, PodFacts):
                 self._consider_pod(facts)
+            elif self._last and self._stands_last(facts):
+                last.append(facts)
             elif not self._parking.passes(facts, may_borrow=False):
                 self._consider(facts, may_borrow=facts.claims)
-        for borrower in self._borrowers():
+        for borrower in chain(self._borrowers(), last):
             if self.is_cut:
                 return False
             if not self._parking.passes(borrower, may_borrow=True):
                 self._consider(borrower, may_borrow=True)
         return self._starts > before
+
+    def _stands_last(self, facts: WorkloadFacts) -> bool:
+        queue = self._door.enter(facts, {})
+        place = self._lineup.key(facts)
+        return isinstance(queue, ClusterQueueFacts) and loans.is_last(self._last, queue.name, place)
+
+    def _called_in(self) -> tuple[list[tuple[str, loans.Place]], bool]:
+        """Of those it admits, whom somebody who waits would make go at once: queue and place in the line.
+
+        And whether anybody has claimed a place instead, of which only those have to go who ran before.
+        """
+        running, claimed = None, False
+        for facts, queue in self._callers() if self._lent_to and not self.is_cut else ():
+            if running is None:
+                started = ((one, placed) for one, placed in self.admitted.values())
+                running = self._claims.running.with_more(loans.as_running(started, self._now))
+            victims = self._claims.who_would_go(facts, queue, running)
+            new = [self.admitted[key] for one in victims if (key := one.facts.key) in self.admitted]
+            if new:
+                return [(placed.cluster_queue, self._lineup.key(one)) for one, placed in new], False
+            verdict = self._claims.claim(facts, queue, anew=True) if victims else None
+            if verdict is not None:
+                self._waits.note(facts, verdict)
+                claimed = True
+        return [], claimed
+
+    def _callers(self) -> Iterator[tuple[WorkloadFacts, ClusterQueueFacts]]:
+        """Those who found no room and may take back what was lent; of those that are alike the first."""
+        seen: set[tuple[str, int, tuple[PodSetFacts, ...]]] = set()
+        for facts in self._queue():
+            if isinstance(facts, PodFacts) or not isinstance(self._waits.why(facts), tuple):
+                continue
+            queue = self._snapshot.queues.resolve(facts.obj)
+            if not isinstance(queue, ClusterQueueFacts):
+                continue
+            sort = queue.name, facts.order[0], facts.pod_sets
+            if sort not in seen and loans.may_call_in(queue, self._lent_to, self._snapshot.queues.quota):
+                seen.add(sort)
+                yield facts, queue
 
     @property
     def moved(self) -> Sequence[Moved]:
@@ -200,21 +259,22 @@ class Cycle:
         return [one for key, one in found.items() if key in whole or key.removesuffix(SURPLUS) not in whole]
 
     @property
-    def _ended(self) -> set[str]:
+    def ended(self) -> set[str]:
+        """Keys of the admitted workloads that this cycle ends."""
         moved = {one.victim.facts.key for one in self._claims.moved}
         return self._released | self._claims.preempted.keys() | moved
 
     @property
     def kept(self) -> list[Apply]:
         """What is written of gangs that lost a node and keep their places."""
-        return self._stranded.commands()
+        return self._stranded.commands(self.ended)
 
     @property
     def next_at(self) -> datetime | None:
         """When time alone makes a difference: a wait ends, somebody may be preempted, pods are not ready …"""
         snapshot = self._snapshot
         moments = (
-            self._door.next_at(snapshot.waiting, snapshot.admitted, self._ended),
+            self._door.next_at(snapshot.waiting, snapshot.admitted, self.ended),
             self._lineup.next_at,
             self._stranded.next_at,
             runs.settled_at(snapshot.admitted, self._minimum_run_seconds, self._now, snapshot.cooling)
@@ -244,7 +304,7 @@ class Cycle:
 
     def expected_starts(self) -> dict[str, Start]:
         """When those who wait are expected to start. Uses the cycle up: nothing can be decided afterwards."""
-        known = running_with(self._snapshot, self._now, self._ended, self.admitted.values())
+        known = running_with(self._snapshot, self._now, self.ended, self.admitted.values())
         ahead = Outlook(self._snapshot, self._placement, self._quota, self._flavors.on_their_nodes, known)
         doors = ((one, self._door.enter(one, {})) for one in self._queue() if isinstance(one, WorkloadFacts))
         return ahead.starts((one, queue) for one, queue in doors if not isinstance(queue, Verdict))
@@ -255,7 +315,7 @@ class Cycle:
 
     def report(self, now: datetime) -> list[Command]:
         """Commands that bring the status of queues up to date."""
-        ended = self._ended
+        ended = self.ended
         used = {
             facts.key: self._resized.get(facts.key, facts.usage)
             for facts in self._snapshot.admitted
@@ -332,7 +392,7 @@ class Cycle:
             self._placement,
             self._quota,
             self._now,
-            lambda: self._ended,
+            lambda: self.ended,
             timing.firm_after_seconds,
         )
 
@@ -351,10 +411,13 @@ class Cycle:
         shares = self._place(facts, placed_as)
         if shares is None or isinstance(shares, Verdict):
             return shares or placed_as
+        borrows = self._quota.borrows(queue, granted)
         self._quota.charge(queue, granted)
         if self._promises is not None:
             self._promises.start(facts, queue, granted, placed_as, shares)
         self.admitted[facts.key] = facts, self._placed(queue.name, granted, shares)
+        if borrows:
+            self._lent_to.add(queue.name)
         return None
 
     def _settle(

@@ -13,7 +13,7 @@ from springtide.api.meta import Condition, find_condition
 from springtide.scheduling import checks
 from springtide.scheduling.cycle import Cycle
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
-from springtide.scheduling.plan import Options, cycle_on
+from springtide.scheduling.plan import Options, decided_on
 from springtide.scheduling.remedies import Item, Trial, remedies
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.state import ClusterState
@@ -74,10 +74,7 @@ def explained(
     item = _find(snapshot, kind, key)
     if item is None:
         return _checked(snapshot, key) if kind == "Workload" else _seated(snapshot, key)
-    cycle: Cycle = cycle_on(snapshot, now, options)
-    cycle.release()
-    while cycle.admit():
-        pass
+    cycle: Cycle = decided_on(snapshot, now, options)
     cycle.explain(now, refresh=True)
     starts = key in (cycle.bound if isinstance(item, PodFacts) else cycle.admitted)
     verdict, known = cycle.why(item), _condition(item)

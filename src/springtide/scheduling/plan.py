@@ -14,13 +14,18 @@ from springtide.api.commands import Command, Plan
 from springtide.scheduling import status
 from springtide.scheduling.cycle import Cycle
 from springtide.scheduling.defragmentation import Consolidation
+from springtide.scheduling.facts import WorkloadFacts
+from springtide.scheduling.loans import Last
 from springtide.scheduling.patience import Patience
 from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.snapshot import Snapshot
+from springtide.scheduling.status import Ending
 from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.scheduling.timing import KUEUE, Timing
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
 
+ROUNDS_MAX = 4
+"""So often a cycle is decided anew because what it lends would be called in at once."""
 REFRESH_SECONDS = 30.0
 """How long the numbers of an explanation may be old."""
 
@@ -55,12 +60,7 @@ class Options:
 def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> Plan:
     """Decide one cycle."""
     options = options or Options()
-    cycle = cycle_on(snapshot, now, options)
-    released = cycle.release()
-    cycle.seat()
-    confirmed = cycle.confirm(now)
-    while cycle.admit():
-        pass
+    cycle, released, confirmed = _decided(snapshot, now, options)
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
     commands += [command for one in cycle.preempted for command in one.commands(now)]
@@ -69,7 +69,7 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     commands += [one for pod in snapshot.unmade for one in status.select_node(pod)]
     commands += [command for one in cycle.moved for command in one.commands(now)]
     commands += cycle.kept
-    commands += confirmed
+    commands += [one for key, one in confirmed if key not in cycle.ended]
     commands += cycle.resize(now) if not cycle.is_cut else ()
     commands += [one for facts, ending in released for one in status.release(facts, ending, now)]
     if cycle.is_cut:
@@ -82,7 +82,28 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     return Plan((*commands, *explained, *reported), min(waits, default=None), cycle.notes)
 
 
-def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
+def decided_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
+    """A cycle that has decided who starts, of which nothing is written: for what is asked from outside."""
+    return _decided(snapshot, now, options)[0]
+
+
+def _decided(
+    snapshot: Snapshot, now: datetime, options: Options
+) -> tuple[Cycle, list[tuple[WorkloadFacts, Ending]], list[tuple[str, Command]]]:
+    """A cycle that has decided who starts; who gives an admission back; what is said of checks, by key."""
+    last: Last = {}
+    for _ in range(ROUNDS_MAX):
+        cycle = _cycle_on(snapshot, now, options, last)
+        released = cycle.release()
+        cycle.seat()
+        confirmed = cycle.confirm(now)
+        last = cycle.decide()
+        if not last:
+            break
+    return cycle, released, confirmed
+
+
+def _cycle_on(snapshot: Snapshot, now: datetime, options: Options, last: Last) -> Cycle:
     """A cycle that has not decided anything yet."""
     return Cycle(
         snapshot,
@@ -96,4 +117,5 @@ def cycle_on(snapshot: Snapshot, now: datetime, options: Options) -> Cycle:
         timing=options.timing,
         replacement_seconds=options.replacement_seconds,
         consolidation=options.consolidation,
+        last=last,
     )

@@ -154,7 +154,7 @@ def _not_needed(
         stay = {one.facts.key for one in apart}
     else:
         trial.book.rollback(mark)
-    last_first = sorted(gone, key=lambda one: one.order, reverse=True)
+    last_first = sorted(gone, key=lambda one: one.order)[::-1]
     return stay | {
         one.facts.key
         for one in last_first

@@ -16,7 +16,7 @@ from springtide.scheduling.classes import PodClass
 from springtide.scheduling.cycle import Cycle
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.plan import Options, cycle_on
+from springtide.scheduling.plan import Options, decided_on
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.state import ClusterState
@@ -73,10 +73,7 @@ class _Bench:
 
     def starts(self, snapshot: Snapshot) -> bool:
         """Whether it would start in one cycle on this."""
-        cycle: Cycle = cycle_on(snapshot, self._now, self._options)
-        cycle.release()
-        while cycle.admit():
-            pass
+        cycle: Cycle = decided_on(snapshot, self._now, self._options)
         found = cycle.bound if isinstance(self._item, PodFacts) else cycle.admitted
         return self._item.key in found
 

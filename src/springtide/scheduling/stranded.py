@@ -13,7 +13,7 @@ every admitted workload, before anybody else is considered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
@@ -126,9 +126,13 @@ class Stranded:
         if not held and (not self._patience or not lost or self._is_lost_whole(facts.admission, lost)):
             return ending
         if not lost:
-            self._await_pods(facts, facts.admission)
+            if self._is_over(facts):
+                self._resume(facts, facts.admission)
             return None
         found = self._refilled(facts.admission, pod_sets, lost) or self._moved(facts, pod_sets)
+        if found is not None and held and self._is_over(facts):
+            self._resume(facts, found)
+            return None
         if found is not None:
             self._keep(facts, found, lost, "Places are found; waits until the pods of the attempt are gone")
             return None
@@ -142,9 +146,9 @@ class Stranded:
         self._keep(facts, facts.admission, lost, text + ", ".join(lost))
         return None
 
-    def commands(self) -> list[Apply]:
-        """What is written."""
-        return [one.command(self._now) for one in self.kept]
+    def commands(self, ended: Container[str]) -> list[Apply]:
+        """What is written, but of those who have been made to go since."""
+        return [one.command(self._now) for one in self.kept if one.facts.key not in ended]
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -154,13 +158,16 @@ class Stranded:
             return
         self.kept.append(Kept(facts, admission, tuple(lost), message))
 
-    def _await_pods(self, facts: WorkloadFacts, admission: Admission) -> None:
-        """All places are there: the next attempt begins once nothing is left of this one."""
+    def _resume(self, facts: WorkloadFacts, admission: Admission) -> None:
+        """All places are there, and nothing is left of the attempt: the next one begins."""
+        self.kept.append(Kept(facts, admission, (), _named(admission), resumes=True))
+
+    def _is_over(self, facts: WorkloadFacts) -> bool:
+        """Whether nothing is left of the attempt that lost a node."""
         conditions = facts.obj.status.conditions
         ready = find_condition(conditions, "PodsReady")
         reset = ready is None or ready.reason == PODS_RESET
-        if reset and not is_true(conditions, "Evicted") and facts.key not in self._snapshot.pods_of:
-            self.kept.append(Kept(facts, admission, (), _named(admission), resumes=True))
+        return reset and not is_true(conditions, "Evicted") and facts.key not in self._snapshot.pods_of
 
     def _lost(self, admission: Admission, pod_sets: Sequence[PodSetFacts]) -> list[str]:
         """The nodes of an admission that cannot hold its pods any more."""

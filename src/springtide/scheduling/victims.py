@@ -90,9 +90,12 @@ class Candidate:
     """Whether fewer of its pods may be away, by a PodDisruptionBudget, than would go."""
 
     @property
-    def order(self) -> tuple[int, tuple[bool, int, bool], float, float, str]:
-        """Sorts candidates: those that borrow, the less important, the cheaper, the smaller first."""
-        return self.tier, self.rank, self.price, self.size, self.facts.key
+    def order(self) -> tuple[int, tuple[bool, int, bool], float, float]:
+        """Sorts candidates: those that borrow, the less important, the cheaper, the newer first.
+
+        Of those that are equal in all of this who stands further back in the queue goes first.
+        """
+        return self.tier, self.rank, self.price, self.seconds
 
     @property
     def rank(self) -> tuple[bool, int, bool]:
@@ -125,6 +128,7 @@ class Running:
 
     tree: Tree
     of_queue: Mapping[str, Sequence[WorkloadFacts]]
+    """By ClusterQueue, as they stood in the line."""
     held: Callable[[WorkloadFacts], tuple[Held, ...]]
     now: datetime
     fair: bool = False
@@ -137,6 +141,14 @@ class Running:
     budgets: Gangs | None = None
     """None where there are none."""
     _stakes: dict[str, Stake] = field(default_factory=dict)
+
+    def with_more(self, more: Iterable[tuple[str, WorkloadFacts]]) -> Running:
+        """The same, and these run too, by the ClusterQueue of each."""
+        of_queue = {queue: list(some) for queue, some in self.of_queue.items()}
+        for queue, facts in more:
+            of_queue.setdefault(queue, []).append(facts)
+            of_queue[queue].sort(key=lambda one: one.order)
+        return replace(self, of_queue=of_queue)
 
     def stake(self, facts: WorkloadFacts) -> Stake:
         """What is lost if this workload goes now."""
@@ -188,7 +200,7 @@ def candidates(
     found = [
         _candidate(asking, one, queue, tier, running)
         for queue, tier in tiers.items()
-        for one in running.of_queue.get(queue, ())
+        for one in reversed(running.of_queue.get(queue, ()))
         if _uses(one, wanted) and _may_go(asking, one, queue)
     ]
     least = running.minimum_run_seconds
@@ -197,7 +209,7 @@ def candidates(
 
     def first_to_go(one: Candidate) -> tuple[object, ...]:
         later = late.get(one.queue, 0)
-        return one.tier, later, one.breaks_budget, one.level, one.price, one.size, one.facts.key
+        return one.tier, later, one.breaks_budget, one.level, one.price, one.seconds
 
     parts = (part for one in settled for part in _parts(one))
     able = sorted((part for part in parts if part.facts.key not in gone), key=first_to_go)
@@ -455,4 +467,4 @@ def _goes_while_borrowing(asking: Asking, priority: int) -> bool:
 def running_since(facts: WorkloadFacts, now: datetime) -> datetime:
     """Since when there is something to lose."""
     admitted = find_condition(facts.obj.status.conditions, "Admitted")
-    return admitted.last_transition_time or now if admitted is not None else now
+    return admitted.last_transition_time or now if admitted is not None and admitted.status == "True" else now

@@ -12,7 +12,7 @@ from datetime import datetime
 from springtide.api.kueue import Workload
 from springtide.scheduling.cycle import Cycle
 from springtide.scheduling.outlook import Start
-from springtide.scheduling.plan import Options, cycle_on
+from springtide.scheduling.plan import Options, decided_on
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.victims import priority_of
@@ -59,10 +59,7 @@ def forecast(
     for workload in wanted:
         state.change_workload(None, workload)
         keys.append(workload.key)
-    cycle = cycle_on(state.snapshot(), now, replace(options or Options(), starts_max=None))
-    cycle.release()
-    while cycle.admit():
-        pass
+    cycle = decided_on(state.snapshot(), now, replace(options or Options(), starts_max=None))
     cycle.explain(now, refresh=True)
     found = [_of(key, cycle) for key in keys]
     if all(one.starts or one.victims for one in found):
@@ -73,10 +70,7 @@ def forecast(
 
 def expected(snapshot: Snapshot, now: datetime, options: Options | None = None) -> dict[str, Start]:
     """When the workloads that wait are expected to start, by key, of those of which anything can be said."""
-    cycle = cycle_on(snapshot, now, replace(options or Options(), starts_max=None))
-    cycle.release()
-    while cycle.admit():
-        pass
+    cycle = decided_on(snapshot, now, replace(options or Options(), starts_max=None))
     return cycle.expected_starts()
 
 
