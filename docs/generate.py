@@ -21,6 +21,7 @@ from springtide.api import (
     configuration,
     hypernodes,
     kueue,
+    nodehealth,
     reasons,
     remediation,
     schema,
@@ -67,6 +68,7 @@ KINDS: tuple[type[Object], ...] = (
     springtide.Diagnosis,
     springtide.RequestCeiling,
     remediation.RemediationPolicy,
+    nodehealth.NodeHealth,
     configuration.SchedulerConfiguration,
     volcano_batch.Job,
     volcano.PodGroup,
@@ -82,6 +84,7 @@ STATUS_WRITERS = {
     "Job": "volcano",
     "PodGroup": "volcano",
     "HyperNode": "scheduling",
+    "NodeHealth": "collecting, health",
 }
 
 POD_ENVIRONMENT = {
@@ -120,6 +123,7 @@ PROGRAM_ENVIRONMENT = {
 }
 SETTINGS = {
     "Process node": ("node/settings.py", "ProcessNodeSettings"),
+    "Collectors of a node": ("collecting/settings.py", "CollectSettings"),
     "Platform (`springtide up`)": ("up/settings.py", "UpSettings"),
     "Scheduling": ("scheduling/controller.py", "Settings"),
     "Health": ("health/plan.py", "Settings"),
@@ -505,7 +509,7 @@ def pages() -> dict[Path, str]:
         found = resource_of(kind)
         made[REFERENCE / "kinds" / f"{found.group}-{found.kind}.md"] = kind_page(kind)
     made[REFERENCE / "kinds" / "core-Pod.md"] = pod_page()
-    for part in ("scheduler", "controllers"):
+    for part in ("scheduler", "controllers", "collect"):
         made[ROOT / "deploy" / "rbac" / f"{part}.yaml"] = rights(part)
     return made
 

@@ -44,6 +44,7 @@ from springtide.node.podstatus import Addresses, build_status
 from springtide.node.registration import ROOM, lease
 from springtide.node.report import progress_command, release, same_status, status_command
 from springtide.node.restart import facts_after_restart
+from springtide.node.simulated_evidence import SimulatedEvidence
 from springtide.node.summary import ContainerFigures, NodeFigures, PodFigures, summary, total
 from springtide.node.usage import Used
 from springtide.runtime import Runtime
@@ -112,6 +113,8 @@ class SimulatedNodes:
         for name in self._wanted:
             registration.queue.add(name)
         self._registration = registration
+        self.evidence = SimulatedEvidence(runtime, pod=self._pods.cache.get, dead=lambda: self.dead)
+        """What the collectors of these nodes see, for scripts to say."""
 
     async def ready(self) -> int:
         """Wait until all nodes are registered; how many there are."""

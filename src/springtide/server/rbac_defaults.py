@@ -204,6 +204,16 @@ _CLUSTER_ROLES = {
         create authentication.k8s.io tokenreviews
         create authorization.k8s.io subjectaccessreviews
         get,create,update,patch,delete coordination.k8s.io leases
+        read springtide.dev nodehealths
+        create,patch springtide.dev nodehealths
+        update,patch springtide.dev nodehealths/status
+    """,
+    "springtide:collect": """
+        events
+        read core pods
+        read springtide.dev nodehealths
+        create,patch springtide.dev nodehealths
+        update,patch springtide.dev nodehealths/status
     """,
     "springtide:scheduler": """
         events
@@ -315,6 +325,7 @@ _CLUSTER_BINDINGS = {
     "system:volume-scheduler": ("User system:kube-scheduler",),
     "system:node": (),
     "system:service-account-issuer-discovery": ("Group system:serviceaccounts",),
+    "springtide:collect": ("Group springtide:collectors",),
     "springtide:controllers": ("Group springtide:controllers",),
     "springtide:node": ("Group springtide:nodes",),
     "springtide:scheduler": ("Group springtide:schedulers",),

@@ -18,6 +18,7 @@ GROUPS = {
     "scheduler": "springtide:schedulers",
     "controllers": "springtide:controllers",
     "node": "springtide:nodes",
+    "collect": "springtide:collectors",
 }
 """Part to the group that its user is in."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from prometheus_client import start_http_server
 
-from springtide import scheduling
+from springtide import collecting, scheduling
 from springtide.api.version import is_embedded
 from springtide.client import Connection, connect
 from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
@@ -98,6 +98,7 @@ async def run_node(
             else SimulatedNodes(runtime, load_nodes(simulate))
         )
         if isinstance(nodes, ProcessNode):
+            collecting.register(runtime, collecting.beside(process))
             door = open_node_api(
                 nodes.kubelet, process.data_dir / "pki", runtime.clock, clients=settings.connection.ca_data
             )

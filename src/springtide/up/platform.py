@@ -14,6 +14,7 @@ from typing import Protocol
 
 import psutil
 
+from springtide import collecting
 from springtide.client import Client, write_context
 from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
 from springtide.runtime import Runtime, SystemClock, configure_logging, logger
@@ -81,15 +82,14 @@ def _nodes(runtime: Runtime, settings: UpSettings, api_server: str) -> _Nodes:
     if settings.simulate is not None:
         return SimulatedNodes(runtime, load_nodes(settings.simulate))
     name = platform.node().lower() or "localhost"
-    return ProcessNode(
-        runtime,
-        ProcessNodeSettings(
-            name=name,
-            data_dir=settings.data_dir / "node",
-            working_dir=settings.workdir,
-            api_server=api_server,
-        ),
+    process = ProcessNodeSettings(
+        name=name,
+        data_dir=settings.data_dir / "node",
+        working_dir=settings.workdir,
+        api_server=api_server,
     )
+    collecting.register(runtime, collecting.beside(process))
+    return ProcessNode(runtime, process)
 
 
 def _ready(settings: UpSettings, url: str, seconds: float, nodes: int) -> Ready:

@@ -1,0 +1,38 @@
+"""All sources of a machine, put together: what `up` registers for a node."""
+
+from __future__ import annotations
+
+from springtide import faults
+from springtide.collecting.activity import Activity
+from springtide.collecting.bookmarks import Bookmarks
+from springtide.collecting.containerlogs import ContainerLogs
+from springtide.collecting.controller import Collection
+from springtide.collecting.kernel import KernelLog
+from springtide.collecting.marks import Marks
+from springtide.collecting.rounds import Source
+from springtide.collecting.settings import CollectSettings
+from springtide.node import ProcessNodeSettings
+from springtide.runtime import Runtime
+
+
+def register(runtime: Runtime, settings: CollectSettings) -> None:
+    """Collect on this machine, for this node, as long as the runtime runs."""
+    Collection(runtime, settings, sources(settings))
+
+
+def beside(node: ProcessNodeSettings) -> CollectSettings:
+    """For the machine of a process node: its pods' logs, its data folder."""
+    return CollectSettings(
+        node=node.name, data_dir=node.data_dir / "collecting", logs_dir=node.data_dir / "logs"
+    )
+
+
+def sources(settings: CollectSettings) -> list[Source]:
+    """Every kind of evidence there is."""
+    keep = faults.worth_keeping
+    return [
+        Activity(settings.proc_dir),
+        Marks(settings.proc_dir),
+        KernelLog(settings.kernel_log, Bookmarks(settings.data_dir / "kernel.json"), keep, settings.proc_dir),
+        ContainerLogs(settings.logs_dir, Bookmarks(settings.data_dir / "logs.json"), keep),
+    ]
