@@ -1,7 +1,8 @@
-"""Checkpoints that survive a crash at any moment; called by user code, usually of rank 0.
+"""One file that survives a crash at any moment; called by user code that has its own format, usually of rank 0.
 
 A half-written checkpoint is worse than none: `save_atomic` writes beside the target, flushes to disk
-and renames, so that a reader finds the old file or the new one.
+and renames, so that a reader finds the old file or the new one. For whole training states, on any number of
+ranks, and without waiting for the disk, see `Checkpointer`.
 """
 
 from __future__ import annotations
