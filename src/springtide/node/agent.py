@@ -20,6 +20,7 @@ from springtide.node.capabilities import Capabilities, detect
 from springtide.node.container import PROGRESS_FILE
 from springtide.node.environment import Sources
 from springtide.node.ignored import ignored_fields, ignored_images
+from springtide.node.keeper import Keeper
 from springtide.node.kubelet import Kubelet
 from springtide.node.launcher import Launcher, MachineLauncher
 from springtide.node.lifecycle import TERMINAL, Decision, Release, Situation, Start, Stop, decide
@@ -84,6 +85,7 @@ class ProcessNode:
         named = (self._services.services, self._services.slices)
         runtime.controller(f"{ROOM}.names", self._rename, [(one, lambda _: (NAMES,)) for one in named])
         self._tokens = PodTokens(runtime.client, runtime.clock)
+        self._keeper = Keeper(runtime, settings, self.node_id)
         self._registration = Registration(runtime, settings)
         for name, reconcile in (("registration", self._register), ("progress", self._report_progress)):
             runtime.controller(f"{ROOM}.{name}", reconcile, []).queue.add(settings.name)
@@ -110,6 +112,7 @@ class ProcessNode:
             for run in list(self._runs.values()):
                 group.create_task(run.close(self._settings.stop_seconds))
         await self._proxy.stop()
+        await self._keeper.stop()
         if self._begun.is_set():
             self._place.launcher.close()
             self._block.close()
@@ -125,8 +128,8 @@ class ProcessNode:
     async def _begin(self) -> None:
         """Once, with warm caches: find out what the machine permits, end what an earlier life left behind."""
         capabilities = await detect(self._settings, self.node_id)
-        self._registration.annotate(capabilities.notes())
         self._restarted = await recover(self._records, self.node_id, capabilities)
+        self._registration.annotate(capabilities.notes(), await self._keeper.begin())
         book = self._settings.data_dir / "addresses.json"
         prefix, self._block = names.hold_prefix(book, self._settings.address_prefix)
         self._book = names.AddressBook(book, prefix, distinct=capabilities.distinct_addresses)
@@ -205,6 +208,7 @@ class ProcessNode:
                 run.stop(action.container, action.deadline)
             elif isinstance(action, Start):
                 sources = sources or await self._sources(run)
+                run.memory = await self._keeper.prepare(run.pod, run.event)
                 await run.start(action.container, sources, self._peers.of(run.pod))
                 started = started or not run.facts[action.container].blocked
         return started
@@ -320,6 +324,7 @@ class ProcessNode:
         self._restarted.discard(metadata.uid)
         self._book.release(metadata.uid)
         self._tokens.forget(metadata.uid)
+        self._keeper.forget(pod)
 
     def _tidy(self) -> None:
         """Remove the files of pods that are gone."""
@@ -368,6 +373,7 @@ class ProcessNode:
     def listens(self, endpoint: Endpoint) -> None:
         """Its API is served there: said on the Node object. To be called before the node is ready."""
         self._registration.listens(endpoint)
+        self._keeper.listens(endpoint.host)
 
     async def ask(self, _node: str, request: Request) -> Answer:
         """The answer of the node's own API (`server.NodeAccess`, in the same process)."""

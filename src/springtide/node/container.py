@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,6 +51,8 @@ class Kit:
     settings: ProcessNodeSettings
     capabilities: Capabilities
     folder: Path
+    memory: Mapping[str, str] = field(default_factory=dict)
+    """Variables that say where its job keeps snapshots in memory."""
 
     def launch(
         self,
@@ -111,6 +113,7 @@ class Kit:
             "SPRINGTIDE_POD_NAMESPACE": metadata.namespace,
             "SPRINGTIDE_PROGRESS_FILE": str(self.folder / PROGRESS_FILE),
             "SPRINGTIDE_CHECKPOINT_DIR": str(checkpoints),
+            **self.memory,
             "GLOO_SOCKET_IFNAME": "lo",
             "HOSTNAME": names.hostname(self.pod),
         }

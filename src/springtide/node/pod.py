@@ -99,6 +99,8 @@ class PodRun:
         self.facts: dict[str, Facts] = {}
         self.pod = pod
         """The newest state of the object the agent has seen."""
+        self.memory: Mapping[str, str] = {}
+        """Variables that say where its job keeps snapshots in memory."""
         self._place = place
         self._wake = wake
         self._emit = emit
@@ -177,7 +179,12 @@ class PodRun:
         started_at = self._place.clock.now()
         try:
             kit = containers.Kit(
-                self.pod, container, self._place.settings, self._place.capabilities, self.folder
+                self.pod,
+                container,
+                self._place.settings,
+                self._place.capabilities,
+                self.folder,
+                self.memory,
             )
             group = kit.make_group(instance)
             launch = kit.launch(sources, self._volumes, list(peers), self._place.node_id, group)

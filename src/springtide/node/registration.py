@@ -87,9 +87,9 @@ class Registration:
         self.registered = asyncio.Event()
         """Set once the Node object is there and Ready."""
 
-    def annotate(self, notes: Mapping[str, str]) -> None:
-        """Say these things on the Node object, by short name."""
-        self._annotations = {ANNOTATION_PREFIX + name: text for name, text in notes.items()}
+    def annotate(self, notes: Mapping[str, str], annotations: Mapping[str, str]) -> None:
+        """Say these things on the Node object: `notes` by short name."""
+        self._annotations = {ANNOTATION_PREFIX + name: text for name, text in notes.items()} | {**annotations}
 
     def listens(self, endpoint: Endpoint) -> None:
         """Say on the Node object where its own API is."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from springtide.node.keeper_places import NETWORK_LEVELS
+
 Use = Literal["auto", "never"]
 
 INHERITED = (
@@ -56,6 +58,16 @@ class ProcessNodeSettings:
     share_services: bool = False
     """Whether other nodes of this machine serve the same Services: their addresses are then listened on
     together."""
+    memory_root: Path = Path("/dev/shm")
+    """A tmpfs, below which the node keeps jobs' snapshots; where there is none, nothing is kept."""
+    memory_share: float = 0.25
+    """How much of the machine's memory snapshots may take, their peers' copies included; 0 keeps none."""
+    copy_bytes_per_second: int = 1_000_000_000
+    """How fast snapshots leave for a peer; 0: as fast as they can."""
+    restore_seconds: float = 60.0
+    """How long a container waits at most for its snapshot from peers; then its program reads storage."""
+    failure_domains: tuple[str, ...] = NETWORK_LEVELS
+    """Labels of nodes that fail together; copies go to a node of another domain where there is one."""
     address_prefix: str = ""
     """First two numbers of the pods' loopback addresses, such as `127.77`; empty: some that no other node of
     this machine has, the same at every start if possible."""

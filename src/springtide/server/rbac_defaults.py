@@ -207,6 +207,7 @@ _CLUSTER_ROLES = {
         read springtide.dev nodehealths
         create,patch springtide.dev nodehealths
         update,patch springtide.dev nodehealths/status
+        get kueue.x-k8s.io workloads
     """,
     "springtide:collect": """
         events
