@@ -40,6 +40,8 @@ PROGRESS: Final = "springtide.dev/progress"
 SAMPLE_STACKS: Final = "springtide.dev/sample-stacks"
 """Annotation on pods: asks its node for samples of its processes' stacks, anew whenever the value (a time)
 changes."""
+QUIET_SECONDS: Final = "springtide.dev/quiet-seconds"
+"""Annotation on Workloads, by `health`: longest time for which all its pods were quiet and then went on."""
 MAX_RESTARTS: Final = "springtide.dev/max-restarts"
 """Annotation on Workloads: how often the job may start again after a failure of its own program."""
 MOVABLE: Final = "springtide.dev/movable"

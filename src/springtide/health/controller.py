@@ -12,19 +12,25 @@ from springtide.api.commands import Create
 from springtide.api.core import Node, Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import controller_of
+from springtide.api.nodehealth import NodeHealth
 from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
 from springtide.health import plan as planning
+from springtide.health import remediation_controller
 from springtide.health.diagnosis import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
+from springtide.health.hangs import HangSettings
 from springtide.health.observe import rank_reports, ready_since
 from springtide.health.plan import Settings, Snapshot
 from springtide.health.tracebacks import iterate_lines
+from springtide.health.watch import GangWatch, pods_in_question
 from springtide.runtime import Runtime
 from springtide.runtime.log import logger
 
 NAME = "health"
+LESSONS, QUESTIONS = "health.quiet", "health.stacks"
+"""Field managers of what is learned of workloads and of samples asked for: each holds one annotation."""
 LOG_LINES = 400
 """How much of a log is read: a traceback and torchrun's report of it take about a hundred lines."""
 LOG_PODS_MAX = 32
@@ -38,14 +44,22 @@ _BY_NODE = "node"
 log = logger("health.controller")
 
 
-def register(runtime: Runtime, settings: Settings | None = None, *, workers: int = 2) -> None:
-    """Add the controller to `runtime`; `workers` reconcile that many workloads at a time."""
-    _Health(runtime, settings or Settings(), workers)
+def register(
+    runtime: Runtime,
+    settings: Settings | None = None,
+    *,
+    workers: int = 2,
+    hangs: HangSettings | None = None,
+) -> None:
+    """Add the room's controllers to `runtime`; `workers` reconcile that many workloads at a time."""
+    _Health(runtime, settings or Settings(), workers, hangs or HangSettings())
+    remediation_controller.register(runtime)
 
 
 class _Health:
-    def __init__(self, runtime: Runtime, settings: Settings, workers: int) -> None:
+    def __init__(self, runtime: Runtime, settings: Settings, workers: int, hangs: HangSettings) -> None:
         self._runtime = runtime
+        self._hangs = hangs
         self._settings = settings
         self._failing_since: dict[str, tuple[int, datetime]] = {}
         self._workloads = runtime.informer(Workload)
@@ -53,6 +67,8 @@ class _Health:
         self._nodes = runtime.informer(Node)
         self._diagnoses = runtime.informer(Diagnosis, indexes={_BY_WORKLOAD: _workload_of_diagnosis})
         self._policies = runtime.informer(RemediationPolicy)
+        healths = runtime.informer(NodeHealth)
+        self._watch = GangWatch(healths, self._workloads, hangs)
         runtime.controller(
             NAME,
             self._reconcile,
@@ -61,6 +77,7 @@ class _Health:
                 (self._pods, _workload_of_pod),
                 (self._nodes, self._workloads_on),
                 (self._diagnoses, _workload_of_diagnosis),
+                (healths, self._workloads_in_question),
             ],
             workers=workers,
         )
@@ -69,15 +86,21 @@ class _Health:
         workload = self._workloads.cache.get(key)
         if workload is None or workload.metadata.annotations.get(labels.PODS_BY) == labels.OTHERS:
             self._failing_since.pop(key, None)
+            self._watch.forget(key)
             return None
         now = self._runtime.clock.now()
         snapshot = self._snapshot(workload, now)
+        watched = self._watch.watched(workload, snapshot.reports, planning.attempt_of(workload), now)
+        snapshot = replace(snapshot, hang=watched.look.hang)
         decided = planning.plan(snapshot, now, self._settings)
         if any(isinstance(command, Create) for command in decided.commands):
             snapshot = await self._with_logs(snapshot)
             decided = planning.plan(snapshot, now, self._settings)
         await self._runtime.apply(NAME, decided.commands)
-        return decided.requeue_after_seconds
+        await self._runtime.apply(LESSONS, watched.lessons)
+        await self._runtime.apply(QUESTIONS, watched.questions)
+        ahead = (decided.requeue_after_seconds, watched.look.again_seconds)
+        return min((seconds for seconds in ahead if seconds is not None), default=None)
 
     def _snapshot(self, workload: Workload, now: datetime) -> Snapshot:
         pods = [pod for pod in self._pods.cache.by_index(_BY_WORKLOAD, workload.key) if _owns(workload, pod)]
@@ -142,6 +165,11 @@ class _Health:
         except (ApiError, TimeoutError) as error:
             log.warning("log not readable", key=pod.key, error=str(error) or "timed out")
         return read_log(list(iterate_lines(chunks)))
+
+    def _workloads_in_question(self, health: NodeHealth) -> Iterable[str]:
+        """Workloads whose pods on a node fell quiet, stopped or slow; who is well concerns nobody."""
+        pods = (self._pods.cache.get(key) for key in pods_in_question(health, self._hangs))
+        return {key for pod in pods if pod is not None for key in _workload_of_pod(pod)}
 
     def _workloads_on(self, node: Node) -> Iterable[str]:
         """Workloads with pods on a node that is in trouble; a healthy node's heartbeat concerns nobody."""

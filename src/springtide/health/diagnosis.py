@@ -48,11 +48,15 @@ class Cause:
     exit_code: int | None = None
     signal: int | None = None
     finding: Finding | None = None
+    confidence: float | None = None
+    """How sure it is, where whoever found it knows better than the table."""
+    global_rank: int | None = None
+    """The process at the root, where a pod has several and it is known."""
 
     @property
     def rank(self) -> int:
-        """The global rank where the log names it, else the pod's index."""
-        named = self.finding.rank if self.finding is not None else None
+        """The global rank where that is known, else the pod's index."""
+        named = self.finding.rank if self.finding is not None else self.global_rank
         return named if named is not None else self.report.index
 
     @property
@@ -114,6 +118,8 @@ def causes_of(report: RankReport, now: datetime, *, alone: bool = False) -> list
 
 def confidence_in(cause: Cause) -> float:
     """How sure the verdict is: direct evidence 1.0, an exit without a word 0.8, ambiguous signals less."""
+    if cause.confidence is not None:
+        return cause.confidence
     if cause.fault is Fault.PROGRAM_ERROR and cause.finding is None:
         return 0.8
     return _CONFIDENCE.get(cause.fault, 1.0)

@@ -22,6 +22,7 @@ from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, 
 from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
 from springtide.api.struct import encode
+from springtide.health import stalled
 from springtide.health.diagnosis import (
     Cause,
     RankReport,
@@ -30,7 +31,8 @@ from springtide.health.diagnosis import (
     lost_node,
 )
 from springtide.health.evidence import LINE_CHARACTERS
-from springtide.health.faults import VERDICTS
+from springtide.health.faults import VERDICTS, Fault
+from springtide.health.hangs import Hang
 from springtide.health.remediation import Failure, Remedy, decide, left_to_wait
 from springtide.health.remediation_policy import effective, policy_for_workload
 from springtide.health.tracebacks import without_prefix
@@ -68,6 +70,8 @@ class Snapshot:
     """When the failure of the current attempt was first seen; None: nothing seen before."""
     policies: Sequence[RemediationPolicy] = ()
     """All there are."""
+    hang: Hang | None = None
+    """What was found where no rank has failed and none goes on."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -97,16 +101,25 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     if not workload.spec.active:
         return Plan()
     attempt = attempt_of(workload)
-    known = next((one for one in snapshot.diagnoses if one.spec.attempt == attempt), None)
+    ended = (one for one in snapshot.diagnoses if one.spec.fault_class != Fault.STRAGGLER)
+    known = next((one for one in ended if one.spec.attempt == attempt), None)
     if known is not None:
         return _evict(workload, known, now, settings)
     judged = labels.VERDICT in workload.metadata.annotations
     cause = (lost_node if judged else first_cause)(snapshot.reports, now)
+    if cause is None and snapshot.hang is not None and not judged:
+        return _conclude(snapshot, stalled.cause_of(snapshot.hang), attempt, now, settings)
     if cause is None:
         return Plan(requeue_after_seconds=_next_loss_seconds(snapshot.reports, now))
     wait_seconds = _left_to_settle(snapshot, cause, now, settings)
     if wait_seconds > 0:
         return Plan(requeue_after_seconds=wait_seconds)
+    return _conclude(snapshot, cause, attempt, now, settings)
+
+
+def _conclude(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, settings: Settings) -> Plan:
+    """The verdict, and what follows from it."""
+    workload = snapshot.workload
     diagnosis = _diagnose(snapshot, cause, attempt, now, settings)
     told = Emit(workload, diagnosis.spec.fault_class, diagnosis.spec.message, "Warning", "Diagnose")
     then = _evict(workload, diagnosis, now, settings)
@@ -159,6 +172,8 @@ def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, set
         next_step=verdict.next_step,
         evidence=_evidence(cause),
     )
+    if cause.fault is Fault.HANG and snapshot.hang is not None:
+        spec = stalled.described(spec, snapshot.hang)
     metadata = ObjectMeta(
         name=diagnosis_name(workload, attempt),
         namespace=workload.metadata.namespace,

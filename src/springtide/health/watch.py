@@ -1,0 +1,119 @@
+"""Looks at running gangs through the eyes of their nodes: caches -> `hangs` -> what the plan is told.
+
+Held by the controller. It remembers only what the next look is compared with: forgotten with a restart, it
+costs one lesson about a quiet spell and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from springtide.api import labels
+from springtide.api.commands import Apply, Command
+from springtide.api.core import Pod
+from springtide.api.kueue import Workload
+from springtide.api.nodehealth import NodeHealth, PodActivity
+from springtide.api.observing import is_quiet
+from springtide.health import quiet
+from springtide.health.diagnosis import RankReport
+from springtide.health.gang import Member, members_of
+from springtide.health.hangs import HangSettings, Look, look
+from springtide.runtime.informer import Informer
+
+ASK_AGAIN_SECONDS = 30.0
+"""Stacks are asked for so often at most: sampling stops a process for some milliseconds."""
+SLOW_RATIO = 1.4
+"""A rank that needs so many times what it needed at its best is worth a look."""
+
+
+_NOTHING = Look()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a look brought."""
+
+    look: Look = _NOTHING
+    lessons: tuple[Command, ...] = ()
+    """A quiet spell to be remembered, on the Workload."""
+    questions: tuple[Command, ...] = ()
+    """Stacks to be sampled, asked for on pods."""
+    members: Sequence[Member] = ()
+
+
+class GangWatch:
+    """The running gangs, and how each was when it was last looked at."""
+
+    def __init__(
+        self, healths: Informer[NodeHealth], workloads: Informer[Workload], settings: HangSettings
+    ) -> None:
+        self._healths = healths
+        self._workloads = workloads
+        self._settings = settings
+        self._sights: dict[str, quiet.Sight] = {}
+
+    def forget(self, key: str) -> None:
+        """The workload is gone, or does not run."""
+        self._sights.pop(key, None)
+
+    def watched(
+        self, workload: Workload, reports: Sequence[RankReport], attempt: int, now: datetime
+    ) -> Watched:
+        """Look at one gang."""
+        if self._settings.watch_seconds <= 0:
+            return Watched()
+        members = members_of(reports, self._healths.cache.get, now)
+        if members is None:
+            self.forget(workload.key)
+            return Watched()
+        lessons = self._learn(workload, members, attempt)
+        still = any(member.is_quiet or member.activity.stopped for member in members)
+        known = quiet.learned_alike(workload, self._workloads.cache.list()) if still else 0.0
+        found = look(members, known, now, self._settings)
+        questions = tuple(_ask(member.report.pod, now) for member in found.wants_stacks if member.report.pod)
+        return Watched(found, lessons, tuple(one for one in questions if one is not None), members)
+
+    def _learn(self, workload: Workload, members: Sequence[Member], attempt: int) -> tuple[Command, ...]:
+        now = quiet.sight(members, attempt)
+        spell = quiet.spell_seconds(self._sights.get(workload.key), now)
+        if now is not None:
+            self._sights[workload.key] = now
+        lesson = quiet.remember(workload, spell)
+        return (lesson,) if lesson is not None else ()
+
+
+def pods_in_question(health: NodeHealth, settings: HangSettings) -> Iterable[str]:
+    """Keys of the pods of a node that a change of its NodeHealth may say something new about."""
+    return [one.name for one in health.status.pods if _is_in_question(one, settings)]
+
+
+def _is_in_question(pod: PodActivity, settings: HangSettings) -> bool:
+    seen = pod.sample_time
+    if seen is None or settings.watch_seconds <= 0:
+        return False
+    if pod.stopped or is_quiet(pod, seen):
+        return True
+    spoken = [one for one in (pod.log_time, pod.io_time, pod.progress_time) if one is not None]
+    if spoken and seen - max(spoken) >= timedelta(seconds=settings.silent_seconds):
+        return True
+    return any(
+        one.busy_seconds is not None
+        and one.best_seconds is not None
+        and one.busy_seconds >= SLOW_RATIO * one.best_seconds
+        for one in pod.ranks
+    )
+
+
+def _ask(pod: Pod, now: datetime) -> Apply | None:
+    """Ask for samples of a pod's stacks, unless that was done a moment ago."""
+    asked = pod.metadata.annotations.get(labels.SAMPLE_STACKS, "")
+    try:
+        recent = bool(asked) and now - datetime.fromisoformat(asked) < timedelta(seconds=ASK_AGAIN_SECONDS)
+    except (ValueError, TypeError):  # a person may have asked in other words
+        recent = False
+    if recent:
+        return None
+    fields = {"metadata": {"annotations": {labels.SAMPLE_STACKS: now.isoformat(timespec="seconds")}}}
+    return Apply(Pod, pod.metadata.namespace, pod.metadata.name, fields, uid=pod.metadata.uid)
