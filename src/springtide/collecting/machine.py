@@ -11,6 +11,7 @@ from springtide.collecting.kernel import KernelLog
 from springtide.collecting.marks import Marks
 from springtide.collecting.rounds import Source
 from springtide.collecting.settings import CollectSettings
+from springtide.collecting.stacks import Stacks
 from springtide.node import ProcessNodeSettings
 from springtide.runtime import Runtime
 
@@ -35,4 +36,5 @@ def sources(settings: CollectSettings) -> list[Source]:
         Marks(settings.proc_dir),
         KernelLog(settings.kernel_log, Bookmarks(settings.data_dir / "kernel.json"), keep, settings.proc_dir),
         ContainerLogs(settings.logs_dir, Bookmarks(settings.data_dir / "logs.json"), keep),
+        Stacks(settings.proc_dir, settings.stack_after_seconds),
     ]
