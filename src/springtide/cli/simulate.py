@@ -12,6 +12,7 @@ import click
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 from springtide.cli.simulate_capacity import capacity
+from springtide.cli.simulate_faults import faults
 from springtide.cli.simulate_jobs import jobs
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def command() -> None:
 
 command.add_command(jobs)
 command.add_command(capacity)
+command.add_command(faults)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ COLOURS = ("#b3541e", "#2b6cb0", "#2f855a", "#805ad5", "#718096", "#b7791f")
 WIDTH, HEIGHT = 860, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 14, 34
 _TICKS = 5
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a202c; max-width: 900px; margin: 2rem auto }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13px }
@@ -62,7 +62,7 @@ def report(outcomes: Sequence[Outcome], trace: str) -> str:
     body = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(trace)}: {escape(', '.join(names))}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{escape(trace)}: {escape(', '.join(names))}</title><style>{STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
 
