@@ -2,11 +2,13 @@
 
 Which file does what: `checkpointer` is what user code holds; `tree` takes a state apart and puts it together,
 `arrays` knows tensors of PyTorch, numpy and JAX, `sharing` says which rank stores which piece; `slots` and
-`copying` are the blocking part, into memory of the node; `persist` is the helper process that makes it durable and
-`helper` its other end; `layout` is the format (docs/concepts/checkpoints.md), `reading` finds and checks what is
-there, `crew` lets the ranks agree, `interval` says how often; `dcp` is a storage of torch.distributed.checkpoint.
+`copying` are the blocking part, into memory of the node; `persist` is the writer process that makes it
+durable and `writer` its other end; `layout` is the format (docs/concepts/checkpoints.md), `reading` finds and
+checks what is there, `crew` lets the ranks agree, `interval` says how often; `dcp` is a storage of
+torch.distributed.checkpoint.
 
-Everything but `save_atomic` and its kin is imported when it is first used: the SDK must not slow a script's start.
+Everything but `save_atomic` and its kin is imported when it is first used: the SDK must not slow a script's
+start.
 """
 
 from springtide.sdk.checkpoint.atomic import checkpoint_dir, latest, save_atomic

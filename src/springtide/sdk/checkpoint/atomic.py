@@ -1,4 +1,5 @@
-"""One file that survives a crash at any moment; called by user code that has its own format, usually of rank 0.
+"""One file that survives a crash at any moment; called by user code that has its own format, usually of rank
+0.
 
 A half-written checkpoint is worse than none: `save_atomic` writes beside the target, flushes to disk
 and renames, so that a reader finds the old file or the new one. For whole training states, on any number of

@@ -1,0 +1,37 @@
+"""Where snapshots go before they are durable: a folder in memory that outlives the process.
+
+Called by `checkpointer`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+MEMORY_VARIABLE = "SPRINGTIDE_MEMORY_DIR"
+"""A folder on a tmpfs that the node owns, one for each job: it outlives processes and pods."""
+
+
+def memory_folder(asked: bool | str | os.PathLike[str], storage: Path) -> Path | None:
+    """The platform's folder, else one for this user and storage under /dev/shm or the temporary folder."""
+    if asked is False:
+        return None
+    told = os.fspath(asked) if asked is not True else os.environ.get(MEMORY_VARIABLE, "")
+    if told:
+        folder = Path(told).absolute()
+    else:
+        shared = Path("/dev/shm")
+        root = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+        name = hashlib.sha256(str(storage).encode()).hexdigest()[:16]
+        folder = root / f"springtide-sdk-{os.getuid()}" / name
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Give back memory that no node would clean: after a clean end everything is durable."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
