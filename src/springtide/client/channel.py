@@ -32,10 +32,10 @@ class Channel:
     on_warning: Callable[[str], None] | None = None
     """Called with each distinct text of a `Warning` header."""
 
-    async def call(self, request: Request) -> Response:
-        """The successful answer to `request`. Raises its ApiError otherwise."""
+    async def call(self, request: Request, *, patience: int = PATIENCE) -> Response:
+        """The successful answer to `request`. Raises its ApiError otherwise; with no `patience`, at once."""
         signed = self._sign(request)
-        for _ in range(PATIENCE):
+        for _ in range(patience):
             response = await self.transport.send(signed)
             wait_seconds = interpret.retry_after(response)
             if wait_seconds is None:

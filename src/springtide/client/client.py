@@ -177,6 +177,13 @@ class Client:
         query = {"fieldManager": self.manager}
         await self._channel.call(prepare.request("POST", path, query, body=body))
 
+    async def evict(self, namespace: str, pod: str, *, uid: str = "") -> None:
+        """Ask a pod to go within its own grace. Raises TooManyRequests while a budget forbids it."""
+        path = prepare.object_path(discovery.PODS, namespace, pod, "eviction")
+        query = {"fieldManager": self.manager}
+        body = prepare.eviction_body(namespace, pod, uid)
+        await self._channel.call(prepare.request("POST", path, query, body=body), patience=0)
+
     async def logs(
         self,
         namespace: str,

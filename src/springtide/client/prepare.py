@@ -90,6 +90,18 @@ def apply_body(resource: Resource, namespace: str, name: str, fields: Mapping[st
     return msgspec.json.encode({**head, **fields, **head, "metadata": metadata})
 
 
+def eviction_body(namespace: str, pod: str, uid: str) -> bytes:
+    """A policy/v1 Eviction, only while the pod has this uid."""
+    body: dict[str, Any] = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": namespace},
+    }
+    if uid:
+        body["deleteOptions"] = {"preconditions": {"uid": uid}}
+    return msgspec.json.encode(body)
+
+
 def binding_body(
     namespace: str, pod: str, uid: str, node: str, notes: Mapping[str, str] | None = None
 ) -> bytes:
