@@ -22,6 +22,7 @@ from springtide.node.environment import Sources
 from springtide.node.ignored import ignored_fields, ignored_images
 from springtide.node.keeper import Keeper
 from springtide.node.kubelet import Kubelet
+from springtide.node.lastword import LIFE, LastWord
 from springtide.node.launcher import Launcher, MachineLauncher
 from springtide.node.lifecycle import TERMINAL, Decision, Release, Situation, Start, Stop, decide
 from springtide.node.logs import LogFolder, remove_pod_logs
@@ -129,12 +130,16 @@ class ProcessNode:
         """Once, with warm caches: find out what the machine permits, end what an earlier life left behind."""
         capabilities = await detect(self._settings, self.node_id)
         self._restarted = await recover(self._records, self.node_id, capabilities)
-        self._registration.annotate(capabilities.notes(), await self._keeper.begin())
+        await self._registration.return_to_service()
+        life = f"{self._runtime.clock.random.getrandbits(64):016x}"
+        self._registration.annotate(capabilities.notes(), {LIFE: life, **await self._keeper.begin()})
         book = self._settings.data_dir / "addresses.json"
         prefix, self._block = names.hold_prefix(book, self._settings.address_prefix)
         self._book = names.AddressBook(book, prefix, distinct=capabilities.distinct_addresses)
         self._peers = peers.Peers(self._pods.cache, self._book, self._settings.name, self._services)
-        launcher = self._scripted or MachineLauncher(self.node_id, capabilities.cgroup_folders)
+        told = self._settings.connection
+        last_word = LastWord(self._settings.name, life, told) if told is not None else None
+        launcher = self._scripted or MachineLauncher(self.node_id, capabilities.cgroup_folders, last_word)
         self._place = Place(
             self._settings, self._runtime.clock, capabilities, launcher, self._records, self.node_id
         )

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from springtide.node import cgroups, process, processes, session
 from springtide.node.cgroups import Group
+from springtide.node.lastword import LastWord
 from springtide.node.process import Launch, Outcome, Running, Sink
 from springtide.node.processes import NODE_ID, Mark
 from springtide.node.session import Session
@@ -45,15 +46,23 @@ class Launcher(Protocol):
 class MachineLauncher:
     """Processes of this machine, watched over by the watchdog from the first container on."""
 
-    def __init__(self, node_id: str, cgroup_folders: Sequence[Path] = ()) -> None:
-        """`cgroup_folders` are the parents of the containers' groups, removed when all is over."""
+    def __init__(
+        self, node_id: str, cgroup_folders: Sequence[Path] = (), last_word: LastWord | None = None
+    ) -> None:
+        """`cgroup_folders` are the parents of the containers' groups, removed when all is over.
+
+        `last_word` is said if this process dies and nothing of it is left.
+        """
+        self._last_word = last_word
         self._mark = Mark({NODE_ID: node_id})
         self._cgroup_folders = cgroup_folders
         self._watchdog: process.Watchdog | None = None
 
     async def start(self, launch: Launch, out: Sink, err: Sink) -> Running:
         if self._watchdog is None:
-            self._watchdog = process.Watchdog(self._mark.entries()[0].decode(), self._cgroup_folders)
+            self._watchdog = process.Watchdog(
+                self._mark.entries()[0].decode(), self._cgroup_folders, self._last_word
+            )
         return await process.start(launch, out, err)
 
     async def run(self, launch: Launch, timeout_seconds: float) -> Outcome:

@@ -24,6 +24,7 @@ from typing import Protocol
 
 from springtide.node import terminal
 from springtide.node.console import Console
+from springtide.node.lastword import LastWord
 
 SHIM = Path(__file__).with_name("shim.py")
 WATCHDOG = Path(__file__).with_name("watchdog.py")
@@ -356,18 +357,33 @@ async def run(launch: Launch, timeout_seconds: float) -> Outcome:
 class Watchdog:
     """A small process that ends everything carrying the mark when this process dies (see `watchdog.py`)."""
 
-    def __init__(self, mark: str, cgroup_folders: Sequence[Path] = ()) -> None:
-        """`mark` is `NAME=value`, an entry of the environment; the folders are removed at the end."""
-        self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WATCHDOG), mark, *map(str, cgroup_folders)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={},
-            cwd="/",
-            bufsize=0,
-            start_new_session=True,
-        )
+    def __init__(
+        self, mark: str, cgroup_folders: Sequence[Path] = (), last_word: LastWord | None = None
+    ) -> None:
+        """`mark` is `NAME=value`, an entry of the environment; the folders are removed at the end.
+
+        Then `last_word` is said, if nothing with the mark is left.
+        """
+        with contextlib.ExitStack() as stack:
+            then: Sequence[str] = ()
+            kept: tuple[int, ...] = ()
+            if last_word is not None:
+                kept = (os.memfd_create("last-word"),)
+                stack.callback(os.close, kept[0])
+                os.write(kept[0], last_word.secret())
+                then = last_word.command(kept[0])
+            folders = [str(folder) for folder in cgroup_folders]
+            self._popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(WATCHDOG), mark, str(len(folders)), *folders, *then],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={"PYTHONPATH": os.pathsep.join(sys.path)} if then else {},
+                cwd="/",
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=kept,
+            )
 
     def dismiss(self) -> None:
         """Say farewell; it ends without killing anything."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from springtide.client import Connection
 from springtide.node.keeper_places import NETWORK_LEVELS
 
 Use = Literal["auto", "never"]
@@ -29,6 +30,9 @@ class ProcessNodeSettings:
     """Where containers without `workingDir` start: the counterpart of an image's WORKDIR."""
     api_server: str = ""
     """Address of the API server for programs in pods (`KUBERNETES_SERVICE_HOST`); empty: none is told."""
+    connection: Connection | None = None
+    """How the node's watchdog reaches the API server, to say that the node's process died and nothing it ran
+    is left; None: it does not say so, and pods wait for the node to come back."""
     max_pods: int = 110
     """Pods this node takes at most."""
     cpus: int | None = None

@@ -3,7 +3,8 @@
 Its standard input is a pipe that only the platform holds. When the pipe closes without a farewell (`kill
 -9`), every process that carries this node's mark in its environment is killed, also those that left their
 parents. The kernel already ends the containers' first processes (see `shim.py`); this reaches their children.
-Linux only. Imports nothing of Springtide.
+Once none is left, in the process table and in the containers' cgroups, the program given as the last
+arguments may say so (`lastword.py`). Linux only. Imports nothing of Springtide.
 """
 # Importing pathlib would be most of the start time.
 # ruff: noqa: PTH106, PTH123, PTH208
@@ -25,14 +26,18 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     if os.read(0, 1):
         return  # a farewell: the platform ended its pods itself
+    count = int(sys.argv[2])
+    folders, last_word = sys.argv[3 : 3 + count], sys.argv[3 + count :]
     quiet = 0
     for _ in range(GIVE_UP_SCANS):
         quiet = 0 if kill_marked(mark) else quiet + 1
         if quiet == QUIET_SCANS:
             break
         time.sleep(PAUSE_SECONDS)
-    for folder in sys.argv[2:]:
+    for folder in folders:
         remove_groups(folder)
+    if last_word and quiet == QUIET_SCANS and not any(map(os.path.exists, folders)):
+        os.execv(last_word[0], last_word)  # says that nothing is left
 
 
 def kill_marked(mark: bytes) -> int:

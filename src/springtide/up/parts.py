@@ -92,8 +92,9 @@ async def run_node(
     async with AsyncExitStack() as stack:
         runtime, _ = await stack.enter_async_context(_runtime(settings, ""))
         nodes: ProcessNode | SimulatedNodes
+        server = settings.connection
         nodes = (
-            ProcessNode(runtime, replace(process, api_server=settings.connection.server))
+            ProcessNode(runtime, replace(process, api_server=server.server, connection=server))
             if simulate is None
             else SimulatedNodes(runtime, load_nodes(simulate))
         )
