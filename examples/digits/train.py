@@ -36,6 +36,8 @@ def main() -> None:
     sampler: DistributedSampler[Any] = DistributedSampler(training, shuffle=True, seed=options.seed)
     batches = DataLoader(training, batch_size=options.batch_size, sampler=sampler)
     model = DistributedDataParallel(build_model())
+    if sdk is not None:
+        sdk.watch(model)  # so that a rank that hangs or is slow can be told from those that wait for it
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate)
 
     accuracy = 0.0

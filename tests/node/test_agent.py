@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,26 @@ async def test_what_ignores_sigterm_is_killed_when_grace_is_over(tmp_path: Path)
         await scene.client.delete(Pod, "deaf", "default", grace_period_seconds=1)
         await scene.gone("deaf")
         assert not psutil.pid_exists(pid)
+
+
+async def test_what_is_stopped_is_woken_to_end_by_itself(tmp_path: Path) -> None:
+    """A parent that waits for a stopped child would else wait until the grace is over."""
+    script = (
+        "import os, signal, subprocess, sys;"
+        "child = subprocess.Popen(['sleep', '300'], start_new_session=True);"
+        "child.send_signal(signal.SIGSTOP);"
+        "signal.signal(signal.SIGTERM, lambda *_: (child.terminate(), child.wait(), sys.exit(0)));"
+        "print('up'); child.wait()"
+    )
+    async with node_alone(tmp_path) as scene:
+        await scene.create("waiting", python(script))
+        await scene.until("waiting", lambda pod: pod.status.phase == "Running")
+        while "up" not in await scene.logs("waiting"):
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await scene.client.delete(Pod, "waiting", "default", grace_period_seconds=30)
+        await scene.gone("waiting")
+        assert time.monotonic() - began < 15
 
 
 async def test_children_in_sessions_of_their_own_are_ended_too(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class RankView:
 
     @property
     def frames(self) -> Sequence[str]:
-        return self.sample.frames if self.sample is not None else ()
+        """Innermost first; without the note in brackets that stands where a stack could not be read."""
+        return [one for one in self.sample.frames if one[:1] != "["] if self.sample is not None else ()
 
     @property
     def waits(self) -> bool | None:

@@ -293,6 +293,7 @@ class PodRun:
             left = self._left_seconds(deadline)
             await self._hook(live, "preStop", live.container.lifecycle.pre_stop, left)
         live.process.signal(_stop_signal(live.container))
+        processes.wake(processes.marked(self._mark(live.container.name)))
         try:
             await asyncio.wait_for(live.ended.wait(), max(0.0, self._left_seconds(deadline)))
         except TimeoutError:

@@ -102,6 +102,17 @@ def kill(pids: Iterable[int]) -> None:
             continue
 
 
+def wake(pids: Iterable[int]) -> None:
+    """SIGCONT those that are stopped: they would take no signal but SIGKILL, and who waits for them waits on."""
+    for pid in pids:
+        if _state(pid) != "T":
+            continue
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
 def alive(pids: Iterable[int]) -> set[int]:
     """Those that still run; zombies have ended."""
     return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
