@@ -15,9 +15,25 @@ import yaml
 from springtide.faults.signature import Signature
 
 FAMILIES = (
+    "benign",
     "xid",
+    "nvidia",
+    "nvlink",
     "cuda",
+    "pcie",
+    "rdma",
+    "nccl",
     "process_group",
+    "elastic",
+    "gloo",
+    "frameworks",
+    "amd",
+    "accelerators",
+    "memory",
+    "host",
+    "disk",
+    "storage",
+    "kubernetes",
     "python",
 )
 """One file each, in the order in which equals are preferred."""

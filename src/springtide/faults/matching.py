@@ -67,7 +67,7 @@ class _Compiled:
     """A signature with its patterns; those beyond the first are compiled when first needed."""
 
     signature: Signature
-    order: tuple[bool, int, int, int]
+    order: tuple[int, int, int, int]
     pattern: Any
     extras: dict[str, Any] = field(default_factory=dict)
 
@@ -264,6 +264,8 @@ def _signatures() -> tuple[_Compiled, ...]:
     return tuple(_Compiled(one, _order(one, index), chosen.re(index)) for index, one in enumerate(catalog()))
 
 
-def _order(signature: Signature, index: int) -> tuple[bool, int, int, int]:
+def _order(signature: Signature, index: int) -> tuple[int, int, int, int]:
+    """First those that are no last resort, by role, then by weight; last resorts by weight alone."""
     weight = signature.weight
-    return weight <= LAST_RESORT, _PRECEDENCE[signature.role], -weight, index
+    last = -weight if weight <= LAST_RESORT else 0
+    return last, _PRECEDENCE[signature.role], -weight, index
