@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -154,17 +153,16 @@ async def test_what_ignores_sigterm_is_killed_when_grace_is_over(tmp_path: Path)
 async def test_what_is_stopped_is_woken_to_end_by_itself(tmp_path: Path) -> None:
     """A parent that waits for a stopped child would else wait until the grace is over."""
     script = (
-        "import os, signal, subprocess, sys;"
-        "child = subprocess.Popen(['sleep', '300'], start_new_session=True);"
-        "child.send_signal(signal.SIGSTOP);"
-        "signal.signal(signal.SIGTERM, lambda *_: (child.terminate(), child.wait(), sys.exit(0)));"
-        "print('up'); child.wait()"
+        "import signal, subprocess, sys\n"
+        "child = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        "child.send_signal(signal.SIGSTOP)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+        "try:\n    open('up', 'w').close()\n    child.wait()\n"
+        "finally:\n    child.terminate()\n    child.wait()\n"
     )
     async with node_alone(tmp_path) as scene:
         await scene.create("waiting", python(script))
-        await scene.until("waiting", lambda pod: pod.status.phase == "Running")
-        while "up" not in await scene.logs("waiting"):
-            await asyncio.sleep(0.05)
+        await scene.until("waiting", lambda _: (scene.settings.working_dir / "up").exists())
         began = time.monotonic()
         await scene.client.delete(Pod, "waiting", "default", grace_period_seconds=30)
         await scene.gone("waiting")

@@ -103,7 +103,7 @@ def kill(pids: Iterable[int]) -> None:
 
 
 def wake(pids: Iterable[int]) -> None:
-    """SIGCONT those that are stopped: they would take no signal but SIGKILL, and who waits for them waits on."""
+    """SIGCONT those that are stopped: they take no signal but SIGKILL, and who waits for them waits on."""
     for pid in pids:
         if _state(pid) != "T":
             continue
