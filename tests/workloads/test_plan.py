@@ -279,6 +279,28 @@ def test_pods_being_deleted_are_not_deleted_again() -> None:
     assert plan(View(WAITING, leaving, SERVICE), at(100)).commands == ()
 
 
+@pytest.mark.parametrize(
+    ("why", "reason", "fault", "own", "grace"),
+    [
+        ("a broken gang has little to say", "NodeFailures", "Killed", 30, 5),
+        ("who asked for less gets less", "NodeFailures", "Killed", 3, None),
+        ("pods that were asked to go may save a checkpoint", "NodeFailures", "PodDeleted", 30, None),
+        ("so may those that go for somebody else", "Preempted", "Killed", 30, None),
+    ],
+)
+def test_how_long_pods_have_to_end(why: str, reason: str, fault: str, own: int, grace: int | None) -> None:
+    told = diagnosis(action="restart_in_place")
+    told = replace(told, spec=replace(told.spec, fault_class=fault))
+    ending = with_condition(with_condition(WAITING, "Evicted", reason=reason), "PodsReady", reason="Started")
+    pods = [
+        replace(pod, spec=replace(pod.spec, termination_grace_period_seconds=own)) for pod in pods_of(STARTED)
+    ]
+    deletes = [
+        one for one in plan(View(ending, pods, SERVICE, [told]), at(100)).commands if isinstance(one, Delete)
+    ]
+    assert [one.grace_period_seconds for one in deletes] == [grace] * 3, why
+
+
 def test_a_workload_being_deleted_is_left_to_the_garbage_collector() -> None:
     leaving = replace(GANG, metadata=replace(GANG.metadata, deletion_timestamp=at(1)))
     assert plan(View(leaving), at(100)).commands == ()

@@ -30,7 +30,7 @@ from typing import Any
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Emit, Plan
 from springtide.api.core import Node, Pod, Service
-from springtide.api.kueue import ReclaimablePod, Workload
+from springtide.api.kueue import ReclaimablePod, Workload, WorkloadReason
 from springtide.api.meta import Condition, Object, controller_of, find_condition, is_true, set_condition
 from springtide.api.springtide import Action, Diagnosis
 from springtide.api.struct import encode
@@ -55,6 +55,10 @@ NOT_ADMITTED = "NotAdmitted"
 """Reason of PodsReady between attempts; `scheduling` waits for it before it admits again."""
 WAIT_FOR_START = "WaitForStart"
 WAIT_FOR_RECOVERY = "WaitForRecovery"
+BROKEN_GRACE_SECONDS = 5
+"""How long the ranks of a broken gang have to end; they may have asked for more."""
+_IN_ORDER = ("PodDeleted", "Evicted", "Terminated")
+"""Fault classes of attempts whose pods were asked to go: they may save a checkpoint meanwhile."""
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
 
@@ -84,7 +88,7 @@ def plan(view: View, now: datetime) -> Plan:
     if is_true(conditions, "Finished"):
         return Plan(tuple(_delete(_running(_own(view)))))
     if workload.status.admission is None or not is_true(conditions, "Admitted"):
-        return Plan((*_delete(_own(view)), *_reset(workload, now)))
+        return Plan((*_delete(_own(view), _grace_seconds(view)), *_reset(workload, now)))
     if is_true(conditions, "Evicted"):
         return Plan()
     attempt = attempt_of(workload)
@@ -222,12 +226,38 @@ def _verdict(view: View, attempt: int) -> str | None:
 # -- commands ---------------------------------------------------------------------------------------
 
 
-def _delete(pods: Iterable[Pod]) -> list[Command]:
+def _delete(pods: Iterable[Pod], grace_seconds: int | None = None) -> list[Command]:
+    """`grace_seconds`: at most so much of their own grace."""
     return [
-        Delete(Pod, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid)
+        Delete(
+            Pod,
+            pod.metadata.namespace,
+            pod.metadata.name,
+            pod.metadata.uid,
+            grace_period_seconds=_shorter(pod, grace_seconds),
+        )
         for pod in pods
         if pod.metadata.deletion_timestamp is None
     ]
+
+
+def _shorter(pod: Pod, grace_seconds: int | None) -> int | None:
+    own = pod.spec.termination_grace_period_seconds
+    return grace_seconds if grace_seconds is not None and (own is None or own > grace_seconds) else None
+
+
+def _grace_seconds(view: View) -> int | None:
+    """The grace of pods whose gang is broken: its collectives never end, and a stopped rank hears no signal.
+
+    None, their own: the attempt ends in order, for somebody else's sake or because its pods were asked to go.
+    """
+    evicted = find_condition(view.workload.status.conditions, "Evicted")
+    if evicted is None or evicted.reason not in (WorkloadReason.NODE_FAILURES, WorkloadReason.PROGRAM_FAILED):
+        return None
+    about = (one.spec for one in view.diagnoses if _about(one, view.workload))
+    newest = max(about, key=lambda spec: spec.attempt, default=None)
+    in_order = newest is None or newest.fault_class in _IN_ORDER
+    return None if in_order else BROKEN_GRACE_SECONDS
 
 
 def _pods_ready(workload: Workload, status: str, reason: str, message: str, now: datetime) -> list[Command]:
