@@ -9,7 +9,7 @@ that starts anew finds its folders, a peer follows from the objects, and what is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -107,8 +107,6 @@ class Keeper:
         self._trust = Trust(identity, self._settings.data_dir)
         self._service = KeeperService(self._shelf, self._trust, self._entitled)
         self._copies = Copies(self._shelf, self._trust, self._pace())
-        if not self._shelf.exists():
-            self._shelf.open()
         port = await self._service.start(self._host)
         address = Address(self._host, port, identity.certificate)
         return {ANNOTATION: msgspec.json.encode(address).decode()}
@@ -146,8 +144,6 @@ class Keeper:
     async def _prepare(self, job: Job, pod: Pod, tell: Tell) -> Mapping[str, str]:
         user, group = user_of(pod)
         try:
-            if not self._shelf.exists():
-                self._shelf.open()
             allowance = await asyncio.to_thread(self._shelf.allowance_bytes, job)
             folder = await asyncio.to_thread(self._shelf.make, job, user, group)
         except (Full, Unusable, OSError) as error:
@@ -231,10 +227,9 @@ class Keeper:
     # -- beside -------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        if not self._host:  # nobody leaves anything here: there is nothing to do before a job does
+            await self._awake.wait()
         while True:
-            if not self._shelf.exists():
-                self._awake.clear()
-                await self._awake.wait()
             self._learn()
             for job in await asyncio.to_thread(self._shelf.jobs):
                 await self._copy(job)
@@ -244,27 +239,33 @@ class Keeper:
             await asyncio.sleep(COPY_SECONDS)
 
     async def _copy(self, job: Job) -> None:
-        """Leave the newest part of each rank here with a peer, unless it has it."""
+        """Leave the newest part of each rank here with a peer, unless one that answers has it."""
+        newest: dict[int, Part] = {}
+        for part in await asyncio.to_thread(self._shelf.own_parts, job):
+            newest.setdefault(part.rank, part)
+        ready = self._ready_addresses()
+        due = [part for part in newest.values() if not self._is_copied(job, part, ready)]
+        if not due or self._copies is None:
+            return
         around = surroundings(
             self._settings.name,
             self._pods_of(job),
             self._nodes.cache.list(),
-            self._addresses,
+            ready,
             self._settings.failure_domains,
         )
-        if around is None or self._copies is None:
+        if around is None:
             return
         peers = peers_of(around.own, around.gang, around.others, job.uid)
-        ranks: dict[int, Part] = {}
-        for part in await asyncio.to_thread(self._shelf.own_parts, job):
-            ranks.setdefault(part.rank, part)
-        for part in ranks.values():
+        for part in due:
             await self._leave(job, part, [peer for peer in peers if not self._is_shunned(peer)])
+
+    def _is_copied(self, job: Job, part: Part, ready: Collection[str]) -> bool:
+        peer, checksum = self._copied.get((job, part.rank), ("", ""))
+        return checksum == part.checksum and peer in ready
 
     async def _leave(self, job: Job, part: Part, peers: Sequence[str]) -> None:
         for peer in peers:
-            if self._copied.get((job, part.rank)) == (peer, part.checksum):
-                return
             address = self._addresses.get(peer)
             if address is None or self._copies is None:
                 continue

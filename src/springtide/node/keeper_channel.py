@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,9 +91,11 @@ Question = Holdings | Fetch | Put
 
 def address_of(node: Node) -> Address | None:
     """Where the node's keeper is, if it says so in a way one can use."""
-    text = node.metadata.annotations.get(ANNOTATION)
-    if not text:
-        return None
+    return _address(node.metadata.annotations.get(ANNOTATION, ""))
+
+
+@lru_cache(maxsize=8192)
+def _address(text: str) -> Address | None:
     try:
         address = msgspec.json.decode(text, type=Address)
         return address if address.fingerprint else None

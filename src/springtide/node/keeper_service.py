@@ -26,7 +26,7 @@ from springtide.node.keeper_channel import (
     send_bytes,
 )
 from springtide.node.keeper_layout import Job, Torn, parse_manifest
-from springtide.node.keeper_shelf import Draft, Full, Shelf, read_part
+from springtide.node.keeper_shelf import Draft, Full, Shelf, Unusable, read_part
 from springtide.runtime import Clock, logger
 
 log = logger("node.keeper_service")
@@ -149,7 +149,7 @@ class KeeperService:
             return
         try:
             draft = await asyncio.to_thread(self._shelf.expect, question.job, manifest)
-        except Full as error:
+        except (Full, Unusable) as error:
             await send(writer, Given(str(error)))
             return
         await send(writer, Given())

@@ -83,6 +83,12 @@ class Shelf:
         except OSError as error:
             raise Unusable(f"no folder for snapshots: {error}") from None
 
+    def require(self) -> None:
+        """As `open`, where there is no root yet."""
+        with self._lock:
+            if not self.exists():
+                self.open()
+
     def exists(self) -> bool:
         """Whether an earlier life of this node left something."""
         return self.root.is_dir() and not self.root.is_symlink()
@@ -136,8 +142,9 @@ class Shelf:
     # -- taking in and giving -----------------------------------------------------------------------
 
     def make(self, job: Job, user: int = -1, group: int = -1) -> Path:
-        """The job's folder for its pods, owned by their user (-1: this process's). Raises OSError."""
+        """The job's folder for its pods, owned by their user (-1: ours). Raises OSError, Unusable."""
         own = self.own(job)
+        self.require()
         for folder in (own.parent.parent.parent, own.parent.parent, own.parent):
             folder.mkdir(mode=0o711, exist_ok=True)
         own.mkdir(mode=0o700, exist_ok=True)
@@ -147,8 +154,9 @@ class Shelf:
         return own
 
     def expect(self, job: Job, manifest: Manifest) -> Draft:
-        """Room for a part that is about to arrive. Raises Full, or ValueError for a job of no valid name."""
+        """Room for a part that is about to arrive. Raises Full, Unusable, ValueError for no valid name."""
         job.folder()
+        self.require()
         wanted = manifest.part.bytes
         with self._lock:
             promised = sum(self._promised.values())
