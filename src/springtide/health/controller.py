@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from springtide.api import labels
-from springtide.api.commands import Create
+from springtide.api.commands import Command, Create, Emit
 from springtide.api.core import Node, Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import controller_of
@@ -17,14 +17,14 @@ from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
 from springtide.health import plan as planning
-from springtide.health import remediation_controller
+from springtide.health import remediation_controller, stragglers
 from springtide.health.diagnosis import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
 from springtide.health.hangs import HangSettings
 from springtide.health.observe import rank_reports, ready_since
 from springtide.health.plan import Settings, Snapshot
 from springtide.health.tracebacks import iterate_lines
-from springtide.health.watch import GangWatch, pods_in_question
+from springtide.health.watch import GangWatch, Watched, pods_in_question
 from springtide.runtime import Runtime
 from springtide.runtime.log import logger
 
@@ -67,7 +67,7 @@ class _Health:
         self._nodes = runtime.informer(Node)
         self._diagnoses = runtime.informer(Diagnosis, indexes={_BY_WORKLOAD: _workload_of_diagnosis})
         self._policies = runtime.informer(RemediationPolicy)
-        healths = runtime.informer(NodeHealth)
+        healths = self._healths = runtime.informer(NodeHealth)
         self._watch = GangWatch(healths, self._workloads, hangs)
         runtime.controller(
             NAME,
@@ -99,7 +99,8 @@ class _Health:
         await self._runtime.apply(NAME, decided.commands)
         await self._runtime.apply(LESSONS, watched.lessons)
         await self._runtime.apply(QUESTIONS, watched.questions)
-        ahead = (decided.requeue_after_seconds, watched.look.again_seconds)
+        await self._runtime.apply(NAME, self._slow_ranks(snapshot, watched, now))
+        ahead = (decided.requeue_after_seconds, watched.again_seconds)
         return min((seconds for seconds in ahead if seconds is not None), default=None)
 
     def _snapshot(self, workload: Workload, now: datetime) -> Snapshot:
@@ -116,6 +117,18 @@ class _Health:
             failing_since=self._since(workload, planning.is_failing(reports, now), now),
             policies=self._policies.cache.list(),
         )
+
+    def _slow_ranks(self, snapshot: Snapshot, watched: Watched, now: datetime) -> Iterable[Command]:
+        """A Diagnosis for each rank that is slow and was not written down in this attempt."""
+        workload, attempt = snapshot.workload, planning.attempt_of(snapshot.workload)
+        known = {diagnosis.metadata.name for diagnosis in snapshot.diagnoses}
+        for slow in watched.slow:
+            if stragglers.diagnosis_name(workload, attempt, slow.rank.rank) in known:
+                continue
+            health = self._healths.cache.get(slow.rank.report.node)
+            found = stragglers.diagnose(workload, attempt, slow, health, snapshot.diagnoses, now)
+            yield Create(found)
+            yield Emit(workload, found.spec.fault_class, found.spec.message, "Warning", "Diagnose")
 
     def _since(self, workload: Workload, failing: bool, now: datetime) -> datetime | None:
         """When the failure of this attempt was first seen; forgotten once nothing fails any more."""

@@ -1,4 +1,4 @@
-"""Looks at running gangs through the eyes of their nodes: caches -> `hangs` -> what the plan is told.
+"""Looks at running gangs through the eyes of their nodes: caches -> `hangs`, `stragglers` -> what is told.
 
 Held by the controller. It remembers only what the next look is compared with: forgotten with a restart, it
 costs one lesson about a quiet spell and nothing else.
@@ -16,14 +16,17 @@ from springtide.api.core import Pod
 from springtide.api.kueue import Workload
 from springtide.api.nodehealth import NodeHealth, PodActivity
 from springtide.api.observing import is_quiet
-from springtide.health import quiet
+from springtide.health import quiet, stragglers
 from springtide.health.diagnosis import RankReport
 from springtide.health.gang import Member, members_of
 from springtide.health.hangs import HangSettings, Look, look
+from springtide.health.stragglers import Slow
 from springtide.runtime.informer import Informer
 
 ASK_AGAIN_SECONDS = 30.0
 """Stacks are asked for so often at most: sampling stops a process for some milliseconds."""
+STEPS_SECONDS = 30.0
+"""How often the steps of a gang are compared that shows nothing else."""
 SLOW_RATIO = 1.4
 """A rank that needs so many times what it needed at its best is worth a look."""
 
@@ -36,11 +39,14 @@ class Watched:
     """What a look brought."""
 
     look: Look = _NOTHING
+    again_seconds: float | None = None
+    """When to look again; None: when something changes."""
     lessons: tuple[Command, ...] = ()
     """A quiet spell to be remembered, on the Workload."""
     questions: tuple[Command, ...] = ()
     """Stacks to be sampled, asked for on pods."""
-    members: Sequence[Member] = ()
+    slow: Sequence[Slow] = ()
+    """Ranks that have been slow for several steps."""
 
 
 class GangWatch:
@@ -53,10 +59,13 @@ class GangWatch:
         self._workloads = workloads
         self._settings = settings
         self._sights: dict[str, quiet.Sight] = {}
+        self._slow: dict[str, tuple[int, dict[int, int]]] = {}
+        """By workload: its attempt, and at which step each of its slow ranks was first seen slow."""
 
     def forget(self, key: str) -> None:
         """The workload is gone, or does not run."""
         self._sights.pop(key, None)
+        self._slow.pop(key, None)
 
     def watched(
         self, workload: Workload, reports: Sequence[RankReport], attempt: int, now: datetime
@@ -73,7 +82,26 @@ class GangWatch:
         known = quiet.learned_alike(workload, self._workloads.cache.list()) if still else 0.0
         found = look(members, known, now, self._settings)
         questions = tuple(_ask(member.report.pod, now) for member in found.wants_stacks if member.report.pod)
-        return Watched(found, lessons, tuple(one for one in questions if one is not None), members)
+        asked = tuple(one for one in questions if one is not None)
+        slow = self._persistent(workload.key, attempt, stragglers.find(members))
+        return Watched(found, self._again(workload.key, members, found), lessons, asked, slow)
+
+    def _persistent(self, key: str, attempt: int, found: Sequence[Slow]) -> Sequence[Slow]:
+        known = self._slow.get(key, (attempt, {}))
+        since, sure = stragglers.still_slow(known[1] if known[0] == attempt else {}, found)
+        self._slow[key] = (attempt, since)
+        return sure
+
+    def _again(self, key: str, members: Sequence[Member], found: Look) -> float | None:
+        """When to look again: soon where somebody is quiet or slow, now and then where steps are known."""
+        if found.again_seconds is not None or found.hang is not None:
+            return found.again_seconds
+        if self._slow[key][1]:
+            return self._settings.watch_seconds
+        steps = any(
+            rank.marks is not None and rank.marks.step is not None for one in members for rank in one.ranks
+        )
+        return STEPS_SECONDS if steps and len(members) > 1 else None
 
     def _learn(self, workload: Workload, members: Sequence[Member], attempt: int) -> tuple[Command, ...]:
         now = quiet.sight(members, attempt)
