@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from springtide.api.core import Node, Pod, PodStatus
+from springtide.api.core import Node, Pod, PodStatus, Taint
 from springtide.api.kueue import Workload
-from springtide.api.labels import HOSTNAME
+from springtide.api.labels import AVOID_NODES, HOSTNAME, TAINT_SPARE, TAINT_UNHEALTHY
 from springtide.api.meta import find_condition
 from springtide.api.struct import replace
 from springtide.scheduling.facts import PodSetFacts
@@ -327,3 +327,68 @@ def test_a_gang_is_refilled_or_moved_whenever_it_can_be(
         assert all(count <= room for count, room in zip(counts, rooms, strict=True))
     else:
         assert {name: made.nodes[name] for name in stayed} == stayed
+
+
+def broken(made: Cluster, *avoided: str) -> Cluster:
+    """A gang whose attempt ended with all its nodes well, and that is to avoid some of them."""
+    known = made.gang
+    notes = {**known.metadata.annotations, AVOID_NODES: ",".join(avoided)}
+    made.add(replace(known, metadata=replace(known.metadata, annotations=notes)))
+    for pod in made.pods():
+        made.add(replace(pod, status=PodStatus(phase="Failed")))
+    made.add(evicted(made.gang, message="rank 1 failed"))
+    made.cycle()
+    made.tidy()
+    for _ in range(3):
+        made.cycle()
+    return made
+
+
+def test_a_node_to_be_avoided_is_left_for_another_of_the_same_rack() -> None:
+    made = broken(Cluster("a/r1: 2 2 2 2; a/r2: 8 8", gang(6, required=RACK)), "a-r1-1")
+    assert made.runs()
+    assert made.nodes == {"a-r1-0": 2, "a-r1-2": 2, "a-r1-3": 2}
+    assert made.cycle().commands == ()
+
+
+def test_a_node_to_be_avoided_serves_where_there_is_no_other() -> None:
+    made = broken(Cluster("a/r1: 2 2 2", gang(6, required=RACK)), "a-r1-1")
+    assert made.runs()
+    assert made.nodes == {"a-r1-0": 2, "a-r1-1": 2, "a-r1-2": 2}
+
+
+def spared(made: Cluster, name: str) -> None:
+    known = made.objects[Node, name]
+    assert isinstance(known, Node)
+    kept = Taint(key=TAINT_SPARE, effect="NoSchedule")
+    made.add(replace(known, spec=replace(known.spec, taints=[kept])))
+
+
+def test_a_spare_node_is_there_for_who_loses_one_and_for_nobody_else() -> None:
+    made = Cluster("a/r1: 2 2 2 2", gang(6, required=RACK))
+    spared(made, "a-r1-3")
+    made.add(workload("other", gang(2), priority=100))
+    made.cycle()
+    assert not made.is_admitted("default/other")
+    made.lose("a-r1-1")
+    made.cycle()
+    assert made.nodes == {"a-r1-0": 2, "a-r1-2": 2, "a-r1-3": 2}
+    made.tidy()
+    made.cycle()
+    assert made.runs()
+    assert not made.is_admitted("default/other")
+
+
+def test_a_cordoned_node_counts_as_lost() -> None:
+    """What `health` takes out of service is refilled like a node that died."""
+    made = Cluster("a/r1: 2 2 2 2", gang(6, required=RACK))
+    known = made.objects[Node, "a-r1-1"]
+    assert isinstance(known, Node)
+    out = Taint(key=TAINT_UNHEALTHY, effect="NoSchedule")
+    made.add(replace(known, spec=replace(known.spec, unschedulable=True, taints=[out])))
+    made.add(evicted(made.gang, message="rank 1: GPU has fallen off the bus"))
+    made.cycle()
+    assert made.nodes == {"a-r1-0": 2, "a-r1-2": 2, "a-r1-3": 2}
+    made.tidy()
+    made.cycle()
+    assert made.runs()

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from springtide.api import labels
+from springtide.api.affinity import Toleration
 from springtide.api.commands import Apply
 from springtide.api.gpus import spelled
 from springtide.api.kueue import (
@@ -39,6 +40,7 @@ from springtide.api.struct import replace
 from springtide.scheduling import status
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.choice import tree_of
+from springtide.scheduling.classes import PodClass, constraints
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.releasing import held_by
@@ -121,8 +123,10 @@ class Stranded:
         failed = may_be_held(facts) and ending is not None and not ending.reason
         if not (failed or (held and ending is None)) or facts.admission is None or facts.error:
             return ending
-        pod_sets = _as_given(facts.admission, self._confine(facts))
+        pod_sets = self._with_spares(_as_given(facts.admission, self._confine(facts)))
         lost = self._lost(facts.admission, pod_sets)
+        if self._patience and self._shuns(facts, facts.admission, pod_sets, lost):
+            return None
         if not held and (not self._patience or not lost or self._is_lost_whole(facts.admission, lost)):
             return ending
         if not lost:
@@ -169,6 +173,32 @@ class Stranded:
         reset = ready is None or ready.reason == PODS_RESET
         return reset and not is_true(conditions, "Evicted") and facts.key not in self._snapshot.pods_of
 
+    def _with_spares(self, pod_sets: tuple[PodSetFacts, ...]) -> tuple[PodSetFacts, ...]:
+        """The pod sets, let onto nodes that are kept free for such as them."""
+        nodes = self._placement.nodes.facts
+        if not any(taint.key == labels.TAINT_SPARE for node in nodes for taint in node.taints):
+            return pod_sets
+        return tuple(replaced(one, pod_class=_tolerating(one.pod_class)) for one in pod_sets)
+
+    def _shuns(
+        self,
+        facts: WorkloadFacts,
+        admission: Admission,
+        pod_sets: Sequence[PodSetFacts],
+        lost: Sequence[str],
+    ) -> bool:
+        """Whether it also leaves the nodes that `health` wants it to avoid: only where there are others."""
+        avoided = frozenset(facts.obj.metadata.annotations.get(labels.AVOID_NODES, "").split(",")) - {""}
+        used = {node for one in admission.pod_set_assignments for node, _, _ in _places(one)}
+        shunned = sorted(avoided & used - {*lost})
+        if not shunned:
+            return False
+        rows = [self._placement.row_of(name) for name in avoided]
+        found = self._refilled(admission, pod_sets, sorted({*lost, *shunned}), rows)
+        if found is not None:
+            self._keep(facts, found, shunned, f"Leaves {', '.join(shunned)}; waits until its pods are gone")
+        return found is not None
+
     def _lost(self, admission: Admission, pod_sets: Sequence[PodSetFacts]) -> list[str]:
         """The nodes of an admission that cannot hold its pods any more."""
         found: set[str] = set()
@@ -191,13 +221,20 @@ class Stranded:
         return nodes <= {*lost}
 
     def _refilled(
-        self, admission: Admission, pod_sets: Sequence[PodSetFacts], lost: Sequence[str]
+        self,
+        admission: Admission,
+        pod_sets: Sequence[PodSetFacts],
+        lost: Sequence[str],
+        avoided: Sequence[int] = (),
     ) -> Admission | None:
-        """The same places but those on lost nodes, which are taken anew in the same domains."""
+        """The same places but those on lost nodes, which are taken anew in the same domains.
+
+        `avoided`: rows on which none is taken.
+        """
         mark = self._placement.mark()
         assignments: list[PodSetAssignment] = []
         for pod_set, assignment in zip(pod_sets, admission.pod_set_assignments, strict=True):
-            places = self._with_new(pod_set, _places(assignment), lost)
+            places = self._with_new(pod_set, _places(assignment), lost, avoided)
             if places is None:
                 self._placement.rollback(mark)
                 return None
@@ -205,7 +242,7 @@ class Stranded:
         return replace(admission, pod_set_assignments=assignments)
 
     def _with_new(
-        self, pod_set: PodSetFacts, places: Sequence[_Place], lost: Sequence[str]
+        self, pod_set: PodSetFacts, places: Sequence[_Place], lost: Sequence[str], avoided: Sequence[int]
     ) -> list[_Place] | None:
         stay = [place for place in places if place[0] not in lost]
         found = list(stay)
@@ -213,13 +250,20 @@ class Stranded:
             count = sum(number for name, _, number in places if name == node)
             if not count:
                 continue
-            share = self._place(pod_set, node, count, stay)
+            share = self._place(pod_set, node, count, stay, avoided)
             if share is None:
                 return None
             found += self._named(share)
         return found
 
-    def _place(self, pod_set: PodSetFacts, node: str, count: int, stay: Sequence[_Place]) -> Share | None:
+    def _place(
+        self,
+        pod_set: PodSetFacts,
+        node: str,
+        count: int,
+        stay: Sequence[_Place],
+        avoided: Sequence[int],
+    ) -> Share | None:
         """Places for the pods of one lost node, in the domain that what they are part of is bound to."""
         tree = tree_of(self._placement.nodes, pod_set)
         broken = [at for at, cut in enumerate(pod_set.slices) if count % cut.size]
@@ -236,7 +280,8 @@ class Stranded:
             homes = [*(self._home(tree, level, node, stay) for level in levels), np.arange(len(tree.place))]
         else:
             homes = [np.arange(len(tree.place))]
-        shares = (self._placement.place_set(asked, rows=home) for home in homes if home is not None)
+        rows = (np.setdiff1d(home, avoided) if avoided else home for home in homes if home is not None)
+        shares = (self._placement.place_set(asked, rows=row) for row in rows)
         return next((share for share in shares if share is not None), None)
 
     def _home(
@@ -298,6 +343,14 @@ class Stranded:
         for node, _, count in order:
             together[node] = together.get(node, 0) + count
         return assign_nodes(together.items())
+
+
+def _tolerating(pod_class: PodClass) -> PodClass:
+    """The class, on nodes that are kept free for whoever loses one as well."""
+    asked = pod_class.constraints
+    spare = Toleration(key=labels.TAINT_SPARE, operator="Exists")
+    tolerant = constraints(asked.selector, asked.affinity, (*asked.tolerations, spare), asked.preferred)
+    return replaced(pod_class, constraints=tolerant)
 
 
 def _places(assignment: PodSetAssignment) -> list[_Place]:
