@@ -213,6 +213,13 @@ class Checkpointer:
             self._spare = threading.Thread(target=self._slots.spare, args=(size,), daemon=True)
             self._spare.start()
 
+    @property
+    def newest(self) -> Work:
+        """How far the newest snapshot is: seconds from `save` until it was checked in memory, durable, committed."""
+        if not self._works:
+            raise CheckpointError("nothing was saved yet")
+        return self._works[-1]
+
     def wait(self, timeout: float | None = None) -> bool:
         """Until everything saved is durable on all ranks; False if that takes longer than `timeout` seconds.
 

@@ -143,7 +143,8 @@ class Slots:
         slot.close()
         with slot.data.open("a+b") as file:
             have = os.fstat(file.fileno()).st_size
-            room = max(size, 1) if not self._reuse else max(have, -(-size // _GRAIN_BYTES) * _GRAIN_BYTES)
+            grain = _GRAIN_BYTES if self._reuse else 1
+            room = max(have, -(-max(size, 1) // grain) * grain)
             try:
                 os.posix_fallocate(file.fileno(), 0, room)
             except OSError as error:
