@@ -18,6 +18,7 @@ from springtide.api.nodehealth import (
     NodeHealthStatus,
     Observation,
     PodActivity,
+    RankMarks,
 )
 from springtide.api.observing import is_quiet, observe
 from springtide.api.struct import replace
@@ -114,12 +115,18 @@ def news(status: NodeHealthStatus, now: datetime) -> tuple[Any, ...]:
                 is_quiet(pod, now),
                 pod.stopped,
                 pod.phase,
-                tuple((one.rank, one.phase) for one in pod.ranks),
+                tuple((one.rank, one.phase, _is_slower(one)) for one in pod.ranks),
                 tuple((one.process, one.time) for one in pod.stacks),
             )
             for pod in status.pods
         ),
     )
+
+
+def _is_slower(rank: RankMarks) -> bool:
+    """Whether a rank works half as long again as it did at its best: its peers wait for it."""
+    busy, best = rank.busy_seconds, rank.best_seconds
+    return busy is not None and best is not None and busy >= 1.5 * best
 
 
 def _moments(status: NodeHealthStatus) -> tuple[Any, ...]:
