@@ -17,9 +17,11 @@ from springtide.api.core import Node, Pod, Service
 from springtide.api.gangpods import job_of
 from springtide.api.kueue import ResourceFlavor, Workload
 from springtide.api.meta import Object
+from springtide.api.nodehealth import NodeHealth
 from springtide.api.springtide import Diagnosis
 from springtide.client import Forbidden, Invalid
 from springtide.runtime import Runtime
+from springtide.workloads.mtbf import mtbf_seconds
 from springtide.workloads.plan import View, plan, refuse
 
 ROOM = "workloads"
@@ -45,6 +47,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
     diagnoses = runtime.informer(Diagnosis, indexes={_INDEX: _keys_of_diagnosis})
     nodes = runtime.informer(Node)
     flavors = runtime.informer(ResourceFlavor)
+    healths = runtime.informer(NodeHealth)
 
     async def reconcile(key: str) -> float | None:
         workload = workloads.cache.get(key)
@@ -57,6 +60,7 @@ def register(runtime: Runtime, settings: Settings | None = None) -> None:
             diagnoses=diagnoses.cache.by_index(_INDEX, key),
             node_named=nodes.cache.get,
             flavor_named=flavors.cache.get,
+            mtbf_of=lambda units, now: mtbf_seconds(units, healths.cache.list(), nodes.cache.get, now),
         )
         decided = plan(view, runtime.clock.now())
         try:

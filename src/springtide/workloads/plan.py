@@ -46,6 +46,7 @@ from springtide.workloads.judged import (
     to_replace,
     verdict_of,
 )
+from springtide.workloads.mtbf import units_of, with_mtbf
 from springtide.workloads.pods import Slot, attempt_of, peer_service, pod_for, slots_of
 
 Due = Callable[[Sequence[Slot], Mapping[str, Pod]], Sequence[Slot]]
@@ -60,6 +61,10 @@ BROKEN_GRACE_SECONDS = 5
 _IN_ORDER = ("PodDeleted", "Evicted", "Terminated")
 """Fault classes of attempts whose pods were asked to go: they may save a checkpoint meanwhile."""
 TERMINAL_PHASES = ("Succeeded", "Failed")
+
+
+MtbfOf = Callable[[Mapping[str, int], datetime], float | None]
+"""From the GPUs that a job uses of each node, and the time, to seconds between two interruptions."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class View:
     """The node of a name."""
     flavor_named: FlavorNamed = lambda _: None
     """The flavor of a name."""
+    mtbf_of: MtbfOf = lambda _, __: None
+    """How long a job on these nodes may expect to run undisturbed."""
 
 
 def plan(view: View, now: datetime) -> Plan:
@@ -122,14 +129,16 @@ def _create(view: View, now: datetime, due_of: Due = lambda slots, _: list(slots
         note = "the admission does not say on which node each pod runs; no pods are created"
         return [Emit(workload, "IncompleteAdmission", note, type="Warning", action="Creating")]
     present = {pod.metadata.name: pod for pod in view.pods}
+    mtbf = view.mtbf_of(units_of(slots), now)
     creates: list[Command] = [
-        Create(_pod(view, slot)) for slot in due_of(slots, present) if slot.pod not in present
+        Create(_pod(view, slot, mtbf)) for slot in due_of(slots, present) if slot.pod not in present
     ]
     return [*creates, *_pods_ready(workload, "False", WAIT_FOR_START, _waiting_for(slots), now)]
 
 
-def _pod(view: View, slot: Slot) -> Pod:
+def _pod(view: View, slot: Slot, mtbf: float | None) -> Pod:
     made = pod_for(view.workload, slot, view.node_named(slot.node) if slot.devices else None)
+    made = with_mtbf(made, mtbf)
     return with_flavors(made, view.workload, slot.pod_set.name, view.flavor_named)
 
 
@@ -169,8 +178,11 @@ def _judged(view: View, now: datetime) -> list[Command]:
     slots, surplus = arranged(workload, slots, view.pods)
     wanted = due(slots, pods)
     kept = set() if is_refilled(workload) else begun_sets(slots, pods)
+    mtbf = view.mtbf_of(units_of(slots), now)
     made: list[Command] = [
-        Create(_pod(view, slot)) for slot in wanted if slot.pod not in pods and slot.pod_set.name not in kept
+        Create(_pod(view, slot, mtbf))
+        for slot in wanted
+        if slot.pod not in pods and slot.pod_set.name not in kept
     ]
     made += _delete([*to_replace(workload, view.pods), *surplus])
     settled = all(is_settled(pods.get(slot.pod)) for slot in wanted)
