@@ -29,6 +29,7 @@ LAST_RESORT = -50
 
 _PRECEDENCE = {Role.BENIGN: 0, Role.ROOT: 1, Role.CASCADE: 2, Role.WRAPPER: 3, Role.TEARDOWN: 4}
 """What decides where a line shows several: a benign pattern is narrower than what it looks like."""
+_NEVER_KEPT = (Role.BENIGN, Role.TEARDOWN)
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,7 @@ def worth_keeping(line: str) -> str | None:
     if hits is None:
         return None
     best = min((_signatures()[index] for index in hits), key=lambda one: one.order)
-    role = best.signature.role
-    return None if role in (Role.BENIGN, Role.TEARDOWN) else best.signature.name
+    return None if best.signature.role in _NEVER_KEPT else best.signature.name
 
 
 def _of_line(line: str, before: bytes) -> tuple[_Compiled, Any] | None:
@@ -248,7 +248,7 @@ def _rank_pattern() -> Any:
 
 @functools.cache
 def _kept() -> Any:
-    """The filter over all patterns: index in the catalog of every pattern that matches, in one pass."""
+    """All patterns behind a search for their literal parts: says which ones match, by index."""
     import re2
 
     made = re2.Filter()
