@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ POD = WatchedPod("default", "job-0", UID)
 def scene(
     at: float = 1000.0,
     pods: Sequence[WatchedPod] = (POD,),
-    processes: dict[str, tuple[Process, ...]] | None = None,
+    processes: Mapping[str, tuple[Process, ...]] | None = None,
     quiet: Sequence[str] = (),
 ) -> Scene:
     """A look so many seconds after the machine's start."""
@@ -33,6 +33,7 @@ class Scripted:
     name = "scripted"
     period_seconds = 1.0
     deadline_seconds = 5.0
+    doing = ""
 
     def __init__(self, *rounds: Round | Exception, name: str = "scripted") -> None:
         self.name = name

@@ -47,6 +47,7 @@ class Activity:
     name = "activity"
     period_seconds = PERIOD_SECONDS
     deadline_seconds = 20.0
+    doing = ""
 
     def __init__(self, proc: Path) -> None:
         self._proc = proc

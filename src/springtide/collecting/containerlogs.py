@@ -70,6 +70,7 @@ class ContainerLogs:
     name = "logs"
     period_seconds = 1.0
     deadline_seconds = 20.0
+    doing = ""
 
     def __init__(
         self, folder: Path, bookmarks: Bookmarks, keep: Keep, may_hold: Judge = lambda _block: True

@@ -91,15 +91,15 @@ class Collection:
 
     async def _patiently(self, source: Source, look: asyncio.Future[Round]) -> Round:
         """Wait for a look, however long, and say when it takes too long."""
+        since = self._runtime.clock.now()
         done, _ = await asyncio.wait([look], timeout=source.deadline_seconds)
         if not done:
-            since = self._runtime.clock.now()
             log.warning("collector is stuck", collector=source.name, seconds=source.deadline_seconds)
             self._says(
                 source,
                 CollectorState.SILENT,
-                f"no answer within {source.deadline_seconds:g} s, asked until {since:%H:%M:%S} UTC:"
-                " what it reads hangs",
+                f"no answer within {source.deadline_seconds:g} s since {since:%H:%M:%S} UTC;"
+                f" it hangs {source.doing or 'in what it reads'}",
             )
         return await look
 

@@ -54,6 +54,7 @@ class KernelLog:
     name = "kernel"
     period_seconds = 1.0
     deadline_seconds = 10.0
+    doing = ""
 
     def __init__(self, path: Path, bookmarks: Bookmarks, keep: Keep, proc: Path) -> None:
         self._path = path
@@ -94,7 +95,6 @@ class KernelLog:
     def _open(self) -> None:
         try:
             self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.read(self._file, 0)
         except OSError as error:
             self.close()
             raise Unavailable(f"{self._path} cannot be read: {error.strerror}; {_ACCESS_HINT}") from None

@@ -7,8 +7,15 @@ from springtide.collecting.activity import Activity
 from springtide.collecting.bookmarks import Bookmarks
 from springtide.collecting.containerlogs import ContainerLogs
 from springtide.collecting.controller import Collection
+from springtide.collecting.dcgm import Dcgm
+from springtide.collecting.disk import Disk
+from springtide.collecting.exits import Exits
+from springtide.collecting.flight import Flight
 from springtide.collecting.kernel import KernelLog
 from springtide.collecting.marks import Marks
+from springtide.collecting.nvidia import Nvidia
+from springtide.collecting.nvml import Nvml
+from springtide.collecting.rdma import Rdma
 from springtide.collecting.rounds import Source
 from springtide.collecting.settings import CollectSettings
 from springtide.collecting.stacks import Stacks
@@ -30,11 +37,16 @@ def beside(node: ProcessNodeSettings) -> CollectSettings:
 
 def sources(settings: CollectSettings) -> list[Source]:
     """Every kind of evidence there is."""
-    keep = faults.worth_keeping
+    keep, proc = faults.worth_keeping, settings.proc_dir
     return [
-        Activity(settings.proc_dir),
-        Marks(settings.proc_dir),
-        KernelLog(settings.kernel_log, Bookmarks(settings.data_dir / "kernel.json"), keep, settings.proc_dir),
-        ContainerLogs(settings.logs_dir, Bookmarks(settings.data_dir / "logs.json"), keep),
-        Stacks(settings.proc_dir, settings.stack_after_seconds),
+        Activity(proc),
+        Marks(proc),
+        KernelLog(settings.kernel_log, Bookmarks(settings.data_dir / "kernel.json"), keep, proc),
+        ContainerLogs(settings.logs_dir, Bookmarks(settings.data_dir / "logs.json"), keep, faults.may_hold),
+        Exits(proc, settings.sys_dir, Bookmarks(settings.data_dir / "exits.json"), keep),
+        Nvidia(Dcgm(settings.dcgm_url) if settings.dcgm_url else Nvml(), keep),
+        Rdma(settings.sys_dir, keep),
+        Disk(proc, settings.sys_dir, settings.host_root, keep),
+        Flight(proc),
+        Stacks(proc, settings.stack_after_seconds),
     ]

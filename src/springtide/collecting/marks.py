@@ -45,6 +45,7 @@ class Marks:
     name = "marks"
     period_seconds = 2.0
     deadline_seconds = 20.0
+    doing = ""
 
     def __init__(self, proc: Path) -> None:
         self._proc = proc

@@ -106,6 +106,8 @@ class Source(Protocol):
     """From the end of one look to the next."""
     deadline_seconds: float
     """A look that takes longer is stuck: the source is Silent."""
+    doing: str
+    """What it does at this moment, for the case that it gets stuck at it; may be empty."""
 
     def look(self, scene: Scene) -> Round:
         """One round. Raises Unavailable; OSError where the machine fails."""

@@ -48,6 +48,7 @@ class Stacks:
     name = "stacks"
     period_seconds = 2.0
     deadline_seconds = 90.0
+    doing = ""
 
     def __init__(self, proc: Path, after_seconds: float, dump: Dumper | None = None) -> None:
         self._proc = proc

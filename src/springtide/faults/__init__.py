@@ -6,13 +6,16 @@ nothing but its own data, and that only when the first line is judged.
 
 from springtide.faults.catalog import FAMILIES, CatalogError, catalog, signature_named
 from springtide.faults.fault import Fault, Verdict
+from springtide.faults.judging import UNKNOWN, judge
 from springtide.faults.matching import CORDON_CONFIDENCE, Match, Override, match, worth_keeping
+from springtide.faults.screening import may_hold
 from springtide.faults.signature import Example, Role, Secondary, Signature
 from springtide.faults.verdicts import VERDICTS
 
 __all__ = [
     "CORDON_CONFIDENCE",
     "FAMILIES",
+    "UNKNOWN",
     "VERDICTS",
     "CatalogError",
     "Example",
@@ -24,7 +27,9 @@ __all__ = [
     "Signature",
     "Verdict",
     "catalog",
+    "judge",
     "match",
+    "may_hold",
     "signature_named",
     "worth_keeping",
 ]
