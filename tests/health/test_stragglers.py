@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from springtide.api.meta import ObjectMeta
 from springtide.api.nodehealth import NodeHealth, NodeHealthStatus, Observation
 from springtide.api.springtide import Diagnosis
-from springtide.health.stragglers import PERSIST_STEPS, Slow, diagnose, find, is_suspicion, still_slow
+from springtide.health.stragglers import (
+    DESIGN_STEPS,
+    PERSIST_STEPS,
+    Slow,
+    diagnose,
+    find,
+    is_suspicion,
+    still_slow,
+)
 from tests.builders import at
 from tests.health.ganghealth import Rank, members
 from tests.health.scene import gang
@@ -88,6 +96,13 @@ def test_slowness_must_last() -> None:
     assert [slow.rank.rank for slow in sure] == [1]
     known, sure = still_slow(known, slow_in([one(0.3), one(0.3)]))
     assert (known, sure) == ({}, []), "it is forgotten when it is over"
+
+
+def test_one_that_always_was_slow_is_waited_for_longer() -> None:
+    ranks = [one(0.3), one(0.9)]
+    known, _ = still_slow({}, slow_in(ranks))
+    assert still_slow(known, slow_in([changed(rank, step=40 + DESIGN_STEPS - 1) for rank in ranks]))[1] == []
+    assert still_slow(known, slow_in([changed(rank, step=40 + DESIGN_STEPS) for rank in ranks]))[1] != []
 
 
 def test_a_new_attempt_begins_anew() -> None:

@@ -16,8 +16,8 @@ from springtide.api.nodehealth import NodeHealth
 from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
+from springtide.health import history_controller, remediation_controller, stragglers
 from springtide.health import plan as planning
-from springtide.health import remediation_controller, stragglers
 from springtide.health.diagnosis import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
 from springtide.health.hangs import HangSettings
@@ -54,6 +54,7 @@ def register(
     """Add the room's controllers to `runtime`; `workers` reconcile that many workloads at a time."""
     _Health(runtime, settings or Settings(), workers, hangs or HangSettings())
     remediation_controller.register(runtime)
+    history_controller.register(runtime)
 
 
 class _Health:
@@ -123,7 +124,7 @@ class _Health:
         workload, attempt = snapshot.workload, planning.attempt_of(snapshot.workload)
         known = {diagnosis.metadata.name for diagnosis in snapshot.diagnoses}
         for slow in watched.slow:
-            if stragglers.diagnosis_name(workload, attempt, slow.rank.rank) in known:
+            if stragglers.diagnosis_name(workload, attempt, slow) in known:
                 continue
             health = self._healths.cache.get(slow.rank.report.node)
             found = stragglers.diagnose(workload, attempt, slow, health, snapshot.diagnoses, now)

@@ -8,8 +8,8 @@ of its peers, beyond what they differ among themselves, over several steps, and 
 Most slow jobs are not slow nodes (NYU and ByteDance, OSDI 2025: worker faults explain half of the slowdown
 in 1.7 % of straggling jobs). So a node is only suspected when the rank was once faster on it, or when the
 node slowed other jobs too; a rank that was slow from its first steps on has more to do by design (the last
-stage of a pipeline). Ranks of a declared group are compared with each other alone. And a suspicion is no verdict: a
-check beside a node that is not suspected (`checks`) decides.
+stage of a pipeline). Ranks of a declared group are compared with each other alone. And a suspicion is no
+verdict: a check beside a node that is not suspected (`checks`) decides.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ SHARE = 0.6
 SECONDS_MIN = 0.01
 """Shorter differences are noise of the machine."""
 PERSIST_STEPS = 5
-"""It must still be slow so many steps after it was first seen slow."""
+"""A rank that became slow must still be so many steps after that was first seen."""
+DESIGN_STEPS = 50
+"""One that always was must for longer: nothing is lost by waiting, and machines are uneven at first."""
 _THROTTLING = ("throttl", "slowdown", "thermal", "power brake", "clock")
 
 
@@ -103,12 +105,17 @@ def still_slow(known: Mapping[int, int], found: Sequence[Slow]) -> tuple[dict[in
     `known`: by rank, the step at which each was first seen slow. Who is slow no more is forgotten.
     """
     since = {slow.rank.rank: min(known.get(slow.rank.rank, slow.step), slow.step) for slow in found}
-    return since, [slow for slow in found if slow.step - since[slow.rank.rank] >= PERSIST_STEPS]
+
+    def lasts(slow: Slow) -> bool:
+        steps = PERSIST_STEPS if slow.turned else DESIGN_STEPS
+        return slow.step - since[slow.rank.rank] >= steps
+
+    return since, [slow for slow in found if lasts(slow)]
 
 
-def diagnosis_name(workload: Workload, attempt: int, rank: int) -> str:
-    """One a rank and attempt; beside the one that ends the attempt."""
-    return f"{workload.metadata.name}-{attempt}-slow-{rank}"
+def diagnosis_name(workload: Workload, attempt: int, slow: Slow) -> str:
+    """One a rank and attempt, beside the one that ends the attempt; a rank may turn slow that always was."""
+    return f"{workload.metadata.name}-{attempt}-{'slow' if slow.turned else 'skew'}-{slow.rank.rank}"
 
 
 def is_suspicion(diagnosis: Diagnosis) -> bool:
@@ -153,7 +160,7 @@ def diagnose(
         evidence=[*_evidence(slow, now), *throttled],
     )
     metadata = ObjectMeta(
-        name=diagnosis_name(workload, attempt, slow.rank.rank),
+        name=diagnosis_name(workload, attempt, slow),
         namespace=workload.metadata.namespace,
         labels={labels.WORKLOAD: workload.metadata.name},
         owner_references=[owner_reference(workload)],
