@@ -11,12 +11,12 @@ from springtide.api import labels
 from springtide.api.commands import Apply, Create, Emit, Plan
 from springtide.api.kueue import Workload
 from springtide.api.meta import ObjectMeta, find_condition
-from springtide.api.springtide import Diagnosis, DiagnosisSpec
+from springtide.api.springtide import Diagnosis, DiagnosisSpec, DiagnosisStatus
 from springtide.api.struct import replace
 from springtide.health.faults import VERDICTS, Fault
 from springtide.health.plan import Settings, plan
 from tests import builders
-from tests.builders import at
+from tests.builders import at, with_condition
 from tests.health import outputs
 from tests.health.outputs import stamped, torchrun
 from tests.health.scene import SETTINGS, Scene, failed, gang, node_that_is, rank
@@ -37,7 +37,7 @@ def created(decided: Plan) -> Diagnosis:
 
 def evicted(decided: Plan) -> dict[str, Any] | None:
     """The Evicted condition the plan applies, if any."""
-    found = [command for command in decided.commands if isinstance(command, Apply)]
+    found = [one for one in decided.commands if isinstance(one, Apply) and one.subresource == "status"]
     if not found:
         return None
     (command,) = found
@@ -286,3 +286,56 @@ def test_pods_of_the_old_attempt_say_nothing_about_the_new_one() -> None:
 )
 def test_nothing_to_judge(what: str, workload: Workload) -> None:
     assert decide(Scene(workload=workload, pods=BOTH_FAILED), 60).commands == (), what
+
+
+def avoided(decided: Plan) -> list[str]:
+    """What the scheduler is told to avoid, before the eviction."""
+    first, *_ = [one for one in decided.commands if isinstance(one, Apply)]
+    noted: str = first.fields.get("metadata", {}).get("annotations", {}).get(labels.AVOID_NODES, "")
+    return noted.split(",") if noted else []
+
+
+def test_the_node_of_a_fault_that_is_not_the_programs_is_avoided_by_the_next_attempt() -> None:
+    lost = {"n1": node_that_is("n1", "Unknown", 5)}
+    assert avoided(decide(Scene(pods=[rank(0), rank(1)], nodes=lost, failing_since=5))) == ["n1"]
+    killed = [failed(0, code=137, signal=9), rank(1)]
+    assert avoided(decide(Scene(pods=killed, failing_since=0), 60)) == []
+
+
+def test_an_eviction_waits_until_the_node_is_out_of_service_but_not_for_ever() -> None:
+    told = verdict(0, Fault.GPU_OFF_BUS, action="cordon_evict")
+    told = replace(told, metadata=replace(told.metadata, creation_timestamp=at(10)))
+    assert evicted(decide(Scene(diagnoses=[told]), 11)) is None
+    assert decide(Scene(diagnoses=[told]), 11).requeue_after_seconds == 9
+    answered = replace(told, status=DiagnosisStatus(phase="Cordoned"))
+    assert evicted(decide(Scene(diagnoses=[answered]), 11)) is not None
+    assert evicted(decide(Scene(diagnoses=[told]), 20)) is not None
+
+
+def test_a_fault_that_is_only_reported_leaves_the_job_as_it_is() -> None:
+    told = verdict(0, Fault.GPU_OFF_BUS, action="ignore")
+    assert decide(Scene(diagnoses=[told]), 60) == Plan()
+
+
+def test_the_next_attempt_waits_for_its_back_off() -> None:
+    told = verdict(0, Fault.KILLED)
+    told = replace(
+        told,
+        metadata=replace(told.metadata, creation_timestamp=at(10)),
+        spec=replace(told.spec, retry_after_seconds=8),
+    )
+    ending = with_condition(gang(), "QuotaReserved", "False", reason="Evicted")
+    ending = with_condition(ending, "Evicted", reason="NodeFailures")
+    assert decide(Scene(workload=ending, diagnoses=[told]), 12) == Plan(requeue_after_seconds=6)
+    assert evicted(decide(Scene(workload=ending, diagnoses=[told]), 18)) is not None
+
+
+def test_a_pod_that_left_a_node_out_of_service_says_so() -> None:
+    out = node_that_is("n1", "True")
+    notes = {labels.CORDONED_FOR: "n1.0123456789"}
+    out = replace(out, metadata=replace(out.metadata, annotations=notes))
+    leaving = rank(1)
+    leaving = replace(leaving, metadata=replace(leaving.metadata, deletion_timestamp=at(40)))
+    found = created(decide(Scene(pods=[rank(0), leaving], nodes={"n1": out}, failing_since=0), 60))
+    assert (found.spec.fault_class, found.spec.blame) == ("Evicted", "node")
+    assert "n1.0123456789" in found.spec.message

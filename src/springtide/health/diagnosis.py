@@ -31,6 +31,8 @@ class RankReport:
     node: str = ""
     lost_from: datetime | None = None
     """From when its node counts as lost, if the node is not ready; may lie ahead."""
+    out_for: str = ""
+    """The incident its node is out of service for; empty: none."""
     log: LogEvidence = field(default_factory=LogEvidence)
 
 
@@ -108,7 +110,7 @@ def causes_of(report: RankReport, now: datetime, *, alone: bool = False) -> list
     pod = report.pod
     found = _lost(report, now)
     if pod is None:
-        return found or [_cause(report, Fault.POD_DELETED, "was deleted while the attempt ran")]
+        return found or [_cause(report, *_asked_to_go(report))]
     if pod.metadata.deletion_timestamp is not None:
         found.append(_deleted(report, pod))
     if pod.status.phase == "Failed":
@@ -200,7 +202,14 @@ def _deleted(report: RankReport, pod: Pod) -> Cause:
     asked = pod.metadata.deletion_timestamp
     grace = timedelta(seconds=pod.metadata.deletion_grace_period_seconds or 0)
     when = stamp(asked - grace) if asked is not None else float("inf")
-    return _cause(report, Fault.POD_DELETED, "was deleted while the attempt ran", when=when)
+    return _cause(report, *_asked_to_go(report), when=when)
+
+
+def _asked_to_go(report: RankReport) -> tuple[Fault, str]:
+    """Pods leave nodes that are taken out of service; else somebody has deleted the pod."""
+    if report.out_for:
+        return Fault.EVICTED, f"left: its node is out of service ({report.out_for} in kube-system says why)"
+    return Fault.POD_DELETED, "was deleted while the attempt ran"
 
 
 def _cause(

@@ -12,6 +12,7 @@ from springtide.api.meta import controller_of, find_condition
 from springtide.health.diagnosis import RankReport
 from springtide.health.evidence import LogEvidence
 from springtide.health.plan import Settings, attempt_of
+from springtide.health.remediation_node import cordoned_for
 
 
 def rank_reports(
@@ -47,6 +48,7 @@ def rank_reports(
             if pod is None and not created:
                 continue
             node = pod.spec.node_name if pod is not None else places[index] if index < len(places) else ""
+            known = node_named(node) if node else None
             reports.append(
                 RankReport(
                     pod_set=pod_set.name,
@@ -54,7 +56,8 @@ def rank_reports(
                     pod=pod,
                     host=f"{job}-{pod_set.name}-0-{index}",
                     node=node,
-                    lost_from=_lost_from(node_named(node), now, settings) if node else None,
+                    lost_from=_lost_from(known, now, settings) if node else None,
+                    out_for=cordoned_for(known) if known is not None else "",
                     log=logs.get(pod.metadata.name, LogEvidence()) if pod is not None else LogEvidence(),
                 )
             )

@@ -33,7 +33,7 @@ from springtide.health.diagnosis import (
 from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS, Fault
 from springtide.health.hangs import Hang
-from springtide.health.remediation import Failure, Remedy, decide, left_to_wait
+from springtide.health.remediation import Failure, Remedy, decide, left_to_wait, nodes_to_avoid
 from springtide.health.remediation_policy import effective, policy_for_workload
 from springtide.health.tracebacks import without_prefix
 
@@ -104,7 +104,7 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     ended = (one for one in snapshot.diagnoses if one.spec.fault_class != Fault.STRAGGLER)
     known = next((one for one in ended if one.spec.attempt == attempt), None)
     if known is not None:
-        return _evict(workload, known, now, settings)
+        return _evict(snapshot, known, now, settings)
     judged = labels.VERDICT in workload.metadata.annotations
     cause = (lost_node if judged else first_cause)(snapshot.reports, now)
     if cause is None and snapshot.hang is not None and not judged:
@@ -122,7 +122,7 @@ def _conclude(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, set
     workload = snapshot.workload
     diagnosis = _diagnose(snapshot, cause, attempt, now, settings)
     told = Emit(workload, diagnosis.spec.fault_class, diagnosis.spec.message, "Warning", "Diagnose")
-    then = _evict(workload, diagnosis, now, settings)
+    then = _evict(snapshot, diagnosis, now, settings)
     return Plan((Create(diagnosis), *then.commands, told), then.requeue_after_seconds)
 
 
@@ -234,11 +234,13 @@ def _evidence(cause: Cause) -> list[Evidence]:
     return found
 
 
-def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime, settings: Settings) -> Plan:
+def _evict(snapshot: Snapshot, diagnosis: Diagnosis, now: datetime, settings: Settings) -> Plan:
     """Evicted True for an attempt that is to be followed by another.
 
     Where the node goes out of service, that comes first: else the next attempt might be given the same place.
+    For the same reason it is noted first which nodes the next attempt is to avoid.
     """
+    workload = snapshot.workload
     ends = diagnosis.spec.action in (Action.FAIL_FAST, Action.IGNORE)
     if ends or is_true(workload.status.conditions, WorkloadCondition.EVICTED):
         return Plan()
@@ -249,7 +251,18 @@ def _evict(workload: Workload, diagnosis: Diagnosis, now: datetime, settings: Se
             return Plan(requeue_after_seconds=left_seconds)
     by_program = diagnosis.spec.blame == Blame.PROGRAM
     reason = WorkloadReason.PROGRAM_FAILED if by_program else WorkloadReason.NODE_FAILURES
-    return Plan((_apply_evicted(workload, "True", reason, diagnosis.spec.message, now),))
+    evicted = _apply_evicted(workload, "True", reason, diagnosis.spec.message, now)
+    return Plan((*_avoid(workload, [*snapshot.diagnoses, diagnosis], now), evicted))
+
+
+def _avoid(workload: Workload, diagnoses: Sequence[Diagnosis], now: datetime) -> list[Apply]:
+    """The note for the scheduler: nodes that attempts are to leave where there are others."""
+    meta = workload.metadata
+    avoided = ",".join(nodes_to_avoid(diagnoses, now))
+    if meta.annotations.get(labels.AVOID_NODES, "") == avoided:
+        return []
+    fields = {"metadata": {"annotations": {labels.AVOID_NODES: avoided} if avoided else {}}}
+    return [Apply(Workload, meta.namespace, meta.name, fields, uid=meta.uid)]
 
 
 def _requeue(snapshot: Snapshot, now: datetime) -> Plan:

@@ -25,6 +25,8 @@ _ACTIONS: dict[Step, Action] = {
 }
 """Total: what a Diagnosis says of a step."""
 _NEVER_CORDONED_FOR = (Blame.PROGRAM, Blame.UNKNOWN)
+AVOID_SECONDS = 3600.0
+"""How long a job keeps off a node on which it failed and that stayed in service."""
 RESTARTS = (Action.RESTART_IN_PLACE, Action.CORDON_EVICT)
 """Actions after which there is another attempt."""
 
@@ -132,6 +134,20 @@ def left_to_wait(diagnosis: Diagnosis, now: datetime) -> float:
         return 0.0
     until = written + timedelta(seconds=diagnosis.spec.retry_after_seconds)
     return max(0.0, (until - now).total_seconds())
+
+
+def nodes_to_avoid(diagnoses: Sequence[Diagnosis], now: datetime) -> list[str]:
+    """Nodes that the job's attempts leave, as long as there are others: its last failures happened there."""
+    since = now - timedelta(seconds=AVOID_SECONDS)
+    return sorted(
+        {
+            one.spec.node
+            for one in diagnoses
+            if one.spec.step in (Step.RESTART_ELSEWHERE, Step.SHRINK, Step.CORDON_AND_EVICT)
+            and one.spec.node
+            and (_written_at(one) or now) > since
+        }
+    )
 
 
 def _meets(failure: Failure, rule: RemediationRule) -> bool:
