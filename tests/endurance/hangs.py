@@ -23,7 +23,7 @@ from tests.e2e.platforms import Platform
 from tests.e2e.trained import Training, slowed, wait
 
 PAUSES = ("sleep", "rank0", "busy", "declared")
-STEPS_OF_HALF_A_SECOND = ("--work", "400", "--batches", "10", "--epochs", "60")
+LONG_STEPS = ("--work", "700", "--batches", "10", "--epochs", "60")
 
 
 def main() -> int:
@@ -114,7 +114,7 @@ def slow(made: Platform, run: int) -> dict[str, Any]:
     """A rank that runs a third of the time from some step on: within how many steps it is named."""
     victim = run % 2
     job = Training(made, f"slow-{run}")
-    job.start(*STEPS_OF_HALF_A_SECOND)
+    job.start(*LONG_STEPS)
     before = job.wait_for_step(25, 300)
     process = before[victim]["process"]
     with slowed(process, 1 / 3):

@@ -30,6 +30,8 @@ BUSY_WRITES = 5
 """Writes within `BUSY_SECONDS`, from which on the next waits longer: a storm must not cost the node much."""
 BUSY_SECONDS = 10.0
 BUSY_FACTOR = 5.0
+SLOWER = 1.4
+"""A rank that works so many times as long as at its best is news."""
 _MOMENTS = ("log_time", "busy_time", "io_time", "progress_time")
 
 
@@ -115,7 +117,7 @@ def news(status: NodeHealthStatus, now: datetime) -> tuple[Any, ...]:
                 is_quiet(pod, now),
                 pod.stopped,
                 pod.phase,
-                tuple((one.rank, one.phase, _is_slower(one)) for one in pod.ranks),
+                tuple((one.rank, one.phase, _slower_for(one)) for one in pod.ranks),
                 tuple((one.process, one.time) for one in pod.stacks),
             )
             for pod in status.pods
@@ -123,10 +125,14 @@ def news(status: NodeHealthStatus, now: datetime) -> tuple[Any, ...]:
     )
 
 
-def _is_slower(rank: RankMarks) -> bool:
-    """Whether a rank works half as long again as it did at its best: its peers wait for it."""
+def _slower_for(rank: RankMarks) -> int | None:
+    """Steps, in fives, of a rank that works much longer a step than it did at its best; None: it does not.
+
+    Its peers wait for it, and whoever judges that wants to see it last for some steps.
+    """
     busy, best = rank.busy_seconds, rank.best_seconds
-    return busy is not None and best is not None and busy >= 1.5 * best
+    slower = busy is not None and best is not None and busy >= SLOWER * best
+    return (rank.step or 0) // 5 if slower else None
 
 
 def _moments(status: NodeHealthStatus) -> tuple[Any, ...]:
