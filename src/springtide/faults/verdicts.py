@@ -166,7 +166,7 @@ VERDICTS: dict[Fault, Verdict] = {
         "Nothing for the job; replace the memory module named here.",
     ),
     Fault.NODE_OUT_OF_MEMORY: Verdict(
-        Blame.NODE,
+        Blame.PLATFORM,
         Action.RESTART_IN_PLACE,
         "The machine itself, not one pod's limit, ran out of memory and the kernel killed a process.",
         "Give pods memory limits that together fit the node; the job starts again.",
