@@ -110,6 +110,11 @@ POD_ENVIRONMENT = {
     "KUBERNETES_SERVICE_PORT_HTTPS": "The same.",
     "GLOO_SOCKET_IFNAME": "`lo`: pods of one machine meet on its loopback interface.",
     "HOSTNAME": "Host name of the pod.",
+    "TORCH_FR_BUFFER_SIZE": "2000: PyTorch's flight recorder remembers so many collectives (2.9 and later; "
+    "for earlier ones set TORCH_NCCL_TRACE_BUFFER_SIZE).",
+    "TORCH_FR_DUMP_TEMP_FILE": "Where a rank writes that memory when a collective times out; "
+    "the node's collectors read it.",
+    "TORCH_NCCL_DUMP_ON_TIMEOUT": "1: it does so.",
     "PATH": "That of the platform, this Python's programs first.",
     "PYTHONUNBUFFERED": "`1`: output is seen at once.",
 }

@@ -52,6 +52,14 @@ def test_how_far_a_rank_came_by_process_group() -> None:
     )
 
 
+def test_gloo_never_says_completed_of_an_entry_but_counts_them() -> None:
+    entries = [entry(number, "scheduled", pg_id=0, retired=True) for number in (1, 2, 3)]
+    document = {"entries": entries, "pg_status": {"0": {"last_completed_collective": 2}}}
+    assert read(pickle.dumps(document)) == (
+        GroupProgress("0 default_pg", 3, 2, 3, "nccl:all_reduce [[1024]]", "scheduled"),
+    )
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch /tmp/springtide-was-here",)

@@ -19,6 +19,7 @@ import click
 from springtide.cli.target import Target, choose_kubeconfig
 
 if TYPE_CHECKING:
+    from springtide.client import Connection
     from springtide.up import PartSettings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -66,16 +67,26 @@ def part_settings(
     kubeconfig: Path | None, context: str, *, leader_elect: bool, metrics_port: int, log_level: str
 ) -> PartSettings:
     """Raises CliError and KubeconfigError if there is no such connection."""
-    from springtide.client import load_kubeconfig
     from springtide.up import PartSettings
 
-    path = choose_kubeconfig(Target(kubeconfig, context), os.environ, Path.home())
     return PartSettings(
-        load_kubeconfig(path, context or None),
+        _connection(kubeconfig, context),
         leader_elect=leader_elect,
         metrics_port=metrics_port,
         log_level=log_level,
     )
+
+
+def _connection(kubeconfig: Path | None, context: str) -> Connection:
+    """By the kubeconfig that is named; in a pod of a cluster that names none, by its service account."""
+    from springtide.client import in_cluster, load_kubeconfig
+    from springtide.client.kubeconfig import SERVICE_ACCOUNT
+
+    named = kubeconfig is not None or context or os.environ.get("KUBECONFIG")
+    if not named and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
+        return in_cluster()
+    path = choose_kubeconfig(Target(kubeconfig, context), os.environ, Path.home())
+    return load_kubeconfig(path, context or None)
 
 
 def run_until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

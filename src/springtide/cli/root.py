@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "queue": "Show queues and who waits in which order",
     "explain": "Say why a job waits or failed, and what to do",
     "diagnose": "Say why a job failed, whose fault it is and on what evidence; judge lines of logs",
+    "remediation": "Show which nodes are out of service, why, and what brings them back",
     "approve": "Say yes or no to a job that waits for an admission check",
     "plan": "Show what the scheduler would decide about a job that does not exist yet",
     "defragment": "Show whom moving others would let start, and move them",

@@ -18,6 +18,7 @@ from springtide.api.nodehealth import Observation
 from springtide.collecting.flightrecord import DUMP_BYTES, BadDump, GroupProgress, read
 from springtide.collecting.proc import environment
 from springtide.collecting.rounds import Process, Round, Scene, WatchedPod
+from springtide.node.container import FLIGHT_FOLDER
 
 VARIABLES = (b"TORCH_FR_DUMP_TEMP_FILE", b"TORCH_NCCL_DEBUG_INFO_TEMP_FILE")
 """Beginning of the paths of dumps, to which the rank is added; the newer name first."""
@@ -92,7 +93,7 @@ class Flight:
                 continue
             prefix = _prefix(variables)
             known.prefixes.add(folder / "root" / prefix.lstrip("/"))
-            if Path(prefix).parent.name == OWN_FOLDER:
+            if Path(prefix).parent.name == FLIGHT_FOLDER.name:
                 known.prefixes.add(Path(prefix))
 
     def _fresh(self, known: _Known, scene: Scene) -> Iterator[tuple[Path, _Dump]]:
@@ -125,10 +126,6 @@ class Flight:
         for prefix in sorted(known.prefixes):
             found += sorted(prefix.parent.glob(f"{prefix.name}*"))[:FILES_MAX]
         return found
-
-
-OWN_FOLDER = "flight"
-"""Name of the folder that process nodes set for dumps, within the pod's own."""
 
 
 def _prefix(variables: Mapping[bytes, bytes]) -> str:

@@ -2,8 +2,8 @@
 
 A dump is a pickle that a program wrote, so nothing in it is trusted: only plain values are unpickled, no name
 is ever looked up, and size and count are bounded. Called by `flight.py`.
-Source of the format: PyTorch, torch/csrc/distributed/c10d/FlightRecorder.hpp (version 2.10: `entries` with
-`process_group`, `collective_seq_id`, `profiling_name`, `state` of scheduled, started or completed).
+Source of the format: PyTorch, torch/csrc/distributed/c10d/FlightRecorder.hpp (version 2.10: `pg_status`, and
+`entries` with `process_group`, `collective_seq_id`, `profiling_name`, `state`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 DUMP_BYTES = 64 * 1024 * 1024
 ENTRIES_MAX = 100_000
+OPERATION_CHARACTERS = 200
 
 
 class BadDump(ValueError):
@@ -67,26 +68,39 @@ def read(data: bytes) -> tuple[GroupProgress, ...]:
     for entry in entries[-ENTRIES_MAX:]:
         if isinstance(entry, dict) and _is_collective(entry):
             groups.setdefault(_group(entry), []).append(entry)
-    return tuple(_progress(name, found) for name, found in groups.items())
+    return tuple(
+        _progress(name, found, _last_completed(document, found[0])) for name, found in groups.items()
+    )
 
 
-def _progress(name: str, entries: Sequence[Mapping[str, Any]]) -> GroupProgress:
+def _progress(name: str, entries: Sequence[Mapping[str, Any]], completed: int) -> GroupProgress:
+    """`completed` is what the recorder itself says; entries of gloo stay `scheduled` after their end."""
     numbers = [int(entry["collective_seq_id"]) for entry in entries]
     done = [
         number for number, entry in zip(numbers, entries, strict=True) if entry.get("state") == "completed"
     ]
-    open_ones = [
-        (number, entry)
-        for number, entry in zip(numbers, entries, strict=True)
-        if entry.get("state") in ("scheduled", "started")
-    ]
-    if not open_ones:
-        return GroupProgress(name, max(numbers), max(done, default=0))
-    stuck, entry = min(open_ones, key=lambda one: one[0])
-    operation = f"{entry.get('profiling_name', 'unknown')} {entry.get('input_sizes', '')}".strip()
+    completed = max([*done, completed])
+    left = [entry for number, entry in zip(numbers, entries, strict=True) if number > completed]
+    if not left:
+        return GroupProgress(name, max(numbers), completed)
+    first = min(left, key=lambda entry: int(entry["collective_seq_id"]))
+    operation = f"{first.get('profiling_name', 'unknown')} {first.get('input_sizes', '')}".strip()
     return GroupProgress(
-        name, max(numbers), max(done, default=0), stuck, operation[:200], str(entry.get("state", ""))
+        name,
+        max(numbers),
+        completed,
+        int(first["collective_seq_id"]),
+        operation[:OPERATION_CHARACTERS],
+        str(first.get("state", "")),
     )
+
+
+def _last_completed(document: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
+    """Of the entry's group, by the recorder's own account; 0: none, or it does not say."""
+    statuses = document.get("pg_status")
+    status = statuses.get(str(entry.get("pg_id"))) if isinstance(statuses, dict) else None
+    number = status.get("last_completed_collective") if isinstance(status, dict) else None
+    return max(0, number) if isinstance(number, int) else 0
 
 
 def _is_collective(entry: Mapping[str, Any]) -> bool:

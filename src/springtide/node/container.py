@@ -40,6 +40,8 @@ from springtide.node.volumes import mounts
 
 RESOLVER = Path(__file__).with_name("resolver")
 PROGRESS_FILE = Path("report") / "progress.json"
+FLIGHT_FOLDER = Path("report") / "flight"
+"""Where PyTorch's flight recorder leaves its dumps, from which the collectors take them."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,9 @@ class Kit:
             **self.memory,
             "GLOO_SOCKET_IFNAME": "lo",
             "HOSTNAME": names.hostname(self.pod),
+            "TORCH_FR_BUFFER_SIZE": "2000",
+            "TORCH_FR_DUMP_TEMP_FILE": str(self._writable(self.folder / FLIGHT_FOLDER) / "rank_"),
+            "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
         }
 
     def _way_to_the_server(self) -> dict[str, str]:

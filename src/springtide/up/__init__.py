@@ -12,12 +12,13 @@ from springtide.up.settings import DEFAULT_PORT, Ready, UpSettings
 
 if TYPE_CHECKING:
     from springtide.up.api_part import ServerSettings, serve_api
-    from springtide.up.parts import PartSettings, run_controllers, run_node, run_scheduler
+    from springtide.up.parts import PartSettings, run_collect, run_controllers, run_node, run_scheduler
     from springtide.up.platform import serve
 
 _HOMES = {
     "PartSettings": "parts",
     "ServerSettings": "api_part",
+    "run_collect": "parts",
     "run_controllers": "parts",
     "run_node": "parts",
     "run_scheduler": "parts",
@@ -31,6 +32,7 @@ __all__ = [
     "Ready",
     "ServerSettings",
     "UpSettings",
+    "run_collect",
     "run_controllers",
     "run_node",
     "run_scheduler",

@@ -19,6 +19,7 @@ from prometheus_client import start_http_server
 from springtide import collecting, scheduling
 from springtide.api.version import is_embedded
 from springtide.client import Connection, connect
+from springtide.collecting import CollectSettings
 from springtide.node import ProcessNode, ProcessNodeSettings, SimulatedNodes, load_nodes
 from springtide.runtime import (
     LeaderSettings,
@@ -110,6 +111,17 @@ async def run_node(
         what = f"node {process.name}" if simulate is None else f"{count} simulated nodes"
         begun(f"{what} of {settings.connection.server}")
         await running
+
+
+async def run_collect(settings: PartSettings, begun: Begun, *, collect: CollectSettings) -> None:
+    """The collectors of one node alone, beside a kubelet, until cancelled.
+
+    Raises ApiError if the server refuses at the start.
+    """
+    async with _runtime(settings, "") as (runtime, _):
+        collecting.register(runtime, collect)
+        begun(f"collecting on node {collect.node} for {settings.connection.server}")
+        await runtime.run()
 
 
 @asynccontextmanager
