@@ -297,7 +297,7 @@ async def test_without_room_the_pod_starts_without_memory_and_an_event_says_so(t
         big = await a.prepare(await scene.pod("a", 7, name="other", uid=other))
         assert int(big["SPRINGTIDE_MEMORY_BYTES"]) == 50_000
         save(big, 5, 0, os.urandom(120_000))
-        assert await a.prepare(await scene.pod("a", 0)) == {}
+        assert await a.prepare(await scene.pod("a", 0)) == {"SPRINGTIDE_MEMORY_DIR": ""}
         reason, note = a.told[-1]
         assert reason == "SnapshotsToStorage"
         assert "of 100000 bytes kept for snapshots are used by other jobs" in note

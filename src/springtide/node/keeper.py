@@ -55,6 +55,8 @@ ENTITLED_SECONDS = 3.0
 """How long a peer that asks may be ahead of our cache: its pod was bound a moment ago."""
 STRANGERS_MAX = 256
 """Nodes outside the gang that are asked at most."""
+MEMORY_DIR = "SPRINGTIDE_MEMORY_DIR"
+"""Variable that says where a job keeps snapshots; empty: there is no room for it."""
 _BY_JOB = "node.job"
 
 
@@ -127,7 +129,7 @@ class Keeper:
     # -- before a container starts ------------------------------------------------------------------
 
     async def prepare(self, pod: Pod, tell: Tell) -> Mapping[str, str]:
-        """Variables for the pod's containers; none where it has no memory here, which an event explains."""
+        """Variables for the pod's containers; an event says why it has no memory here, if so."""
         job, uid = job_of(pod), pod.metadata.uid
         if job is None or not self._on:
             return {}
@@ -152,7 +154,7 @@ class Keeper:
                 f"no memory for snapshots, they go to storage alone: {error}",
                 warning=True,
             )
-            return {}
+            return {MEMORY_DIR: ""}
         try:
             async with asyncio.timeout(self._settings.restore_seconds):
                 await self._restore(job, pod, tell)
@@ -164,7 +166,7 @@ class Keeper:
         except (Failed, Full, Torn, LookupError, OSError) as error:
             tell("SnapshotNotFetched", f"the snapshot could not be fetched from peers: {error}", warning=True)
         self._awake.set()
-        return {"SPRINGTIDE_MEMORY_DIR": str(folder), "SPRINGTIDE_MEMORY_BYTES": str(allowance)}
+        return {MEMORY_DIR: str(folder), "SPRINGTIDE_MEMORY_BYTES": str(allowance)}
 
     async def _restore(self, job: Job, pod: Pod, tell: Tell) -> None:
         """Bring the newest whole step's parts that the pod needs into its folder."""

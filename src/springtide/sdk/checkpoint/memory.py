@@ -5,18 +5,25 @@ Called by `checkpointer`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
 from pathlib import Path
 
 MEMORY_VARIABLE = "SPRINGTIDE_MEMORY_DIR"
-"""A folder on a tmpfs that the node owns, one for each job: it outlives processes and pods."""
+"""A folder on a tmpfs that the node owns, one for each job: it outlives processes and pods. Empty: the node
+has no memory for this job."""
+BYTES_VARIABLE = "SPRINGTIDE_MEMORY_BYTES"
+"""So many bytes the job may use there."""
 
 
 def memory_folder(asked: bool | str | os.PathLike[str], storage: Path) -> Path | None:
-    """The platform's folder, else one for this user and storage under /dev/shm or the temporary folder."""
-    if asked is False:
+    """The platform's folder, else one for this user and storage under /dev/shm or the temporary folder.
+
+    None where the program or the platform wants none.
+    """
+    if asked is False or (asked is True and os.environ.get(MEMORY_VARIABLE) == ""):
         return None
     told = os.fspath(asked) if asked is not True else os.environ.get(MEMORY_VARIABLE, "")
     if told:
@@ -28,6 +35,16 @@ def memory_folder(asked: bool | str | os.PathLike[str], storage: Path) -> Path |
         folder = root / f"springtide-sdk-{os.getuid()}" / name
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def check_room(root: Path, wanted: int) -> None:
+    """Before a file in the platform's folder grows by so much. Raises OSError beyond the job's share."""
+    limit = os.environ.get(BYTES_VARIABLE, "")
+    if not limit.isdecimal() or str(root) != os.environ.get(MEMORY_VARIABLE):
+        return
+    used = sum(path.stat().st_blocks * 512 for path in root.rglob("*") if path.is_file())
+    if used + wanted > int(limit):
+        raise OSError(errno.EDQUOT, f"{used} of {limit} bytes of the node's memory are used")
 
 
 def remove(folder: Path) -> None:
