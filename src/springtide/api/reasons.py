@@ -356,6 +356,11 @@ EVENTS: Final = (
                 "It asks for more than a RequestCeiling allows.",
                 "`springtide approve NAME`, or ask for less.",
             ),
+            Reason(
+                "PreflightFailed",
+                "A node it was given did badly in the check before the start; it is given others.",
+                "Look at the node the message names.",
+            ),
             Reason("FailedCreate", "A pod could not be made; the message is the server's.", "As it says."),
             Reason(
                 "IncompleteAdmission",

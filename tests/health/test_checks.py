@@ -1,0 +1,255 @@
+"""Checks of nodes: the pair that confirms or clears a suspicion, and the one before a gang starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from springtide.api import labels
+from springtide.api.commands import Apply, Create, Delete, Plan
+from springtide.api.core import ContainerState, ContainerStateTerminated, ContainerStatus, Pod
+from springtide.api.kueue import AdmissionCheckState, Workload
+from springtide.api.meta import ObjectMeta
+from springtide.api.nodehealth import Incident, NodeCheck, NodeHealth, NodeHealthStatus
+from springtide.api.springtide import Diagnosis
+from springtide.api.struct import replace
+from springtide.health import checkpods, paired, preflight
+from springtide.health.checkpods import CheckSettings
+from springtide.health.incidents import is_incident
+from tests import builders
+from tests.builders import at
+from tests.health.scene import gang
+
+SETTINGS = CheckSettings()
+GOOD = {"compute": 500.0, "memory": 4000.0, "sockets": 3000.0}
+SLOW = {**GOOD, "memory": 1000.0}
+
+
+def suspected(name: str = "n1", *, second: float = 100, checked: float | None = None) -> NodeHealth:
+    """A node that slowed a job."""
+    slow = Incident(diagnosis="default/j-0-slow-1", time=at(second), fault="Straggler", blame="unknown")
+    checks = [NodeCheck(kind="paired", time=at(checked), passed=True)] if checked is not None else []
+    return NodeHealth(metadata=ObjectMeta(name=name), status=NodeHealthStatus(history=[slow], checks=checks))
+
+
+def ended(pod: Pod, measures: Mapping[str, float] | None, *, second: float = 130, reason: str = "") -> Pod:
+    """A check that has ended, with what it measured; None: it failed."""
+    if reason:
+        return replace(pod, status=replace(pod.status, phase="Failed", reason=reason))
+    message = json.dumps(measures) if measures is not None else ""
+    done = ContainerStateTerminated(
+        exit_code=0 if measures is not None else 1, finished_at=at(second), message=message, reason="Error"
+    )
+    statuses = [ContainerStatus(name="check", state=ContainerState(terminated=done))]
+    phase = "Succeeded" if measures is not None else "Failed"
+    return replace(
+        pod,
+        metadata=replace(pod.metadata, uid=f"uid-{pod.metadata.name}"),
+        status=replace(pod.status, phase=phase, container_statuses=statuses),
+    )
+
+
+def view(*pods: Pod, busy: Sequence[str] = (), **changes: Any) -> paired.View:
+    made = {
+        "node": builders.node("n1"),
+        "health": suspected(),
+        "busy": frozenset(busy),
+        "nodes": [builders.node(name) for name in ("n0", "n1", "n2")],
+        "suspected": frozenset(("n1",)),
+        "pods": pods,
+    }
+    return paired.View(**{**made, **changes})
+
+
+def decided(seen: paired.View, second: float = 140) -> Plan:
+    return paired.plan(seen, at(second), SETTINGS)
+
+
+def pods_made(plan: Plan) -> list[Pod]:
+    return [one.obj for one in plan.commands if isinstance(one, Create) and isinstance(one.obj, Pod)]
+
+
+def incidents(plan: Plan) -> list[Diagnosis]:
+    return [one.obj for one in plan.commands if isinstance(one, Create) and isinstance(one.obj, Diagnosis)]
+
+
+def noted(plan: Plan) -> list[dict[str, Any]]:
+    """The checks that are written into NodeHealth."""
+    writes = [one for one in plan.commands if isinstance(one, Apply) and one.kind is NodeHealth]
+    return [check for one in writes for check in one.fields.get("status", {}).get("checks", [])]
+
+
+def pair(mine: Mapping[str, float] | None, other: Mapping[str, float] | None) -> paired.View:
+    first, second = pods_made(decided(view()))
+    return view(ended(first, mine), ended(second, other))
+
+
+def test_a_suspected_node_is_measured_beside_an_idle_one() -> None:
+    first, second = pods_made(decided(view()))
+    assert [pod.spec.node_name for pod in (first, second)] == ["n1", "n0"]
+    assert all(paired.is_of(pod, "n1") for pod in (first, second))
+    assert first.spec.containers[0].command == second.spec.containers[0].command
+    assert decided(view(first, second)).commands == (), "they run"
+
+
+@pytest.mark.parametrize(
+    ("what", "seen"),
+    [
+        ("a job runs on the node", view(busy=["n1"])),
+        ("no node is idle", view(busy=["n0", "n2"])),
+        ("the only other node is of another kind", view(nodes=[builders.node("n0", cpu="1")])),
+        ("the others are suspected too", view(suspected=frozenset(("n0", "n1", "n2")))),
+    ],
+)
+def test_a_check_waits_for_what_it_needs(what: str, seen: paired.View) -> None:
+    plan = decided(seen)
+    assert plan.commands == ()
+    assert plan.requeue_after_seconds == paired.RETRY_SECONDS
+
+
+def test_a_node_that_keeps_up_is_cleared_and_nobody_is_cordoned() -> None:
+    plan = decided(pair(GOOD, GOOD))
+    assert incidents(plan) == []
+    (check,) = noted(plan)
+    assert (check["kind"], check["passed"], check["peer"]) == ("paired", True, "n0")
+    assert len([one for one in plan.commands if isinstance(one, Delete)]) == 2
+    after = suspected(checked=130)
+    assert paired.suspicion(after, at(140), SETTINGS) is None, "that suspicion is answered"
+    assert paired.suspicion(suspected(second=150, checked=130), at(160), SETTINGS) == at(150), (
+        "a later one is not"
+    )
+
+
+@pytest.mark.parametrize(("what", "mine"), [("a slow memory", SLOW), ("no result at all", None)])
+def test_a_node_that_falls_behind_becomes_an_incident(what: str, mine: Mapping[str, float] | None) -> None:
+    plan = decided(pair(mine, GOOD))
+    (found,) = incidents(plan)
+    assert is_incident(found)
+    assert (found.spec.node, found.spec.blame, found.spec.action) == ("n1", "node", "cordon_evict")
+    (check,) = noted(plan)
+    assert check.get("passed", False) is False
+    assert incidents(decided(pair(mine, GOOD)))[0].metadata.name == found.metadata.name, (
+        "created twice is one"
+    )
+
+
+def test_a_check_that_says_nothing_about_speed_is_made_again() -> None:
+    first, second = pods_made(decided(view()))
+    refused = decided(view(ended(first, None, reason="OutOfcpu"), second))
+    assert [type(one) for one in refused.commands] == [Delete, Delete]
+    broken_peer = decided(pair(GOOD, None))
+    assert [type(one) for one in broken_peer.commands] == [Delete, Delete]
+    assert incidents(broken_peer) == []
+
+
+def test_an_old_suspicion_is_forgotten() -> None:
+    later = at(100) + timedelta(seconds=SETTINGS.suspicion_seconds + 1)
+    assert paired.suspicion(suspected(), later, SETTINGS) is None
+
+
+def test_a_check_takes_all_gpus_of_its_node() -> None:
+    node = builders.node("n1", gpu="8")
+    pod = checkpods.check_pod("paired", node, "n1", SETTINGS)
+    assert pod.spec.containers[0].resources.limits == {"nvidia.com/gpu": "8"}
+
+
+# -- before a gang starts ---------------------------------------------------------------------------
+
+
+def waiting(state: str = "Pending", retries: int | None = None) -> Workload:
+    """A gang of two with places, whose start waits for the check `healthy`."""
+    made = gang()
+    check = AdmissionCheckState(name="healthy", state=state, retry_count=retries, last_transition_time=at(0))
+    return replace(made, status=replace(made.status, admission_checks=[check]))
+
+
+def flown(
+    workload: Workload, healths: Mapping[str, NodeHealth], pods: Sequence[Pod] = (), second: float = 140
+) -> Plan:
+    seen = preflight.View(
+        workload=workload,
+        checks=frozenset(("healthy",)),
+        nodes={name: builders.node(name) for name in ("n0", "n1")},
+        healths=healths,
+        pods={pod.metadata.name: pod for pod in pods},
+    )
+    return preflight.plan(seen, at(second), SETTINGS)
+
+
+def checked(name: str, measures: Mapping[str, float], second: float = 120) -> NodeHealth:
+    found = NodeCheck(kind="preflight", time=at(second), passed=bool(measures), measures=dict(measures))
+    return NodeHealth(metadata=ObjectMeta(name=name), status=NodeHealthStatus(checks=[found]))
+
+
+def answered(plan: Plan) -> tuple[str, str]:
+    """State and message the check is given."""
+    (write,) = [one for one in plan.commands if isinstance(one, Apply) and one.kind is Workload]
+    (state,) = write.fields["status"]["admissionChecks"]
+    return state["state"], state["message"]
+
+
+FLEET = {f"f{number}": checked(f"f{number}", GOOD) for number in range(5)}
+
+
+def test_every_node_of_a_gang_is_checked_first() -> None:
+    plan = flown(waiting(), {})
+    first, second = pods_made(plan)
+    assert [pod.spec.node_name for pod in (first, second)] == ["n0", "n1"]
+    assert answered(plan) == ("Pending", "0 of 2 nodes are checked; n0 is next")
+    plan = flown(waiting(), {"n1": checked("n1", GOOD)}, [ended(first, GOOD)])
+    (check,) = noted(plan)
+    assert (check["kind"], check["passed"], check["measures"]) == ("preflight", True, GOOD)
+
+
+def test_a_gang_starts_when_all_its_nodes_do_well() -> None:
+    state, message = answered(flown(waiting(), {"n0": checked("n0", GOOD), "n1": checked("n1", GOOD)}))
+    assert (state, message) == ("Ready", "2 nodes checked; all within 25% of the median")
+
+
+def test_checks_of_the_last_hour_count() -> None:
+    healths = {name: checked(name, GOOD) for name in ("n0", "n1")}
+    assert pods_made(flown(waiting(), healths, second=120 + 3600)) == []
+    assert len(pods_made(flown(waiting(), healths, second=121 + 3600))) == 2
+
+
+@pytest.mark.parametrize(("what", "measures"), [("slow", SLOW), ("broken", {})])
+def test_a_bad_node_is_reported_and_the_gang_sent_elsewhere(what: str, measures: Mapping[str, float]) -> None:
+    plan = flown(waiting(), {**FLEET, "n0": checked("n0", GOOD), "n1": checked("n1", measures)})
+    assert answered(plan)[0] == "Retry"
+    (found,) = incidents(plan)
+    assert is_incident(found)
+    assert found.spec.node == "n1"
+
+
+def test_a_gang_does_not_wait_for_ever() -> None:
+    healths = {**FLEET, "n0": checked("n0", GOOD), "n1": checked("n1", SLOW)}
+    state, message = answered(flown(waiting(retries=3), healths))
+    assert state == "Ready"
+    assert message.startswith("let pass after 3 tries, though n1: memory at 25%")
+
+
+@pytest.mark.parametrize("state", ["Ready", "Retry", "Rejected"])
+def test_what_was_answered_stays(state: str) -> None:
+    assert flown(waiting(state), {}).commands == ()
+
+
+def test_places_that_are_no_nodes_are_let_pass() -> None:
+    workload = waiting()
+    admission = workload.status.admission
+    assert admission is not None
+    bare = [replace(one, topology_assignment=None) for one in admission.pod_set_assignments]
+    workload = replace(
+        workload, status=replace(workload.status, admission=replace(admission, pod_set_assignments=bare))
+    )
+    assert answered(flown(workload, {}))[0] == "Ready"
+
+
+def test_pods_of_checks_are_marked() -> None:
+    pod = checkpods.check_pod("preflight", builders.node("n0"), "preflight", SETTINGS)
+    assert preflight.is_preflight(pod)
+    assert not paired.is_of(pod, "n0")
+    assert labels.WORKLOAD not in pod.metadata.labels
