@@ -40,6 +40,7 @@ from springtide.node.lifecycle import (
     with_end,
     with_start,
 )
+from springtide.node.logsource import LogOptions
 from springtide.node.podstatus import Addresses, build_status
 from springtide.node.registration import ROOM, lease
 from springtide.node.report import progress_command, release, same_status, status_command
@@ -82,6 +83,8 @@ class _SimulatedPod:
     ends: dict[str, Ended] = field(default_factory=dict)
     """How and when each running container will end."""
     reported_at: datetime | None = None
+    said: list[tuple[datetime, str]] = field(default_factory=list)
+    """The end of its log, as a script told it."""
 
 
 class SimulatedNodes:
@@ -141,6 +144,25 @@ class SimulatedNodes:
             if pod.status.phase not in TERMINAL and pod.status.container_statuses:
                 self._playing[pod.key] = self._lost(pod)
             self._controller.queue.add(pod.key)
+
+    def end(self, pod: str, exit_code: int, reason: str = "Error", said: Sequence[str] = ()) -> bool:
+        """The main containers of this pod (`namespace/name`) end now; `said` is the end of its log.
+
+        Whether any was running.
+        """
+        playing = self._playing.get(pod)
+        if playing is None:
+            return False
+        now = self._runtime.clock.now()
+        going = [name for name, known in playing.facts.items() if known.running_since is not None]
+        for name in going:
+            known = playing.facts[name]
+            playing.ends[name] = Ended(
+                exit_code, now, known.running_since, reason=reason, instance=known.instance
+            )
+        playing.said = [(now, line) for line in said]
+        self._controller.queue.add(pod)
+        return bool(going)
 
     @property
     def dead(self) -> frozenset[str]:
@@ -354,11 +376,17 @@ class SimulatedNodes:
         metadata = pod.metadata
         return PodFigures(metadata.namespace, metadata.name, metadata.uid, containers)
 
-    async def logs(self, namespace: str, pod: str, uid: str, _options: object) -> AsyncIterator[bytes]:
+    async def logs(self, namespace: str, pod: str, uid: str, options: LogOptions) -> AsyncIterator[bytes]:
         """What a simulated pod has to say."""
         found = self._pods.cache.get(f"{namespace}/{pod}")
         if found is None or found.metadata.uid != uid:
             raise LookupError(f'pod "{pod}" is not on a simulated node')
+        playing = self._playing.get(found.key)
+        if playing is not None and playing.said:
+            for moment, line in playing.said:
+                stamp = f"{_moment(moment)} " if options.timestamps else ""
+                yield f"{stamp}{line}\n".encode()
+            return
         yield f"simulated: pod {namespace}/{pod} on {found.spec.node_name}: no program runs\n".encode()
         yield f"simulated: phase {found.status.phase}\n".encode()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from springtide.client import Request, Response, Transport
+from springtide.client import Request, Response, Transport, Unreachable
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -84,9 +84,24 @@ class FaultyTransport:
     settings: FaultSettings
     counts: FaultCounts
     crash: Callable[[], None]
+    cut: bool = False
+    """Whether the process is cut off: nothing gets through, neither way."""
+    _dead: bool = False
     _answers: dict[tuple[str, str], list[Response]] = field(default_factory=dict)
 
+    def die(self) -> None:
+        """The process is dead: whatever it still tries in the turn in which it dies goes nowhere."""
+        self._dead = True
+        self.crash()
+
+    def _expect_alive(self, request: Request) -> None:
+        if self._dead:
+            raise ControllersCrashed
+        if self.cut:
+            raise Unreachable(f"injected: {request.path} is on the other side of a partition")
+
     async def send(self, request: Request) -> Response:
+        self._expect_alive(request)
         if request.method in _WRITES:
             return await self._write(request)
         response = await self.inner.send(request)
@@ -106,7 +121,7 @@ class FaultyTransport:
         every = self.settings.crash_every_writes
         if every and self.counts.writes % every == 0:
             self.counts.crashes += 1
-            self.crash()
+            self.die()
             raise ControllersCrashed
         if self._happens(self.settings.lost_answer):
             self.counts.lost_answers += 1
@@ -130,12 +145,13 @@ class FaultyTransport:
 
     @asynccontextmanager
     async def _faulty_stream(self, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+        self._expect_alive(request)
         async with self.inner.stream(request) as chunks:
             yield self._disturbed(chunks) if request.query.get("watch") else chunks
 
     async def _disturbed(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
-            if self._happens(self.settings.drop_event):
+            if self.cut or self._happens(self.settings.drop_event):
                 self.counts.dropped_events += 1
                 await asyncio.sleep(self.chances.uniform(0, self.settings.delay_seconds_max))
                 yield _GONE

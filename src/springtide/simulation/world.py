@@ -215,7 +215,7 @@ class World:
         """Restart the controllers over the finished world: they must find nothing to write."""
         await asyncio.sleep(QUIET_SECONDS)
         before = len(self._noise)
-        self._crash()
+        self._transport.die()
         await asyncio.sleep(QUIET_SECONDS)
         written = self._noise[before:]
         if written:
