@@ -16,12 +16,13 @@ from springtide.api.nodehealth import NodeHealth
 from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
-from springtide.health import history_controller, remediation_controller, stragglers
+from springtide.health import checks_controller, history_controller, remediation_controller, stragglers
 from springtide.health import plan as planning
 from springtide.health.diagnosis import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
 from springtide.health.hangs import HangSettings
 from springtide.health.observe import rank_reports, ready_since
+from springtide.health.observed import machine_records
 from springtide.health.plan import Settings, Snapshot
 from springtide.health.tracebacks import iterate_lines
 from springtide.health.watch import GangWatch, Watched, pods_in_question
@@ -55,6 +56,7 @@ def register(
     _Health(runtime, settings or Settings(), workers, hangs or HangSettings())
     remediation_controller.register(runtime)
     history_controller.register(runtime)
+    checks_controller.register(runtime)
 
 
 class _Health:
@@ -95,7 +97,7 @@ class _Health:
         snapshot = replace(snapshot, hang=watched.look.hang)
         decided = planning.plan(snapshot, now, self._settings)
         if any(isinstance(command, Create) for command in decided.commands):
-            snapshot = await self._with_logs(snapshot)
+            snapshot = self._with_records(await self._with_logs(snapshot))
             decided = planning.plan(snapshot, now, self._settings)
         await self._runtime.apply(NAME, decided.commands)
         await self._runtime.apply(LESSONS, watched.lessons)
@@ -156,6 +158,12 @@ class _Health:
             else report
             for report in snapshot.reports
         ]
+        return replace(snapshot, reports=reports)
+
+    def _with_records(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what the machines under the ranks recorded."""
+        seen = self._healths.cache.get
+        reports = [replace(one, records=machine_records(seen(one.node))) for one in snapshot.reports]
         return replace(snapshot, reports=reports)
 
     async def _read_logs(self, pods: Sequence[Pod]) -> dict[str, LogEvidence]:

@@ -1,7 +1,8 @@
 """Which rank failed first, and why: weigh what pods, nodes and logs show of one attempt.
 
-Pure. Order of precedence: a cause beats a consequence (a rank that is missing beats the ranks that
-complain about it), then the earliest in time, a node's failure before a program's at the same time.
+Pure. Order of precedence: what a machine recorded beats what a program says, a cause beats a consequence (a
+rank that is missing beats the ranks that complain about it), then the earliest in time, a node's failure
+before a program's at the same time. Where only consequences are seen, the ranks they name are voted for.
 Pods exit within the same second as their API time stamps can tell; log lines are finer, so an exit
 counts as the end of its second.
 """
@@ -10,12 +11,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from springtide.api.core import ContainerStateTerminated, Pod
-from springtide.health.evidence import Finding, LogEvidence, signal_fault, signal_name, stamp
-from springtide.health.faults import VERDICTS, Fault
+from springtide.api.nodehealth import Observation
+from springtide.api.springtide import Action, Blame
+from springtide.faults import VERDICTS, Fault, Match
+from springtide.health.evidence import (
+    LINE_CHARACTERS,
+    Finding,
+    LogEvidence,
+    signal_fault,
+    signal_name,
+    stamp,
+)
+from springtide.health.observed import telling_records
+from springtide.health.votes import most_named, only_silent
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,8 @@ class RankReport:
     out_for: str = ""
     """The incident its node is out of service for; empty: none."""
     log: LogEvidence = field(default_factory=LogEvidence)
+    records: Sequence[Observation] = ()
+    """What the collectors of its node saw of the machine."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +68,37 @@ class Cause:
     """How sure it is, where whoever found it knows better than the table."""
     global_rank: int | None = None
     """The process at the root, where a pod has several and it is known."""
+    recorded: bool = False
+    """Whether the machine under the rank recorded it."""
+    voted: bool = False
+    """Whether its rank is known only from what its peers say: its node is not taken out for that."""
 
     @property
     def rank(self) -> int:
         """The global rank where that is known, else the pod's index."""
-        named = self.finding.rank if self.finding is not None else self.global_rank
+        named = self.finding.rank if self.finding is not None and not self.voted else self.global_rank
         return named if named is not None else self.report.index
+
+    @property
+    def meaning(self) -> Match | None:
+        """The signature that decided, with its verdict, where it says what the cause's fault class says."""
+        found = self.finding.meaning if self.finding is not None else None
+        return found if found is not None and found.fault is self.fault else None
+
+    @property
+    def blame(self) -> Blame:
+        """Whose fault it is: as the signature says, else as the fault class does."""
+        return self.meaning.blame if self.meaning is not None else VERDICTS[self.fault].blame
+
+    @property
+    def action(self) -> Action:
+        """What is to be done: as the signature says, else as the fault class does."""
+        return self.meaning.action if self.meaning is not None else VERDICTS[self.fault].action
+
+    @property
+    def is_consequence(self) -> bool:
+        """Whether it says that something else has failed, and not what."""
+        return not self.primary and self.fault in (Fault.PEER_LOST, Fault.TEARDOWN, Fault.COLLECTIVE_TIMEOUT)
 
     @property
     def message(self) -> str:
@@ -89,7 +128,7 @@ POD_REASONS: dict[str, Fault] = {
 LAST_SIGNAL = 64
 """Linux' highest signal (SIGRTMAX)."""
 _START_REASONS = {"StartError", "ContainerCannotRun", "CreateContainerError", "RunContainerError"}
-_NODE_FAULTS = {Fault.NODE_LOST, Fault.NODE_RESTARTED, Fault.DEVICE_ERROR, Fault.EVICTED}
+_NODE_FAULTS = {Fault.NODE_LOST, Fault.NODE_RESTARTED, Fault.EVICTED}
 _CONFIDENCE = {Fault.PEER_LOST: 0.4, Fault.KILLED: 0.6, Fault.TERMINATED: 0.7}
 
 
@@ -97,7 +136,65 @@ def first_cause(reports: Sequence[RankReport], now: datetime) -> Cause | None:
     """The root of the failure, or None while nothing has failed."""
     alone = len(reports) == 1
     causes = [cause for report in reports for cause in causes_of(report, now, alone=alone)]
-    return min(causes, key=_precedence, default=None)
+    first = min(causes, key=_precedence, default=None)
+    if first is None:
+        return None
+    recorded = _recorded(reports, causes)
+    if recorded:
+        return min(recorded, key=_precedence)
+    return first if first.primary else voted(first, causes, reports) or first
+
+
+def _recorded(reports: Sequence[RankReport], causes: Sequence[Cause]) -> list[Cause]:
+    """What the machines under the ranks recorded that explains the failure."""
+    first_exit = min(cause.when for cause in causes)
+    if first_exit == float("inf"):
+        return []
+    only_complaints = not any(cause.primary for cause in causes)
+    return [
+        Cause(
+            report=report,
+            fault=finding.fault,
+            primary=True,
+            when=stamp(finding.line.time),
+            happened=f"stands on a machine that recorded: {finding.text[:LINE_CHARACTERS]}",
+            finding=finding,
+            recorded=True,
+        )
+        for report in reports
+        for finding in telling_records(
+            report.records, report.pod, first_exit, only_complaints=only_complaints
+        )
+    ]
+
+
+def voted(first: Cause, causes: Sequence[Cause], reports: Sequence[RankReport]) -> Cause | None:
+    """Where ranks only complain: against the rank that most of them name, or the only one that does not.
+
+    None where the complaints point nowhere.
+    """
+    own = [[cause for cause in causes if cause.report is report] for report in reports]
+    told = [[cause.finding.meaning for cause in mine if cause.finding is not None] for mine in own]
+    named = [[found.peer for found in mine if found is not None and found.peer] for mine in told]
+    accused = most_named(named, [_addresses(report) for report in reports])
+    if accused is not None:
+        rank, votes = accused
+        words = f"is the peer that {votes} other {'rank' if votes == 1 else 'ranks'} lost"
+        return replace(first, report=reports[rank], happened=f"{words}: {first.happened}", voted=True)
+    silent = only_silent([any(cause.is_consequence for cause in mine) for mine in own])
+    if silent is None or own[silent]:
+        return None
+    words = "shows nothing while all its peers wait for it or lost it"
+    return replace(first, report=reports[silent], happened=f"{words}: {first.happened}", voted=True)
+
+
+def _addresses(report: RankReport) -> frozenset[str]:
+    """What lines may call a rank: its host, its node, its pod, their addresses."""
+    pod = report.pod
+    told = [report.host, report.node]
+    if pod is not None:
+        told += [pod.metadata.name, pod.status.pod_ip, pod.status.host_ip]
+    return frozenset(one.lower() for one in told if one)
 
 
 def lost_node(reports: Sequence[RankReport], now: datetime) -> Cause | None:
@@ -122,9 +219,16 @@ def confidence_in(cause: Cause) -> float:
     """How sure the verdict is: direct evidence 1.0, an exit without a word 0.8, ambiguous signals less."""
     if cause.confidence is not None:
         return cause.confidence
+    if cause.meaning is not None and cause.fault not in _CONFIDENCE:
+        return cause.meaning.confidence
     if cause.fault is Fault.PROGRAM_ERROR and cause.finding is None:
         return 0.8
     return _CONFIDENCE.get(cause.fault, 1.0)
+
+
+def happened_at(cause: Cause) -> datetime | None:
+    """When it happened, where a line or a record says so."""
+    return cause.finding.line.time if cause.finding is not None else None
 
 
 def is_restartable(cause: Cause) -> bool:
@@ -228,7 +332,7 @@ def _precedence(cause: Cause) -> tuple[bool, float, bool, str, int]:
     return (
         not cause.primary,
         cause.when,
-        cause.fault not in _NODE_FAULTS,
+        cause.fault not in _NODE_FAULTS and cause.blame is not Blame.NODE,
         cause.report.pod_set,
         cause.report.index,
     )

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 
+from springtide.faults import Match, worth_keeping
 from springtide.health.faults import Fault
 from springtide.health.launching import child_exit, own_lines, refused_starts
-from springtide.health.signatures import match
+from springtide.health.signatures import is_cause, is_sudden, meaning_of
 from springtide.health.tracebacks import LogLine, Raised, find_raised, without_prefix
 
 TAIL_LINES = 10
 """How many lines of a log a Diagnosis shows."""
+CONTEXT_LINES = 8
+"""How many lines before one are looked at to understand it."""
 LINE_CHARACTERS = 400
 """Longer lines are cut: evidence is for reading, the log itself stays available."""
 
@@ -41,6 +44,8 @@ class Finding:
     """The signal that ended a process torchrun watched."""
     by_launcher: bool = False
     """Whether torchrun itself raised it, not the program it runs."""
+    meaning: Match | None = None
+    """The signature that knows it, with its verdict."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def read_log(lines: Sequence[LogLine]) -> LogEvidence:
     """All findings in a pod's log, earliest first, and its telling last lines."""
     findings = [_from_exception(raised) for raised in find_raised(lines)]
     findings = _without_groups(findings)
-    findings += _from_native_lines(lines)
+    findings += _from_native_lines(lines, findings)
     findings += _from_starts(lines)
     findings += _from_children(lines, findings)
     return LogEvidence(tuple(sorted(findings, key=_when)), _tail(lines))
@@ -84,20 +89,21 @@ def signal_name(number: int) -> str:
 
 
 def _from_exception(raised: Raised) -> Finding:
-    signature = match(raised.text, in_collective=raised.in_collective)
+    meaning = meaning_of(raised.text, in_collective=raised.in_collective)
     text = f"{raised.kind}: {raised.message}" if raised.message else raised.kind
     if raised.frame is not None and raised.frame.is_users and not raised.by_launcher:
         text += f" at {PurePath(raised.frame.file).name}:{raised.frame.line}"
-    fault = signature.fault if signature else Fault.PROGRAM_ERROR
+    fault = meaning.fault if meaning else Fault.PROGRAM_ERROR
     if raised.by_launcher and raised.kind in ("FileNotFoundError", "PermissionError", "NotADirectoryError"):
-        fault = Fault.CANNOT_START  # torchrun --no-python, and its program is not there or not executable
+        fault, meaning = Fault.CANNOT_START, None  # torchrun --no-python: no such program, or not runnable
     return Finding(
         fault=fault,
-        primary=signature is None or signature.primary,
+        primary=meaning is None or is_cause(meaning),
         text=text,
         line=LogLine(raised.text, raised.time),
         rank=raised.rank,
         by_launcher=raised.by_launcher,
+        meaning=meaning,
     )
 
 
@@ -107,17 +113,24 @@ def _without_groups(findings: list[Finding]) -> list[Finding]:
     return leaves or findings
 
 
-def _from_native_lines(lines: Sequence[LogLine]) -> list[Finding]:
-    """What native code prints without a traceback: aborted C++ exceptions, device errors."""
+def _from_native_lines(lines: Sequence[LogLine], said: Sequence[Finding]) -> list[Finding]:
+    """What native code prints without a traceback: aborted C++ exceptions, devices, lost peers, watchdogs."""
     found: list[Finding] = []
-    for line in lines:
-        aborted = _NATIVE_ABORT.match(without_prefix(line.text))
-        signature = match(line.text)
-        if signature is not None and signature.fault is Fault.DEVICE_ERROR:
-            found.append(Finding(Fault.DEVICE_ERROR, True, without_prefix(line.text).strip(), line))
-        elif aborted is not None:
-            fault = signature.fault if signature else Fault.CRASHED
-            found.append(Finding(fault, signature is None or signature.primary, aborted["text"], line))
+    known = {one.line.text for one in said}
+    for number, line in enumerate(lines):
+        text = without_prefix(line.text)
+        if text in known or not (_NATIVE_ABORT.match(text) or worth_keeping(text)):
+            continue
+        before = [one.text for one in lines[max(0, number - CONTEXT_LINES) : number]]
+        meaning = meaning_of(text, before=before)
+        aborted = _NATIVE_ABORT.match(text)
+        if aborted is not None:
+            fault = meaning.fault if meaning else Fault.CRASHED
+            primary = meaning is None or is_cause(meaning)
+            found.append(Finding(fault, primary, aborted["text"], line, meaning=meaning))
+        elif meaning is not None and is_sudden(meaning):
+            primary = is_cause(meaning)
+            found.append(Finding(meaning.fault, primary, text.strip(), line, meaning.rank, meaning=meaning))
     return found
 
 

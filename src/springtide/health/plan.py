@@ -28,6 +28,7 @@ from springtide.health.diagnosis import (
     RankReport,
     confidence_in,
     first_cause,
+    happened_at,
     lost_node,
 )
 from springtide.health.evidence import LINE_CHARACTERS
@@ -158,7 +159,7 @@ def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, set
         node=report.node,
         pod=report.pod.metadata.name if report.pod is not None else "",
         fault_class=cause.fault.value,
-        blame=verdict.blame.value,
+        blame=cause.blame.value,
         action=remedy.action.value,
         confidence=confidence_in(cause),
         exit_code=cause.exit_code,
@@ -168,6 +169,10 @@ def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, set
         policy=remedy.policy,
         budget=remedy.budget,
         retry_after_seconds=remedy.retry_after_seconds,
+        signature=cause.meaning.signature if cause.meaning is not None else "",
+        device=cause.meaning.device if cause.meaning is not None else "",
+        secondary=cause.is_consequence,
+        happened_at=happened_at(cause),
         detected_at=now,
         next_step=verdict.next_step,
         evidence=_evidence(cause),
@@ -196,9 +201,10 @@ def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, setti
     )
     failure = Failure(
         fault_class=cause.fault.value,
-        blame=VERDICTS[cause.fault].blame.value,
-        action=VERDICTS[cause.fault].action.value,
+        blame=cause.blame.value,
+        action=cause.action.value,
         confidence=confidence_in(cause),
+        signature=cause.meaning.signature if cause.meaning is not None else "",
         secondary=not cause.primary,
         has_node=bool(cause.report.node),
     )
@@ -223,7 +229,8 @@ def _evidence(cause: Cause) -> list[Evidence]:
     ]
     if cause.finding is not None:
         line = cause.finding.line
-        found.append(Evidence(source=f"log:{pod_name}", line=line.text[:LINE_CHARACTERS], time=line.time))
+        source = f"kernel:{report.node}" if cause.recorded else f"log:{pod_name}"
+        found.append(Evidence(source=source, line=line.text[:LINE_CHARACTERS], time=line.time))
     if report.pod is not None and report.pod.status.reason:
         status = report.pod.status
         found.append(

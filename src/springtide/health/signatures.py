@@ -1,76 +1,63 @@
-"""What known error texts mean: which line is a cause, which a consequence, and who is to blame.
+"""What an exception or a line of a rank's log means, once it is known where it was raised.
 
-A table, first match wins, applied to exception texts by `evidence`. A consequence (`primary=False`) is
-what a rank says when a peer has already failed: it never becomes the verdict while any cause is known.
-Those that a program may also say for itself (a refused connection to its own database) count as
-consequences only where the text or the traceback shows a collective library.
-Sources: PyTorch (`torch.distributed.elastic`, c10d, gloo) and NCCL messages as they print; NVIDIA's Xid
-catalog for the split between program and node.
+Asked by `evidence`. The signatures are those of `springtide.faults`; here is only what a line alone cannot
+say: a program may report a closed connection to its own database in the words in which ranks report a lost
+peer, so those words count as a consequence only where the text or the traceback shows a collective library.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from springtide.health.faults import Fault
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A pattern over `Type: message`, and the fault it shows."""
-
-    pattern: re.Pattern[str]
-    fault: Fault
-    primary: bool = True
-    only_in_collectives: bool = False
-
-
-def _cause(pattern: str, fault: Fault) -> Signature:
-    return Signature(re.compile(pattern), fault)
-
-
-def _consequence(pattern: str, *, only_in_collectives: bool = True) -> Signature:
-    return Signature(re.compile(pattern), Fault.PEER_LOST, False, only_in_collectives)
-
+from springtide.faults import Match, Role, Secondary, match, signature_named
+from springtide.faults.fault import Fault
 
 _COLLECTIVE = re.compile(
-    r"gloo|nccl|c10d|TCPStore|torch\.distributed|[Rr]endezvous|ProcessGroup|MPI_", re.IGNORECASE
+    r"gloo|nccl|c10d|TCPStore|torch\.distributed|[Rr]endezvous|ProcessGroup|MPI_|Dist\w+Error|ncclRemote",
+    re.IGNORECASE,
 )
-
-SIGNATURES: tuple[Signature, ...] = (
-    # The inner CUDA error decides, also where a watchdog or a summary wraps it.
-    _cause(r"uncorrectable (NVLink|ECC) error|CUDA error: .*ECC", Fault.DEVICE_ERROR),
-    _cause(r"GPU has fallen off the bus|GPU is lost", Fault.DEVICE_ERROR),
-    _cause(r"system not yet initialized|no CUDA-capable device|CUDA unknown error", Fault.DEVICE_ERROR),
-    _cause(r"CUDA out of memory|OutOfMemoryError|DefaultCPUAllocator: can't allocate", Fault.OUT_OF_MEMORY),
-    _cause(r"device-side assert|illegal memory access|cublas|cuDNN error", Fault.PROGRAM_ERROR),
-    _cause(r"Detected mismatch between collectives|Duplicate GPU detected", Fault.PROGRAM_ERROR),
-    # What the other ranks say once a rank is gone.
-    _consequence(r"ChildFailedError|ChildFailedException", only_in_collectives=False),
-    _consequence(r"SignalException|KeyboardInterrupt|got signal: (2|15)\b", only_in_collectives=False),
-    _consequence(r"[Cc]onnection (closed by|reset by|closed by remote) peer|Connection reset|Broken pipe"),
-    _consequence(r"remote (process|worker|peer).*(exited|crash|closed|gone)|socketProgress|ncclRemoteError"),
-    _consequence(r"(recvValue|sendBytes|recv|send|recvBytes) failed|failed to recv, got 0 bytes"),
-    _consequence(r"DistNetworkError|DistStoreError|RendezvousConnectionError|RendezvousClosedError"),
-    _consequence(r"client socket has (timed out|failed to connect)|connect\(\) timed out|Connection refused"),
-    _consequence(r"[Ww]atchdog caught collective operation timeout|Timed out (waiting|after)|wait timeout"),
-    # Storage.
-    _cause(r"No space left on device|Errno 28|Disk quota exceeded", Fault.DISK_FULL),
-    _cause(r"Stale file handle|Errno 116|Transport endpoint is not connected|Errno 5\]", Fault.STORAGE_ERROR),
-    _cause(r"\bMemoryError\b", Fault.OUT_OF_MEMORY),
-    _cause(r"EADDRINUSE|Address already in use", Fault.PORT_TAKEN),
+_LOST = re.compile(
+    r"[Cc]onnection (closed|reset|refused)|Broken pipe|timed? ?out|[Tt]imeout|Interrupted system call"
 )
+"""What a call into a collective library says when a peer has gone."""
+_SAID_OF_ANYTHING = frozenset(("socket_peer_gone", "http_failed", "elastic_address"))
+"""Signatures whose words programs use of any connection of theirs."""
 
 
-def match(text: str, *, in_collective: bool = False) -> Signature | None:
-    """The first signature this text shows; `in_collective`: its traceback passed a collective library."""
+def meaning_of(text: str, *, in_collective: bool = False, before: Sequence[str] = ()) -> Match | None:
+    """What `text` means; None for what only says that a program failed.
+
+    `in_collective`: its traceback passed a collective library; `before`: lines of the log before it.
+    """
+    found = match(text, before)
     among_peers = in_collective or _COLLECTIVE.search(text) is not None
-    return next(
-        (
-            signature
-            for signature in SIGNATURES
-            if (among_peers or not signature.only_in_collectives) and signature.pattern.search(text)
-        ),
-        None,
-    )
+    if found is not None and found.signature in _SAID_OF_ANYTHING and not among_peers:
+        return None
+    plain = found is None or is_plain(found)
+    if plain and in_collective and _LOST.search(text) is not None:
+        return match("ConnectionResetError: [Errno 104] Connection reset by peer")
+    return None if plain else found
+
+
+def is_plain(found: Match) -> bool:
+    """Whether it says no more than that a program raised something."""
+    return found.family == "python" and found.fault is Fault.PROGRAM_ERROR
+
+
+def is_cause(found: Match) -> bool:
+    """Whether it shows a cause; what may be a consequence is one only where nothing better is known."""
+    return found.role is Role.ROOT and found.secondary is Secondary.NO
+
+
+def is_sudden(found: Match) -> bool:
+    """Whether a line of a log tells it by itself, without an exception: it speaks of machine or peers."""
+    if found.role in (Role.BENIGN, Role.TEARDOWN, Role.WRAPPER):
+        return False
+    told = signature_named(found.signature)
+    about = told is not None and told.family not in ("python", "kubernetes", "benign", "memory")
+    return about and (not is_cause(found) or _speaks_of_machine(found))
+
+
+def _speaks_of_machine(found: Match) -> bool:
+    return found.blame.value in ("node", "network")
