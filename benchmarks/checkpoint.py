@@ -1,9 +1,10 @@
 """Checkpoints of 1 GiB: `python benchmarks/checkpoint.py [--mebibytes 1024] [--rounds 7] [--folder DIR]`.
 
-Ours beside `torch.save` (to disk with fsync, and to memory) and PyTorch's own asynchronous checkpoints (DCP), the same
-state, the same disk, medians. A row for each way: for how long training waits (`blocking_s`), when it is durable
-(`durable_s`), how long a restore takes; and rows for what the machine can do: copies of memory (one thread, all), and
-the disk, written once through and flushed. Each ratio of blocking times means nothing without those.
+Ours beside `torch.save` (to disk with fsync, and to memory) and PyTorch's own asynchronous checkpoints (DCP),
+the same state, the same disk, medians. A row for each way: for how long training waits (`blocking_s`), when
+it is durable (`durable_s`), how long a restore takes; and rows for what the machine can do: copies of memory
+(one thread, all), and the disk, written once through and flushed. Each ratio of blocking times means nothing
+without those.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from springtide import sdk
 from springtide.sdk.checkpoint.copying import Copier, Move
@@ -121,7 +125,9 @@ def storage(folder: Path, size: int, rounds: int) -> None:
 
 
 def ours(state: dict[str, Any], size: int, rounds: int, disk: Path, memory: Path) -> None:
-    blocking, sealed, durable = [], [], []
+    blocking: list[float] = []
+    sealed: list[float] = []
+    durable: list[float] = []
     with sdk.Checkpointer(disk, memory=memory, interval=None) as checkpoints:
         first = checkpoints.save(0, state).seconds
         checkpoints.wait()
@@ -129,8 +135,8 @@ def ours(state: dict[str, Any], size: int, rounds: int, disk: Path, memory: Path
             blocking.append(checkpoints.save(step, state).seconds)
             checkpoints.wait()
             times = checkpoints.newest
-            sealed.append(times.sealed)
-            durable.append(times.durable)
+            sealed.append(times.sealed or 0.0)
+            durable.append(times.committed or 0.0)
     row(
         "springtide",
         size,
@@ -186,21 +192,22 @@ def plain(state: dict[str, Any], size: int, rounds: int, folder: Path, what: str
 
 
 def asynchronous(state: dict[str, Any], size: int, rounds: int, folder: Path, *, keep_staging: bool) -> None:
-    """torch.distributed.checkpoint.async_save, with fsync; with its staging memory kept, it needs no fresh pages."""
+    """async_save with fsync; with its staging memory kept, it needs no fresh pages."""
     warnings.simplefilter("ignore")
     kept = StagingOptions(
         use_pinned_memory=False, use_shared_memory=True, use_async_staging=False, use_non_blocking_copy=False
     )
     stager = DefaultStager(kept) if keep_staging else None
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}.meet", rank=0, world_size=1)
     blocking, durable = [], []
-    writer = dcp.FileSystemWriter(folder, sync_files=True)
+    writer = FileSystemWriter(folder, sync_files=True)
     for number in range(rounds + 1):
         shutil.rmtree(folder, ignore_errors=True)
         os.sync()
         began = time.perf_counter()
-        future = dcp.async_save(state, checkpoint_id=folder, storage_writer=writer, async_stager=stager)
+        future = async_save(state, checkpoint_id=folder, storage_writer=writer, async_stager=stager)
         returned = time.perf_counter() - began
+        assert isinstance(future, Future)
         future.result()
         if number:  # the first is to get warm
             blocking.append(returned)
@@ -209,7 +216,7 @@ def asynchronous(state: dict[str, Any], size: int, rounds: int, folder: Path, *,
     for _ in range(rounds):
         forget(folder)
         goal = {name: torch.empty_like(tensor) for name, tensor in state.items()}
-        loads.append(timed(lambda: dcp.load(goal, checkpoint_id=folder)))  # noqa: B023 - called here
+        loads.append(timed(lambda: load(goal, checkpoint_id=folder)))  # noqa: B023 - called here
     if stager is not None:
         stager.close()
     dist.destroy_process_group()

@@ -28,8 +28,19 @@ from tests.sdk.states import same
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 DTYPES = [
-    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64",
-]  # fmt: skip
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "float8_e4m3fn",
+]
 
 
 @st.composite
@@ -60,7 +71,7 @@ LEAVES = (
         arrays.array_shapes(min_dims=0, min_side=0, max_dims=3, max_side=4),
     )
 )
-KEYS = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
+KEYS = st.text() | st.binary() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text())
 STATES = st.recursive(
     LEAVES,
     lambda inner: (
@@ -178,7 +189,8 @@ def test_the_page_about_the_format_says_how_to_check_a_part(tmp_path: Path) -> N
 
 def test_the_checksum_is_the_one_everybody_has() -> None:
     line = layout.sealed({"step": 1})
-    assert layout.checksum_of(line) == "%08x" % zlib.crc32(b'{"step":1}')
+    assert layout.checksum_of(line) == f"{zlib.crc32(line[-12:-2]):08x}"
+    assert line[-12:-2] == b'{"step":1}'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Several ranks: DDP and FSDP jobs of real processes save together, and go on together, on as many ranks or others."""
+"""Several ranks: DDP and FSDP jobs of real processes save together, and go on together, also as others."""
 
 from __future__ import annotations
 
@@ -54,3 +54,11 @@ def test_a_sharded_job_goes_on_with_another_number_of_ranks(tmp_path: Path) -> N
     assert {f"model.{name}": one.tolist() for name, one in plain["model"].items()}.items() <= last[
         "after"
     ].items(), "without `like` tensors come whole"
+
+
+def test_programs_that_use_dcp_save_and_reshard_through_it(tmp_path: Path) -> None:
+    saved = ranks.run(2, ranks.save_dcp, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["step-1", "step-2"]
+    for world in (2, 3):
+        loaded = ranks.run(world, ranks.load_dcp, tmp_path)
+        assert loaded == [saved[0]] * world

@@ -9,7 +9,6 @@ and only then fill the state.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +17,13 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from springtide.sdk.checkpoint import interval as pacing
-from springtide.sdk.checkpoint import layout, randomness, sharing, tree
+from springtide.sdk.checkpoint import randomness, sharing, tree
 from springtide.sdk.checkpoint.atomic import checkpoint_dir
-from springtide.sdk.checkpoint.copying import Copier
 from springtide.sdk.checkpoint.crew import Run, meet
-from springtide.sdk.checkpoint.layout import CheckpointError, Manifest, Piece, Stored, warn
-from springtide.sdk.checkpoint.memory import memory_folder
-from springtide.sdk.checkpoint.persist import Order
+from springtide.sdk.checkpoint.layout import CheckpointError, Manifest, Piece, Stored
 from springtide.sdk.checkpoint.restoring import Restored, Wish, restore
-from springtide.sdk.checkpoint.slots import Slots
-from springtide.sdk.checkpoint.writer import Work, Writer
+from springtide.sdk.checkpoint.snapshots import Snapshots
+from springtide.sdk.checkpoint.writer import Work
 from springtide.sdk.phases import phase
 
 State = TypeVar("State")
@@ -91,27 +87,28 @@ class Checkpointer:
         """
         if isinstance(interval, int) and interval < 1:
             raise ValueError(f'interval is {interval}; give a number of steps from 1, "auto" or None')
-        if keep < 1:
-            raise ValueError(f"keep is {keep}; at least 1 must stay, or there is nothing to go back to")
-        self.directory = Path(directory).absolute() if directory is not None else checkpoint_dir().absolute()
-        self.memory: Path | None = memory_folder(memory, self.directory)
+        storage = Path(directory).absolute() if directory is not None else checkpoint_dir().absolute()
         self.saved: Saved | None = None
         self.restored: Restored | None = None
+        self._snapshots = Snapshots(storage, memory, keep, keep_every, clock)
         self._interval = interval
-        self._keep, self._keep_every = keep, keep_every
         self._random, self._pickle = random, pickle
         self._clock = clock
-        self._copier = Copier()
-        self._writer = Writer()
         self._pace = pacing.Pace()
         self._calls = 0
         self._next_step: int | None = None
-        self._works: list[Work] = []
         self._run: Run | None = None
-        self._slots: Slots | None = None
         self._last_step: int | None = None
-        self._spare: threading.Thread | None = None
-        self._writer.start()
+
+    @property
+    def directory(self) -> Path:
+        """Storage."""
+        return self._snapshots.directory
+
+    @property
+    def memory(self) -> Path | None:
+        """The folder of snapshots; None where they go to storage."""
+        return self._snapshots.memory
 
     # ---- saving
 
@@ -144,93 +141,50 @@ class Checkpointer:
         if step == self._last_step:
             return self.saved or Saved(step, 0.0, 0)
         with phase("checkpoint"):
-            run = self._before(step)
+            self._snapshots.settle()
+            run = self._run or self._meet()
+            self._next_step = step + self._plan(run)  # the ranks agree, and all are settled
             random = randomness.capture() if self._random else None
             flat = tree.flatten(state, random, pickle=self._pickle)
             stowed = sharing.stows(flat.leaves, flat.local, run.place)
             places, own, size = sharing.offsets(stowed)
-            manifest = _manifest(step, run, flat, stowed, places, own, size)
-            folder = self._store(manifest, stowed, places)
-            order = Order(folder, str(self.directory), self._keep, self._keep_every)
-            self._works.append(self._writer.hand(order))
+            self._snapshots.take(_manifest(step, run, flat, stowed, places, own, size), stowed, places)
         self._last_step = step
         self.saved = Saved(step, self._clock() - began, size)
         self._pace.resumed(step, self._clock())
-        self._make_spare(size)
         return self.saved
 
-    def _before(self, step: int) -> Run:
-        """Nothing is written over until the snapshot before it is whole on all ranks; and they plan the next
-        save.
-        """
-        if self._works:
-            self._writer.wait(self._works[-1], "sealed")
-        run = self._run or self._begin(meet(self.directory, self.memory))
-        self._next_step = step + self._plan(run)
-        self._works = [work for work in self._works[:-1] if not work.done] + self._works[-1:]
-        return run
-
-    def _begin(self, run: Run) -> Run:
-        self._run = run
-        root = self.memory or self.directory
-        self._slots = Slots(root, run.place.rank, self._copier, reuse=self.memory is not None)
-        return run
+    def _meet(self) -> Run:
+        self._run = meet(self.directory, self.memory)
+        self._snapshots.open(self._run.place.rank)
+        return self._run
 
     def _plan(self, run: Run) -> int:
         """Steps until the next save, from what the slowest rank measured; the same on all."""
         cost = self.saved.seconds if self.saved else 0.0
-        durable = max((work.durable or 0.0 for work in self._works), default=0.0)
+        durable = max((work.durable or 0.0 for work in self._snapshots.works), default=0.0)
         words = run.crew.gather([cost, durable, self._pace.seconds])
         cost, durable, step = (max(column) for column in zip(*words, strict=True))
         if not cost or not step:
             return _FIRST_SAVE_CALLS
         return pacing.interval_steps(cost, durable, step, pacing.mtbf_seconds(run.place.world))
 
-    def _store(self, manifest: Manifest, stowed: list[sharing.Stow], places: list[int]) -> Path:
-        """Copy the snapshot into memory, or where that has no room, into storage."""
-        if self._spare is not None:
-            self._spare.join()
-        assert self._slots is not None
-        slot = self._slots.next(manifest.step)
-        for work in self._works:
-            if slot is not None and work.step == slot.step:
-                self._writer.wait(work, "readable")
-        try:
-            slot = self._slots.write(slot, manifest.step, stowed, places, manifest.bytes)
-        except OSError as error:
-            if self.memory is None:
-                raise CheckpointError(f"step {manifest.step} cannot be saved: {error}") from error
-            warn(f"{error}; snapshots go to storage from now on, for which training waits longer")
-            self._slots.clear()
-            self.memory = None
-            self._slots = Slots(self.directory, manifest.rank, self._copier, reuse=False)
-            slot = self._slots.write(None, manifest.step, stowed, places, manifest.bytes)
-        layout.put(slot.folder / layout.DRAFT, layout.sealed(manifest.body()), durable=False)
-        return slot.folder
-
-    def _make_spare(self, size: int) -> None:
-        if self._spare is None and self._slots is not None:
-            self._spare = threading.Thread(target=self._slots.spare, args=(size,), daemon=True)
-            self._spare.start()
-
     @property
     def newest(self) -> Work:
-        """How far the newest snapshot is: seconds from `save` until it was checked in memory, durable, committed."""
-        if not self._works:
+        """How far the newest snapshot is: seconds until it was checked in memory, durable, committed."""
+        if not self._snapshots.works:
             raise CheckpointError("nothing was saved yet")
-        return self._works[-1]
+        return self._snapshots.works[-1]
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until everything saved is durable on all ranks; False if that takes longer than `timeout` seconds.
 
         Raises CheckpointError if the newest snapshot could not be made durable.
         """
-        until = None if timeout is None else self._clock() + timeout
-        for work in self._works:
-            left = None if until is None else max(0.0, until - self._clock())
-            if not self._writer.wait(work, "done", left):
-                return False
-        if self._works and (error := self._works[-1].error) is not None:
+        if not self._snapshots.wait("done", timeout):
+            return False
+        works = self._snapshots.works
+        if works and (error := works[-1].error) is not None:
             raise error
         return True
 
@@ -256,32 +210,21 @@ class Checkpointer:
         """
         with phase("checkpoint"):
             began = self._clock()
-            if self._works:
-                self.wait()
+            self._snapshots.wait("done")
             wish = Wish(like, step, strict, self._pickle, map_location)
-            run = meet(self.directory, self.memory)
-            if self._slots is not None:
-                self._slots.close()
-            self._begin(run)
-            result, self.restored = restore(run, wish, self._copier, began, self._clock)
+            run = self._meet()
+            result, self.restored = restore(run, wish, self._snapshots.copier, began, self._clock)
             if self.restored is None:
                 return like, None
-            newest = self.restored.step
-            assert self._slots is not None
-            self._slots.forget(lambda one: one <= newest)
-            self._last_step = newest
-            return result, newest
+            self._snapshots.forget_after(self.restored.step)
+            self._last_step = self.restored.step
+            return result, self.restored.step
 
     # ---- the end
 
     def close(self) -> None:
-        """Let the writer finish what was saved, and end it."""
-        if self._spare is not None:
-            self._spare.join()
-        self._writer.close()
-        if self._slots is not None:
-            self._slots.close()
-        self._copier.close()
+        """Let the writer process finish what was saved, and end it."""
+        self._snapshots.close(finished=True)
 
     def __enter__(self) -> Checkpointer:
         return self
@@ -296,7 +239,7 @@ class Checkpointer:
             if kind is None:
                 self.wait()
         finally:
-            self.close()
+            self._snapshots.close(finished=kind is None)
 
 
 def _manifest(

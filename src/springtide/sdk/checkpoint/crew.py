@@ -56,7 +56,7 @@ def meet(storage: Path, memory: Path | None) -> Run:
     surveys = [in_memory(memory, ranks.rank, ranks.world)] if memory is not None else []
     surveys.append(in_storage(storage))
     word = {
-        "node": _node(memory or storage),
+        "node": node_of(memory or storage),
         "generation": max(survey.generation for survey in surveys),
         "token": secrets.token_hex(8),
     }
@@ -66,7 +66,7 @@ def meet(storage: Path, memory: Path | None) -> Run:
     return Run(ranks, Place(ranks.rank, ranks.world, together), session, surveys)
 
 
-def _node(folder: Path) -> str:
+def node_of(folder: Path) -> str:
     """The same for processes that see the same memory, on the same machine."""
     known = folder.stat()
     return f"{socket.gethostname()}:{known.st_dev}:{known.st_ino}"

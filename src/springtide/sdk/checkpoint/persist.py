@@ -68,6 +68,7 @@ def main() -> None:
     orders: queue.Queue[Order | None] = queue.Queue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     Persister(say).serve(orders)
+    os._exit(0)  # nothing is left to do, and nobody may be left to read what an exit would still write
 
 
 def _listen(orders: queue.Queue[Order | None]) -> None:
@@ -161,7 +162,7 @@ def seal(order: Order) -> Manifest:
     draft = order.folder / DRAFT
     manifest = Manifest.of(layout.unsealed(draft.read_bytes(), draft))
     with _mapped(order.folder / DATA) as data:
-        manifest = replace(manifest, crc32=tuple(sums(data, manifest.bytes)))
+        manifest = replace(manifest, crc32=tuple(sums(data, manifest.bytes, manifest.chunk)))
     if Path(order.root or "/nowhere") != order.folder.parent.parent:
         layout.put(order.folder / MANIFEST, layout.sealed(manifest.body()), durable=False)
         commit(order.folder.parent.parent, manifest, manifest.local, durable=False)
@@ -180,15 +181,15 @@ def _publish(folder: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def sums(data: memoryview, size: int) -> list[str]:
+def sums(data: memoryview, size: int, chunk: int) -> list[str]:
     """The checksum of each chunk; by two threads, since zlib lets others run."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda chunk: f"{zlib.crc32(chunk):08x}", _chunks(data, size)))
+        return list(pool.map(lambda one: f"{zlib.crc32(one):08x}", _chunks(data, size, chunk)))
 
 
-def _chunks(data: memoryview, size: int) -> Iterator[memoryview]:
-    for at in range(0, size, layout.CHUNK_BYTES):
-        yield data[at : min(at + layout.CHUNK_BYTES, size)]
+def _chunks(data: memoryview, size: int, chunk: int) -> Iterator[memoryview]:
+    for at in range(0, size, chunk):
+        yield data[at : min(at + chunk, size)]
 
 
 def persist(order: Order, manifest: Manifest) -> Manifest:
@@ -227,15 +228,15 @@ def _write_with(flags: int, path: Path, data: memoryview, manifest: Manifest) ->
     """Each chunk is checked once more on its way: memory that changed since it was sealed is not made
     durable.
     """
-    own = manifest.own
-    whole = own - own % layout.CHUNK_BYTES
+    own, size = manifest.own, manifest.chunk
+    whole = own - own % size
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o644)
 
     def put(at: int) -> str:
-        chunk = data[at : min(at + layout.CHUNK_BYTES, own)]
+        chunk = data[at : min(at + size, own)]
         checksum = f"{zlib.crc32(chunk):08x}"
-        if at < whole and checksum != manifest.crc32[at // layout.CHUNK_BYTES]:
-            raise DamagedError(f"chunk {at // layout.CHUNK_BYTES} of step {manifest.step} changed in memory")
+        if at < whole and checksum != manifest.crc32[at // size]:
+            raise DamagedError(f"chunk {at // size} of step {manifest.step} changed in memory")
         _put_all(descriptor, chunk if at < whole else _padded(chunk), at)
         return checksum
 
@@ -243,7 +244,7 @@ def _write_with(flags: int, path: Path, data: memoryview, manifest: Manifest) ->
         if own:
             os.posix_fallocate(descriptor, 0, own)
         with ThreadPoolExecutor(_THREADS) as pool:
-            crc32 = tuple(pool.map(put, range(0, own, layout.CHUNK_BYTES)))
+            crc32 = tuple(pool.map(put, range(0, own, size)))
         os.ftruncate(descriptor, own)
         os.fsync(descriptor)
     finally:

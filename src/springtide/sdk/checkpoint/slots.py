@@ -20,6 +20,7 @@ from typing import Any
 from springtide.sdk.checkpoint import layout
 from springtide.sdk.checkpoint.arrays import finish_copies, moves_into, pin
 from springtide.sdk.checkpoint.copying import Copier, address_of
+from springtide.sdk.checkpoint.memory import check_room
 from springtide.sdk.checkpoint.sharing import Stow
 
 SLOTS = 2
@@ -60,6 +61,7 @@ class Slots:
         self._copier = copier
         self._reuse = reuse
         self._slots: list[Slot] = []
+        self._spare = root / f".spare-{rank}"
         if reuse:
             self._adopt()
 
@@ -74,6 +76,8 @@ class Slots:
                 found.append((_order(folder, step), Slot(folder, step)))
             elif folder.exists():
                 layout.remove_part(folder)
+        if (self._spare / layout.DATA).exists():
+            found.append(((False, 0, -1), Slot(self._spare, -1)))
         found.sort(key=lambda pair: pair[0], reverse=True)
         self._slots = [slot for _, slot in found[:SLOTS]]
         for _, slot in found[SLOTS:]:
@@ -146,6 +150,8 @@ class Slots:
             grain = _GRAIN_BYTES if self._reuse else 1
             room = max(have, -(-max(size, 1) // grain) * grain)
             try:
+                if self._reuse:
+                    check_room(self.root, room - have)
                 os.posix_fallocate(file.fileno(), 0, room)
             except OSError as error:
                 os.ftruncate(file.fileno(), have)
@@ -162,9 +168,8 @@ class Slots:
         """Make the second slot ready before it is needed, beside training after the first snapshot."""
         if not self._reuse or len(self._slots) >= SLOTS:
             return
-        folder = self.root / f".spare-{self._rank}"
-        folder.mkdir(parents=True, exist_ok=True)
-        slot = Slot(folder, -1)
+        self._spare.mkdir(parents=True, exist_ok=True)
+        slot = Slot(self._spare, -1)
         try:
             self._grow(slot, size)
         except OSError:  # no room for two: said when the second snapshot is taken, if it is so then still
@@ -205,9 +210,11 @@ def _drop(slot: Slot) -> None:
 
 
 def _leave_step(folder: Path) -> None:
-    """Remove a step's folder if nobody has anything in it."""
+    """Remove a step's folder if nobody has a part in it."""
     with contextlib.suppress(OSError):
-        folder.rmdir()
+        if not any(folder.glob("rank-*")):
+            (folder / layout.COMMIT).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _populate(slot: Slot) -> None:

@@ -106,7 +106,7 @@ class _Flattener:
 
     def _container(self, value: Any, path: str) -> Any:
         if isinstance(value, Counter):
-            return {"$": "counter", "items": [[self.node(k, path), n] for k, n in value.items()]}
+            return {"$": "counter", "items": [[self._key(k, path), n] for k, n in value.items()]}
         if isinstance(value, dict):
             return self._dict(value, path)
         if isinstance(value, list):
@@ -115,7 +115,7 @@ class _Flattener:
             items = [self.node(one, below(path, i)) for i, one in enumerate(value)]
             return {"$": "tuple", "items": items}
         if isinstance(value, set | frozenset):
-            return {"$": "set", "items": [self.node(one, path) for one in sorted(value, key=repr)]}
+            return {"$": "set", "items": [self._key(one, path) for one in sorted(value, key=repr)]}
         if isinstance(value, int | float):
             return self.node(int(value) if isinstance(value, int) else float(value), path)
         torch = loaded("torch")
@@ -127,8 +127,20 @@ class _Flattener:
         plain = all(isinstance(key, str) for key in value) and "$" not in value
         if plain:
             return {key: self.node(one, below(path, key)) for key, one in value.items()}
-        items = [[self.node(key, path), self.node(one, below(path, key))] for key, one in value.items()]
+        items = [[self._key(key, path), self.node(one, below(path, key))] for key, one in value.items()]
         return {"$": "dict", "items": items}
+
+    def _key(self, key: Any, path: str) -> Any:
+        """Keys and members of sets are all in the tree: what they are decides how the rest is read."""
+        if isinstance(key, bytes):
+            return {"$": "hex", "value": key.hex()}
+        if isinstance(key, tuple):
+            return {"$": "tuple", "items": [self._key(one, path) for one in key]}
+        if kind_of(key) is not None:
+            raise CheckpointError(
+                f"{path or 'the state'} has an array as a key, which nothing can look up again"
+            )
+        return self.node(key, path)
 
     def _array(self, value: Any, kind: str, path: str) -> Any:
         leaf = leaf_of(value, kind, path or "the state")
@@ -244,6 +256,8 @@ class Rebuild:
             return Counter({self.of(key, None, path): count for key, count in node["items"]})
         if tag == "float":
             return float(node["value"])
+        if tag == "hex":
+            return bytes.fromhex(node["value"])
         if tag == "complex":
             return complex(*(self.of(one, None, path) for one in node["value"]))
         return self._rare(tag, node, like, path)
@@ -265,7 +279,7 @@ class Rebuild:
             import pickle
 
             box = self.array(node["name"], "bytes", None)
-            return pickle.loads(bytes(box))
+            return None if box is None else pickle.loads(bytes(box))
         raise CheckpointError(f"{path} is of the unknown sort {tag!r}: it was saved by a newer springtide")
 
     def _dict(self, items: list[tuple[Any, Any, Any]], like: Any, path: str) -> Any:

@@ -62,6 +62,7 @@ class Writer:
         """Start it, so that the first snapshot need not wait for an interpreter."""
         if self._process is not None and self._process.poll() is None:
             return
+        self._close_pipes()
         source = str(Path(springtide.__file__).parents[1])
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", _PROGRAM.format(source)],
@@ -108,12 +109,11 @@ class Writer:
                 work.error = CheckpointError(
                     f"step {work.step} could not be {_PAST[work.stage]}: {said['error']}"
                 )
+                self._complain(work)
             else:
                 setattr(work, event, seconds)
             self._changed.notify_all()
-        if work.error is not None:
-            self._complain(work)
-        elif work.done:
+        if work.done and work.error is None:
             note_checkpoint()
 
     def _complain(self, work: Work) -> None:
@@ -135,20 +135,29 @@ class Writer:
                 lambda: work.error is not None or bool(getattr(work, until)), timeout=timeout
             )
 
-    def close(self) -> None:
-        """Let it finish what it has, and end."""
+    def close(self, *, wait: bool = True) -> None:
+        """Let it finish what it has, and end; without `wait` it does so by itself."""
         process = self._process
         if process is None:
             return
         with contextlib.suppress(OSError):
             if process.stdin is not None:
                 process.stdin.close()
+        if not wait:
+            return
         process.wait()
+        self._close_pipes()
+        self._process = None
+
+    def _close_pipes(self) -> None:
+        """Of a process that has ended."""
         if self._reader is not None:
             self._reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
-        self._process = None
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
 
 
 _PAST = {"seal": "sealed in memory", "persist": "made durable", "commit": "committed"}
