@@ -37,6 +37,7 @@ from springtide.api.meta import Object
 from springtide.api.resources import resource_of
 from springtide.api.struct import Struct, decode
 from springtide.faults import VERDICTS, Fault
+from springtide.faults import pages as fault_pages
 from springtide.node import behaviour
 from springtide.node.ignored import ignored_fields
 from springtide.scheduling import ineffective as queueing
@@ -50,6 +51,7 @@ from springtide.volcano import ineffective as of_jobs
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "springtide"
 REFERENCE = ROOT / "docs" / "reference"
+FAULTS = ROOT / "docs" / "faults"
 MADE = "Made from the code by `make generate`; do not edit."
 UPSTREAM = "https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/"
 
@@ -102,6 +104,9 @@ POD_ENVIRONMENT = {
     "SPRINGTIDE_NODE_ID": "The data folder's node; like the uid, a mark of its processes.",
     "SPRINGTIDE_PROGRESS_FILE": "Where `springtide.sdk.report` writes progress.",
     "SPRINGTIDE_CHECKPOINT_DIR": "Folder that outlives attempts of the job; see `springtide.sdk`.",
+    "SPRINGTIDE_MEMORY_DIR": "Folder in the node's memory for the job's snapshots; empty: there is no room.",
+    "SPRINGTIDE_MEMORY_BYTES": "How much of it the job may use on this node.",
+    "SPRINGTIDE_MTBF_SECONDS": "How long the job may expect to run undisturbed, by what its nodes have seen.",
     "SPRINGTIDE_HOSTS_FILE": "Names of the job's pods, where the pod cannot have an /etc/hosts of its own.",
     "SPRINGTIDE_SERVICEACCOUNT_DIR": "Folder with the pod's token, `ca.crt` and `namespace`: "
     "the usual one, or where it really is on a machine without private mounts.",
@@ -514,6 +519,7 @@ def pages() -> dict[Path, str]:
         found = resource_of(kind)
         made[REFERENCE / "kinds" / f"{found.group}-{found.kind}.md"] = kind_page(kind)
     made[REFERENCE / "kinds" / "core-Pod.md"] = pod_page()
+    made |= {FAULTS / name: text for name, text in fault_pages.pages().items()}
     for part in ("scheduler", "controllers", "collect"):
         made[ROOT / "deploy" / "rbac" / f"{part}.yaml"] = rights(part)
     return made
@@ -522,7 +528,7 @@ def pages() -> dict[Path, str]:
 def main(arguments: list[str]) -> int:
     """`--check` or `--write`; returns the exit code."""
     wanted = pages()
-    left_over = set((REFERENCE / "kinds").glob("*.md")) - wanted.keys()
+    left_over = {*(REFERENCE / "kinds").glob("*.md"), *FAULTS.glob("*.md")} - wanted.keys()
     if arguments == ["--write"]:
         for path, text in wanted.items():
             path.parent.mkdir(parents=True, exist_ok=True)

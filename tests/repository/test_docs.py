@@ -33,6 +33,7 @@ REASON_ARGUMENT = {
     "Refused": 0,
     "UnresolvableError": 0,
     "event": 0,
+    "tell": 0,
     "Emit": 1,
     "_condition": 1,
     "_finish": 1,
