@@ -16,7 +16,7 @@ from springtide.api.nodehealth import NodeHealth
 from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
-from springtide.health import checks_controller, history_controller, remediation_controller, stragglers
+from springtide.health import checks_controller, history_controller, remediation_controller, stragglers, spares_controller
 from springtide.health import plan as planning
 from springtide.health.diagnosis import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
@@ -55,6 +55,7 @@ def register(
     """Add the room's controllers to `runtime`; `workers` reconcile that many workloads at a time."""
     _Health(runtime, settings or Settings(), workers, hangs or HangSettings())
     remediation_controller.register(runtime)
+    spares_controller.register(runtime)
     history_controller.register(runtime)
     checks_controller.register(runtime)
 
