@@ -16,7 +16,13 @@ from springtide.api.nodehealth import NodeHealth
 from springtide.api.remediation import RemediationPolicy
 from springtide.api.springtide import Diagnosis
 from springtide.client import ApiError
-from springtide.health import checks_controller, history_controller, remediation_controller, stragglers, spares_controller
+from springtide.health import (
+    checks_controller,
+    history_controller,
+    remediation_controller,
+    spares_controller,
+    stragglers,
+)
 from springtide.health import plan as planning
 from springtide.health.diagnosis import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
