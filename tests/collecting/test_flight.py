@@ -90,24 +90,27 @@ def write(path: Path, data: bytes, at: float) -> None:
 
 def test_dumps_are_found_where_the_environment_says_and_read_once(tmp_path: Path) -> None:
     proc = Proc(tmp_path / "proc")
-    folder = proc.process(10)
-    (folder / "environ").write_bytes(b"RANK=3\0TORCH_NCCL_DEBUG_INFO_TEMP_FILE=/traces/rank_\0")
-    processes = {UID: (Process(10, 100),)}
+    found = []
+    for rank in (3, 4, 5):
+        folder = proc.process(10 + rank)
+        variables = f"RANK={rank}\0TORCH_NCCL_DEBUG_INFO_TEMP_FILE=/traces/rank_\0"
+        (folder / "environ").write_bytes(variables.encode())
+        found.append(Process(10 + rank, 100))
+    processes = {UID: tuple(found)}
     source = Flight(proc.folder)
     assert source.look(scene(1000, [POD], processes)).seen == ()
-    write(folder / "root" / "traces" / "rank_3", STUCK, 1001)
-    write(folder / "root" / "traces" / "rank_4", dump(entry(120, "completed")), 1001)
-    write(folder / "root" / "traces" / "rank_5", pickle.dumps(Evil()), 1001)
-    write(folder / "root" / "traces" / "rank_old", STUCK, 1001)
+    write(proc.folder / "13/root/traces/rank_3", STUCK, 1001)
+    write(proc.folder / "14/root/traces/rank_4", dump(entry(120, "completed")), 1001)
+    write(proc.folder / "15/root/traces/rank_5", pickle.dumps(Evil()), 1001)
     assert source.look(scene(1001.5, [POD], processes)).seen == (), "it may not be whole"
-    found = source.look(scene(1003, [POD], processes))
-    assert [one.line.partition(":")[2] for one in found.seen] == [
+    now = source.look(scene(1003, [POD], processes))
+    assert [one.line.partition(":")[2] for one in now.seen] == [
         f" {describe(3, read(STUCK)[0]).partition(': ')[2]}",
         " rank 3, group 3 tensor: entered 7, completed 7",
         " rank 4, group 0 default_pg: entered 120, completed 120",
     ]
-    assert found.activity == {UID: {"collective": 120}}
-    assert found.seen[0].time == scene(1001).now
+    assert now.activity == {UID: {"collective": 120}}
+    assert now.seen[0].time == scene(1001).now
     assert source.look(scene(1006, [POD], processes)).seen == ()
 
 

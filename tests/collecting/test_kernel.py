@@ -54,6 +54,9 @@ def test_the_pod_of_a_killed_process_is_read_from_its_group(tmp_path: Path) -> N
     kernel = Kernel(tmp_path)
     kernel.write(1, 999, f"BOOM oom-kill:task_memcg=/kubepods.slice/pod{UID.replace('-', '_')}.slice/x,pid=7")
     assert kernel.source.look(scene(1000)).seen[0].pod_uid == UID
+    kernel.write(2, 1000.1, f"oom-kill:task_memcg=/springtide-1/{UID}-node-0,task=python3,pid=8")
+    kernel.write(3, 1000.2, "BOOM Memory cgroup out of memory: Killed process 8 (python3)")
+    assert kernel.source.look(scene(1001)).seen[0].pod_uid == UID, "named in the line before"
 
 
 def test_nothing_is_told_twice_after_a_restart_and_all_of_it_anew_after_a_boot(tmp_path: Path) -> None:

@@ -37,8 +37,10 @@ SAID_SECONDS = 600.0
 """How long what was skipped is told."""
 JUDGED_LINES = 4000
 """Lines of one container that are judged one by one in one round."""
-FEW_LINES = 8
-"""So few lines are judged each; more are judged as a block first."""
+PART_LINES = 64
+"""Judged together first."""
+FEW_LINES = 4
+"""So few lines are judged each."""
 PART_BYTES_MAX = 64 * 1024
 """Kept of a line that comes in parts."""
 
@@ -179,7 +181,6 @@ class Block:
     """Whole lines of one log, read together."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
         self.lines: Sequence[bytes] = data.split(b"\n")[:-1]
 
     def last_time(self) -> datetime | None:
@@ -188,11 +189,12 @@ class Block:
 
     def candidates(self, may_hold: Judge) -> Iterator[int]:
         """Places of lines in parts that may hold something, halving what may until few are left."""
-        parts = [(0, len(self.lines))]
+        count = len(self.lines)
+        starts = range(0, count, PART_LINES)
+        parts = [(start, min(start + PART_LINES, count)) for start in reversed(starts)]
         while parts:
             start, end = parts.pop()
-            whole = end - start == len(self.lines)
-            if not may_hold(self._data if whole else b"\n".join(self.lines[start:end])):
+            if not may_hold(b"\n".join(self.lines[start:end])):
                 continue
             if end - start <= FEW_LINES:
                 yield from range(start, end)

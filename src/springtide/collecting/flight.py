@@ -25,8 +25,6 @@ VARIABLES = (b"TORCH_FR_DUMP_TEMP_FILE", b"TORCH_NCCL_DEBUG_INFO_TEMP_FILE")
 DEFAULT_PREFIX = "/tmp/nccl_trace_rank_"
 SETTLED_SECONDS = 1.0
 """A file that was written to so lately may not be whole."""
-FILES_MAX = 64
-"""Looked at of one pod in one round."""
 READ_MAX = 4
 """Read of one pod in one round: a dump has megabytes."""
 _RANK = re.compile(r"(\d+)$")
@@ -36,8 +34,8 @@ _RANK = re.compile(r"(\d+)$")
 class _Known:
     """Where the dumps of a pod are, and which were read."""
 
-    processes: set[tuple[int, int]] = field(default_factory=set)
-    prefixes: set[Path] = field(default_factory=set)
+    files: dict[tuple[int, int], tuple[Path, ...]] = field(default_factory=dict)
+    """By process, each rank's file."""
     read: set[tuple[str, int]] = field(default_factory=set)
     began: datetime | None = None
 
@@ -83,23 +81,22 @@ class Flight:
     def _find(self, known: _Known, processes: tuple[Process, ...]) -> None:
         """Where processes that are new would write; a folder of the node itself outlives them."""
         for one in processes:
-            key = (one.pid, one.start)
-            if key in known.processes:
+            if (one.pid, one.start) in known.files:
                 continue
-            known.processes.add(key)
             folder = self._proc / str(one.pid)
             variables = environment(folder)
-            if b"RANK" not in variables:
-                continue
-            prefix = _prefix(variables)
-            known.prefixes.add(folder / "root" / prefix.lstrip("/"))
-            if Path(prefix).parent.name == FLIGHT_FOLDER.name:
-                known.prefixes.add(Path(prefix))
+            rank = variables.get(b"RANK", b"").decode("ascii", "replace")
+            files: tuple[Path, ...] = ()
+            if rank.isdecimal():
+                path = Path(_prefix(variables) + rank)
+                inside = folder / "root" / str(path).lstrip("/")
+                files = (path,) if path.parent.name == FLIGHT_FOLDER.name else (inside,)
+            known.files[one.pid, one.start] = files
 
     def _fresh(self, known: _Known, scene: Scene) -> Iterator[tuple[Path, _Dump]]:
         """Dumps written since the pod was first seen that are whole and were not read yet."""
         count = 0
-        for path in self._files(known):
+        for path in sorted({file for files in known.files.values() for file in files}):
             try:
                 stat = path.stat()
             except OSError:
@@ -120,12 +117,6 @@ class Flight:
             except (OSError, BadDump):  # not ours to mend: what is no dump says nothing
                 continue
             yield path, _Dump(int(number[1]), written, groups)
-
-    def _files(self, known: _Known) -> list[Path]:
-        found: list[Path] = []
-        for prefix in sorted(known.prefixes):
-            found += sorted(prefix.parent.glob(f"{prefix.name}*"))[:FILES_MAX]
-        return found
 
 
 def _prefix(variables: Mapping[bytes, bytes]) -> str:

@@ -13,6 +13,7 @@ import errno
 import os
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -137,7 +138,6 @@ class KernelLog:
         if signature is None:
             return None
         together = [one for one in self._before if record.seconds - one.seconds <= TOGETHER_SECONDS]
-        pod = _POD_UID.search(record.text)
         age_seconds = max(0.0, scene.monotonic - record.seconds)
         return Observation(
             id="",
@@ -146,8 +146,20 @@ class KernelLog:
             context=[one.text for one in together],
             signature=signature,
             time=scene.now - timedelta(seconds=age_seconds),
-            pod_uid=pod[1].replace("_", "-") if pod is not None else "",
+            pod_uid=_pod_in([record, *reversed(together)], scene),
         )
+
+
+def _pod_in(records: Sequence[Record], scene: Scene) -> str:
+    """The uid of the pod that the nearest line tells of: groups of containers have it in their names."""
+    for record in records:
+        found = _POD_UID.search(record.text)
+        if found is not None:
+            return found[1].replace("_", "-")
+        for pod in scene.pods:
+            if pod.uid in record.text:
+                return pod.uid
+    return ""
 
 
 def parse(line: str) -> Record | None:

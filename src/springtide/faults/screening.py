@@ -8,11 +8,17 @@ and never no where one does.
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from springtide.faults.catalog import catalog
 from springtide.faults.matching import _kept
 from springtide.faults.signature import Role
+
+_CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]")
+"""Escaped characters and classes, in which `^` and `$` are no anchors."""
+_ANCHOR = re.compile(r"[\^$]")
+_EDGE = re.compile(r"\\[Az]")
 
 
 def may_hold(block: bytes) -> bool:
@@ -41,9 +47,8 @@ def _never_kept() -> frozenset[int]:
 def _searchable() -> dict[int, Any]:
     """Patterns that can be searched for in a block as in a line: those that do not ask where it begins."""
     filtered = _kept()
-    anchors = ("^", "$", r"\A", r"\z")
     return {
         index: filtered.re(index)
         for index, one in enumerate(catalog())
-        if not any(anchor in one.pattern for anchor in anchors)
+        if not _ANCHOR.search(_CLASS.sub("", one.pattern)) and not _EDGE.search(one.pattern)
     }
