@@ -139,16 +139,18 @@ class Run:
     def prepare(self) -> None:
         """Nodes for all quota, the queues, and everybody who waits."""
         self.state.change_namespace(None, Namespace(metadata=ObjectMeta(name="default")))
-        self.state.change_flavor(None, ResourceFlavor(metadata=ObjectMeta(name="any")))
+        self.state.queues.change_flavor(None, ResourceFlavor(metadata=ObjectMeta(name="any")))
         for index in range(-(-self.queues * QUOTA * 5 // (NODE_CPUS * 4))):
             self.state.change_node(None, node(f"node-{index:05}"))
         for index in range(self.queues):
             name = f"queue-{index:05}"
-            self.state.change_cluster_queue(None, cluster_queue(name, f"cohort-{index // self.per_cohort}"))
+            self.state.queues.change_cluster_queue(
+                None, cluster_queue(name, f"cohort-{index // self.per_cohort}")
+            )
             door = LocalQueue(
                 metadata=ObjectMeta(name=name, namespace="default"), spec=LocalQueueSpec(cluster_queue=name)
             )
-            self.state.change_local_queue(None, door)
+            self.state.queues.change_local_queue(None, door)
         of_thirty = [size for size in SIZES for _ in range(size.each)]
         for index in range(self.workloads):
             line, number = index % self.queues, index // self.queues

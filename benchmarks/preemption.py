@@ -134,14 +134,14 @@ def cluster(scene: Scene) -> ClusterState:
     """A state in which every GPU is in use."""
     state = ClusterState()
     state.change_namespace(None, Namespace(metadata=ObjectMeta(name="default")))
-    state.change_flavor(None, ResourceFlavor(metadata=ObjectMeta(name="gpus")))
+    state.queues.change_flavor(None, ResourceFlavor(metadata=ObjectMeta(name="gpus")))
     cohort = "all" if scene.cohort else ""
     total = NODES * GPUS
     lines = {"own": total // 2 if cohort else total, "other": total // 2}
     for name, gpus in lines.items():
-        state.change_cluster_queue(None, queue(name, gpus, cohort))
+        state.queues.change_cluster_queue(None, queue(name, gpus, cohort))
         door = LocalQueueSpec(cluster_queue=name)
-        state.change_local_queue(
+        state.queues.change_local_queue(
             None, LocalQueue(metadata=ObjectMeta(name=name, namespace="default"), spec=door)
         )
     names = [f"node-{index:05}" for index in range(NODES)]

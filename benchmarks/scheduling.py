@@ -53,13 +53,13 @@ def cluster(nodes: int, racks: int = 50) -> ClusterState:
     """A state of equal nodes of 8 GPUs, 128 CPUs and 1 TiB, with open queues."""
     state = ClusterState()
     state.change_namespace(None, Namespace(metadata=ObjectMeta(name="default")))
-    state.change_cluster_queue(
+    state.queues.change_cluster_queue(
         None,
         ClusterQueue(
             metadata=ObjectMeta(name="default"), spec=ClusterQueueSpec(namespace_selector=LabelSelector())
         ),
     )
-    state.change_local_queue(
+    state.queues.change_local_queue(
         None,
         LocalQueue(
             metadata=ObjectMeta(name="default", namespace="default"),

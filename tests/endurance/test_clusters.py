@@ -25,6 +25,8 @@ WRONG_ONCE = {
     902: "a loan exposed who ran within its quota",
     1850: "a loan passed somebody who stood behind another borrower",
     2168: "who was made to go was given new places in the same plan",
+    4207: "a loan was called in by one whose share was smaller",
+    4495: "a number in an explanation ticked",
     3752: "by a second flavor a queue had more than its turn allowed",
     6374: "a gang of which nothing was left waited for its pods",
     7388: "two workloads of one queue made each other go in turn",

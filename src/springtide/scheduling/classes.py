@@ -120,7 +120,7 @@ class PodClass:
     def amounts(self) -> Amounts:
         return dict(self.requests)
 
-    @property
+    @cached_property
     def cpu(self) -> int:
         """What one pod asks for, in thousandths of a CPU."""
         return next((amount for name, amount in self.requests if name == CPU), 0)

@@ -54,6 +54,18 @@ class _Node:
     yields_late: int
     subtree: dict[Cell, int]
     """What belongs to it and what its children put up for all below it."""
+    known: dict[Cell, tuple[int, int, int | None]] = field(default_factory=dict)
+    potential: dict[Cell, int] = field(default_factory=dict)
+    """What it might use if nobody else used anything, once somebody has asked."""
+
+    def terms(self, cell: Cell) -> tuple[int, int, int | None]:
+        """What belongs to it, what of that no one outside may use, and how much of others' it may use."""
+        found = self.known.get(cell)
+        if found is None:
+            quota = self.cells.get(cell)
+            limit = quota.borrowing_limit if quota is not None else None
+            found = self.known[cell] = self.subtree.get(cell, 0), self.kept(cell), limit
+        return found
 
     def kept(self, cell: Cell) -> int:
         """What of it no one outside may use."""
@@ -140,7 +152,7 @@ class Book:
 
     def __init__(self, tree: Tree, usage: Mapping[str, Mapping[Cell, int]] | None = None) -> None:
         self._tree = tree
-        self._used: dict[tuple[_Node, Cell], int] = defaultdict(int)
+        self._used: dict[_Node, dict[Cell, int]] = defaultdict(dict)
         self._over: dict[Cell, set[str]] = defaultdict(set)
         self._moves: list[tuple[str, Cell, int]] = []
         for queue, cells in (usage or {}).items():
@@ -165,7 +177,7 @@ class Book:
 
     def used(self, queue: str, cell: Cell) -> int:
         """What the queue uses."""
-        return self._used[self._tree.queue(queue), cell]
+        return self._used[self._tree.queue(queue)].get(cell, 0)
 
     def available(self, queue: str, cell: Cell) -> int:
         """What the queue may use beyond what it does; negative if it uses more than it may."""
@@ -173,23 +185,27 @@ class Book:
 
     def potential(self, queue: str, cell: Cell) -> int:
         """What the queue might use if nobody else used anything."""
-        found = 0
-        for node in reversed(list(self._tree.queue(queue).line())):
-            own = node.subtree.get(cell, 0)
-            found = own if node.parent is None else found + node.kept(cell)
-            limit = node.cells[cell].borrowing_limit if cell in node.cells else None
-            if limit is not None:
-                found = min(found, own + limit)
+        leaf = self._tree.queue(queue)
+        found = leaf.potential.get(cell)
+        if found is None:
+            found = 0
+            for node in reversed(list(leaf.line())):
+                own, kept, limit = node.terms(cell)
+                found = own if node.parent is None else found + kept
+                if limit is not None:
+                    found = min(found, own + limit)
+            leaf.potential[cell] = found
         return found
 
     def borrowed(self, queue: str, cell: Cell, more: int = 0) -> int:
         """What the queue uses of others', if it used so much more."""
         node = self._tree.queue(queue)
-        return max(0, self._used[node, cell] + more - node.subtree.get(cell, 0))
+        return max(0, self._used[node].get(cell, 0) + more - node.subtree.get(cell, 0))
 
     def exceeds(self, node: _Node, cells: Iterable[Cell]) -> bool:
         """Whether a node uses more than belongs to it of any of these."""
-        return any(self._used[node, cell] > node.subtree.get(cell, 0) for cell in cells)
+        used = self._used[node]
+        return any(used.get(cell, 0) > node.subtree.get(cell, 0) for cell in cells)
 
     def exceeding(self, cells: Iterable[Cell]) -> set[str]:
         """The ClusterQueues that use more than belongs to them of any of these."""
@@ -198,12 +214,13 @@ class Book:
     def is_below_nominal(self, queue: str, cell: Cell) -> bool:
         """Whether the queue uses less than belongs to it."""
         node = self._tree.queue(queue)
-        return self._used[node, cell] < node.subtree.get(cell, 0)
+        return self._used[node].get(cell, 0) < node.subtree.get(cell, 0)
 
     def is_entitled(self, node: _Node, more: Mapping[Cell, int]) -> tuple[bool, dict[Cell, int]]:
         """Whether so much more is within what belongs to a node; and what of it would go up to its parent."""
-        within = all(self._used[node, cell] + more[cell] <= node.subtree.get(cell, 0) for cell in more)
-        left = {cell: max(0, more[cell] - max(0, node.kept(cell) - self._used[node, cell])) for cell in more}
+        used = self._used[node]
+        within = all(used.get(cell, 0) + more[cell] <= node.subtree.get(cell, 0) for cell in more)
+        left = {cell: max(0, more[cell] - max(0, node.kept(cell) - used.get(cell, 0))) for cell in more}
         return within, left
 
     def share(self, name: str, more: Mapping[Cell, int] | None = None, *, cohort: bool = False) -> float:
@@ -227,7 +244,7 @@ class Book:
         lendable: dict[str, int] = defaultdict(int)
         for cell in {*node.parent.subtree, *(more or {})}:
             lendable[cell[1]] += node.parent.subtree.get(cell, 0)
-            used = self._used[node, cell] + (more or {}).get(cell, 0)
+            used = self._used[node].get(cell, 0) + (more or {}).get(cell, 0)
             over[cell[1]] += max(0, used - node.subtree.get(cell, 0))
         largest = max((1000 * over[name] / lendable[name] for name in over if lendable[name]), default=0.0)
         if not largest:
@@ -239,30 +256,32 @@ class Book:
 
         A queue that sets no quota at all has nothing to do with that of others.
         """
-        if not self._tree.queue(queue).cells:
-            return
         leaf = self._tree.queue(queue)
-        if self._used[leaf, cell] + amount > leaf.subtree.get(cell, 0):
+        if not leaf.cells:
+            return
+        if self._used[leaf].get(cell, 0) + amount > leaf.subtree.get(cell, 0):
             self._over[cell].add(queue)
         else:
             self._over[cell].discard(queue)
-        for node in leaf.line():
-            used = self._used[node, cell]
-            kept = node.kept(cell)
-            self._used[node, cell] = used + amount
+        node: _Node | None = leaf
+        while node is not None:
+            of_node = self._used[node]
+            used = of_node.get(cell, 0)
+            of_node[cell] = used + amount
+            kept = node.terms(cell)[1]
             amount = max(0, used + amount - kept) - max(0, used - kept)
             if not amount:
                 return
+            node = node.parent
 
     def _available(self, node: _Node, cell: Cell) -> int:
-        used = self._used[node, cell]
+        used = self._used[node].get(cell, 0)
+        own, kept, limit = node.terms(cell)
         if node.parent is None:
-            return node.subtree.get(cell, 0) - used
-        kept = node.kept(cell)
+            return own - used
         above = self._available(node.parent, cell)
-        limit = node.cells[cell].borrowing_limit if cell in node.cells else None
         if limit is not None:
-            above = min(above, node.subtree.get(cell, 0) - kept - max(0, used - kept) + limit)
+            above = min(above, own - kept - max(0, used - kept) + limit)
         return max(0, kept - used) + above
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.flavors import may_use, on_nodes_of
 from springtide.scheduling.hypernodes import in_network
-from springtide.scheduling.queues import FlavorQuota
+from springtide.scheduling.queues import FlavorFacts, FlavorQuota
 from springtide.scheduling.quota import Granted
 from springtide.scheduling.snapshot import Snapshot
 
@@ -32,14 +33,21 @@ class Confinement:
 
     def on_their_nodes(self, pod_sets: tuple[PodSetFacts, ...], granted: Granted) -> tuple[PodSetFacts, ...]:
         """The pod sets, confined to the nodes of their flavors."""
-        known = self.snapshot.queues.flavors
+        known, network = self._confining, self.snapshot.nodes.network
+        if not known and not any(one.required_level or one.preferred_level or one.slices for one in pod_sets):
+            return pod_sets
         found = []
         for pod_set, flavors in zip(pod_sets, granted.flavors, strict=True):
-            given = [known[name] for name in sorted(set(flavors.values())) if name in known]
-            confining = [flavor for flavor in given if flavor.labels or flavor.tolerations or flavor.levels]
+            confining = [known[name] for name in sorted(set(flavors.values())) if name in known]
             on_theirs = on_nodes_of(pod_set, confining) if confining else pod_set
-            found.append(in_network(on_theirs, self.snapshot.nodes.network))
+            found.append(in_network(on_theirs, network))
         return tuple(found)
+
+    @cached_property
+    def _confining(self) -> dict[str, FlavorFacts]:
+        """The flavors that are not of all nodes alike."""
+        flavors = self.snapshot.queues.flavors.items()
+        return {name: one for name, one in flavors if one.labels or one.tolerations or one.levels}
 
     def as_charged(self, facts: WorkloadFacts) -> tuple[PodSetFacts, ...]:
         """An admitted workload's pod sets, on the nodes of the flavors it is charged to."""

@@ -228,10 +228,10 @@ class Cycle:
         return [], claimed
 
     def _callers(self) -> Iterator[tuple[WorkloadFacts, ClusterQueueFacts]]:
-        """Those who found no room and may take back what was lent; of those that are alike the first."""
+        """Those who found no room and may take back what was lent; of who are alike the first."""
         seen: set[tuple[str, int, tuple[PodSetFacts, ...]]] = set()
         for facts in self._queue():
-            if isinstance(facts, PodFacts) or not isinstance(self._waits.why(facts), tuple):
+            if isinstance(facts, PodFacts) or not loans.may_gain(self._waits.why(facts), fair=self._fair):
                 continue
             queue = self._snapshot.queues.resolve(facts.obj)
             if not isinstance(queue, ClusterQueueFacts):
@@ -411,12 +411,11 @@ class Cycle:
         shares = self._place(facts, placed_as)
         if shares is None or isinstance(shares, Verdict):
             return shares or placed_as
-        borrows = self._quota.borrows(queue, granted)
         self._quota.charge(queue, granted)
         if self._promises is not None:
             self._promises.start(facts, queue, granted, placed_as, shares)
         self.admitted[facts.key] = facts, self._placed(queue.name, granted, shares)
-        if borrows:
+        if granted.borrows:
             self._lent_to.add(queue.name)
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -350,6 +351,30 @@ def _held(obj: Workload) -> tuple[object, ...] | None:
     checked = [(one.name, one.state, one.message) for one in obj.status.admission_checks]
     said = _recovering_since(obj), _between_attempts(obj), checked, reclaimable(obj)
     return admission, attempt_of(obj), *said
+
+
+def told_anew(before: WorkloadFacts, new: Workload) -> WorkloadFacts | None:
+    """The facts of one that waits and has only been told why: nothing else about it is parsed again.
+
+    None if more has changed, or nothing has: then somebody else wants it looked at again.
+    """
+    old = before.obj
+    was, said = old.status, new.status
+    if new is old or was.admission is not None or said.admission is not None or old.spec != new.spec:
+        return None
+    is_named_alike = (
+        old.metadata.labels == new.metadata.labels
+        and old.metadata.annotations == new.metadata.annotations
+        and old.metadata.creation_timestamp == new.metadata.creation_timestamp
+        and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+    )
+    if not is_named_alike or replace(said, conditions=was.conditions) != was:
+        return None
+    others = [one for one in was.conditions if one.type != "QuotaReserved"]
+    if others != [one for one in said.conditions if one.type != "QuotaReserved"]:
+        return None
+    claims = before.moved or _claims(said.conditions)
+    return replaced(before, obj=new, claims=claims, calm=_is_calm(new))
 
 
 def reclaimable(obj: Workload) -> dict[str, int]:

@@ -73,6 +73,11 @@ class Lineup:
         """When the next of those queues is sampled."""
         return self._uses.next_at() if self._uses is not None else None
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether there is anything else to say of anybody."""
+        return bool(self._scores)
+
     def note(self, facts: Item) -> str:
         """What else there is to say of its place, where it is further back than its age: or nothing."""
         score = self._scores.get(facts.key, FULL) if isinstance(facts, WorkloadFacts) else FULL

@@ -19,6 +19,7 @@ from springtide.api.meta import Condition, set_condition
 from springtide.api.struct import replace
 from springtide.scheduling.cohorts import Tree
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts, workload_facts
+from springtide.scheduling.parking import Why
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.status import Placed, admission_of
 from springtide.scheduling.victims import NEVER
@@ -40,6 +41,11 @@ def with_last(last: Last, some: Iterable[tuple[str, Place]]) -> Last:
     for queue, place in some:
         found[queue] = min(found.get(queue, place), place)
     return found
+
+
+def may_gain(why: Why | None, *, fair: bool) -> bool:
+    """Whether one who waits for this may gain by a loan: of quota that is short only by fair shares."""
+    return isinstance(why, tuple) or (fair and why is not None and why.reason == "WaitingForQuota")
 
 
 def may_call_in(queue: ClusterQueueFacts, lent_to: Iterable[str], tree: Tree) -> bool:

@@ -69,6 +69,11 @@ class Neighbours:
         self._counts: dict[Sort, tuple[dict[str, int], dict[str, int]]] = {}
         self._frozen: dict[Sort, Standing] = {}
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has asked for anything of others yet."""
+        return not self._used
+
     def change_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
         """A namespace has other labels now; None: it is gone."""
         if (labels or {}) == self._namespaces.get(name, {}):
@@ -193,6 +198,8 @@ def sorted_pod(pod: PodFacts, neighbours: Neighbours, before: PodFacts | None = 
 def sorted_workload(workload: WorkloadFacts, neighbours: Neighbours) -> WorkloadFacts:
     """The facts of a workload, the sorts of its pods included."""
     obj = workload.obj
+    if neighbours.idle and not any(asks(one.template.spec) for one in obj.spec.pod_sets):
+        return workload
     found = []
     for facts, pod_set in zip(workload.pod_sets, obj.spec.pod_sets, strict=False):
         labels = {**pod_set.template.metadata.labels, **labels_of_pods(obj, pod_set.name)}

@@ -101,7 +101,7 @@ def put_off(
 ) -> Verdict:
     """Why it does not start although there is what it needs, and what would let it."""
     first = min(promises, key=lambda one: (one.starts, one.key))
-    most = int(window(first, now.timestamp(), firm_after_seconds))
+    most = _rounded(window(first, now.timestamp(), firm_after_seconds))
     pod = isinstance(facts, PodFacts)
     field = _POD_LIMIT if pod else _WORKLOAD_LIMIT
     remedy = f"; with {field} of at most {most} it would start now" if most >= 1 else ""
@@ -110,6 +110,12 @@ def put_off(
         f"there is {what}, but it might put off {first.key}, which is expected to start about "
         f"{clock_time(first.when, now)}{remedy}",
     )
+
+
+def _rounded(seconds: float) -> int:
+    """Whole seconds; of long times whole minutes, or five: a number that ticks is written again and again."""
+    step = 300 if seconds >= 600 else 60 if seconds >= 120 else 1
+    return int(seconds // step) * step
 
 
 def clock_time(when: datetime, now: datetime) -> str:

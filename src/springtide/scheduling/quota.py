@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import combinations
+from typing import NamedTuple
 
 from springtide.scheduling.cohorts import Book, Cell, Tree
 from springtide.scheduling.facts import PodSetFacts
@@ -57,13 +58,21 @@ class Refused:
     """What it would be given if others made way; None if that would not help."""
 
 
-@dataclass(frozen=True)
-class _Choice:
+class _Choice(NamedTuple):
     """One flavor for one pod set's resources of a group."""
 
     mode: Mode
     flavor: FlavorQuota
     refused: Refused | None = None
+
+
+class _Wish(NamedTuple):
+    """What a pod set asks of one group of its queue's flavors."""
+
+    group: tuple[FlavorQuota, ...]
+    usable: tuple[FlavorQuota, ...]
+    """Those that its pods may be given."""
+    amounts: Amounts
 
 
 class Quota:
@@ -76,6 +85,7 @@ class Quota:
         self.ending: Counter[tuple[str, Cell]] = Counter()
         """What is used by those who are ending, by queue and cell."""
         self._usable = usable
+        self._wishes: dict[tuple[str, int], tuple[PodSetFacts, tuple[_Wish, ...] | Refused]] = {}
         self._without: Mapping[str, frozenset[str]] = {}
 
     def others(
@@ -110,28 +120,23 @@ class Quota:
         """Whether the queue has room for the workload. Takes nothing."""
         if not queue.groups:
             return _unlimited(pod_sets)
-        usage: Counter[Cell] = Counter()
+        usage: dict[Cell, int] = {}
         flavors: list[Mapping[str, str]] = []
         worst = Mode.FIT
         why: Refused | None = None
         for pod_set in pod_sets:
+            wishes = self._wishes_of(queue, pod_set)
+            if isinstance(wishes, Refused):
+                return wishes
             given: dict[str, str] = {}
-            wanted = {name: amount * pod_set.count for name, amount in pod_set.pod_class.requests if amount}
-            for name in sorted(wanted):
-                if name in given:
-                    continue
-                group = _group_of(queue, name)
-                if group is None:
-                    if name == PODS or not queue.covers_all:
-                        continue
-                    return _uncovered(queue, name)
-                of_group = {other: wanted[other] for other in wanted if other in group[0].resources}
-                choice = self._choose(queue, group, of_group, usage, pod_set)
+            for wish in wishes:
+                choice = self._choose(queue, wish, usage, pod_set)
                 if choice.mode is Mode.NEVER:
                     return choice.refused or _no_flavor(queue)
-                given.update(dict.fromkeys(of_group, choice.flavor.name))
-                for other, amount in of_group.items():
-                    usage[choice.flavor.name, other] += amount
+                flavor = choice.flavor.name
+                for name, amount in wish.amounts.items():
+                    given[name] = flavor
+                    usage[flavor, name] = usage.get((flavor, name), 0) + amount
                 if choice.mode < worst:
                     worst, why = choice.mode, choice.refused
             flavors.append(given)
@@ -140,8 +145,38 @@ class Quota:
             return Refused(why.reason, why.message, granted)
         return granted
 
+    def _wishes_of(self, queue: ClusterQueueFacts, pod_set: PodSetFacts) -> tuple[_Wish, ...] | Refused:
+        """What a pod set asks of each group of the queue; worked out once in a cycle."""
+        known = self._wishes.get((queue.name, id(pod_set)))
+        if known is not None and known[0] is pod_set:
+            return known[1]
+        found = self._asked_of(queue, pod_set)
+        self._wishes[queue.name, id(pod_set)] = pod_set, found
+        return found
+
+    def _asked_of(self, queue: ClusterQueueFacts, pod_set: PodSetFacts) -> tuple[_Wish, ...] | Refused:
+        wanted = {name: amount * pod_set.count for name, amount in pod_set.pod_class.requests if amount}
+        seen: set[str] = set()
+        found = []
+        for name in sorted(wanted):
+            if name in seen:
+                continue
+            group = _group_of(queue, name)
+            if group is None:
+                if name == PODS or not queue.covers_all:
+                    continue
+                return _uncovered(queue, name)
+            of_group = {other: wanted[other] for other in wanted if other in group[0].resources}
+            seen |= of_group.keys()
+            usable = self._usable
+            may = tuple(one for one in group if usable is None or usable(pod_set, one, group))
+            found.append(_Wish(group, may, of_group))
+        return tuple(found)
+
     def borrows(self, queue: ClusterQueueFacts, answer: Granted | Refused) -> bool:
         """Whether the workload would use what belongs to others, now or once others have made way."""
+        if isinstance(answer, Granted) and queue.groups:
+            return answer.borrows
         wanted = answer.wanted if isinstance(answer, Refused) else answer
         if wanted is None or not queue.cohort:
             return False
@@ -189,19 +224,16 @@ class Quota:
     def _choose(
         self,
         queue: ClusterQueueFacts,
-        group: tuple[FlavorQuota, ...],
-        wanted: Amounts,
+        wish: _Wish,
         usage: Mapping[Cell, int],
         pod_set: PodSetFacts,
     ) -> _Choice:
         """The first flavor the workload is content with, else the best there is."""
         best: _Choice | None = None
-        for flavor in group:
+        for flavor in wish.usable:
             if self._without and flavor.name in self._without.get(pod_set.name, ()):
                 continue
-            if self._usable is not None and not self._usable(pod_set, flavor, group):
-                continue
-            found = self._try(queue, flavor, wanted, usage)
+            found = self._try(queue, flavor, wish.amounts, usage)
             if best is None or found.mode > best.mode:
                 best = found
             content = (
@@ -211,9 +243,7 @@ class Quota:
             )
             if content:
                 return found
-        return best or _Choice(
-            Mode.NEVER, group[0], _no_flavor(queue) if not group else _unsuitable(queue, pod_set)
-        )
+        return best or _Choice(Mode.NEVER, wish.group[0], _unsuitable(queue, pod_set))
 
     def _try(
         self, queue: ClusterQueueFacts, flavor: FlavorQuota, wanted: Amounts, usage: Mapping[Cell, int]

@@ -46,6 +46,10 @@ class QuotaPromises:
         self._firm_after = firm_after_seconds
         self._promises: dict[str, QuotaPromise] = {}
 
+    def keys(self) -> set[str]:
+        """Keys of those who have quota promised."""
+        return set(self._promises)
+
     def promised(self, facts: WorkloadFacts) -> QuotaPromise | None:
         """What is promised to one who waits."""
         return self._promises.get(facts.key)

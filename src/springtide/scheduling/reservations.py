@@ -82,6 +82,10 @@ class Reservations:
         """A pass begins: who was told that it might put somebody off may find no room by now."""
         self._in_front.clear()
 
+    def keys(self) -> set[str]:
+        """Keys of those who have something promised."""
+        return {key for _, key in self._promises} | self._quotas.keys()
+
     def promised(self, facts: Item) -> Promise | None:
         """What is held for one who waits."""
         found = self._promises.get(_ref(facts)) if self._promises else None

@@ -35,12 +35,12 @@ def sort_of(obj: Workload, pod_sets: tuple[PodSetFacts, ...]) -> Sort:
 
 def devices_of(pod_sets: tuple[PodSetFacts, ...]) -> int:
     """How many devices a workload asks for: of all resources that bear the name of a vendor."""
-    return sum(
-        pod_set.count * amount
-        for pod_set in pod_sets
-        for name, amount in pod_set.pod_class.requests
-        if "/" in name
-    )
+    return sum(pod_set.count * _devices_of_one(pod_set.pod_class.requests) for pod_set in pod_sets)
+
+
+@lru_cache(maxsize=4096)
+def _devices_of_one(requests: tuple[tuple[str, int], ...]) -> int:
+    return sum(amount for name, amount in requests if "/" in name)
 
 
 def ran(obj: Workload) -> float | None:

@@ -13,28 +13,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
 from springtide.api.hypernodes import HyperNode
-from springtide.api.kueue import (
-    AdmissionCheck,
-    ClusterQueue,
-    Cohort,
-    LocalQueue,
-    ResourceFlavor,
-    Topology,
-    Workload,
-)
-from springtide.api.meta import Object, is_true
+from springtide.api.kueue import Workload
 from springtide.api.policy import PodDisruptionBudget
 from springtide.api.volcano import Queue
 from springtide.scheduling.assumed import Assumed, Assumptions
 from springtide.scheduling.budgets import Budget, budget_of
 from springtide.scheduling.checkpoints import Checkpoints
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.cohorts import QuotaNode
 from springtide.scheduling.devices import DeviceRequest
 from springtide.scheduling.facts import (
     PodFacts,
@@ -42,6 +31,7 @@ from springtide.scheduling.facts import (
     is_same_pod,
     is_same_workload,
     pod_facts,
+    told_anew,
     workload_facts,
 )
 from springtide.scheduling.finished import Finished
@@ -54,16 +44,7 @@ from springtide.scheduling.neighbours import Neighbours, sorted_pod, sorted_work
 from springtide.scheduling.network import HyperNodes
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.plainpods import RunningPods, is_to_be_deleted
-from springtide.scheduling.queues import (
-    ClusterQueueFacts,
-    FlavorFacts,
-    LocalQueueFacts,
-    QueueTree,
-    cluster_queue_facts,
-    cohort_node,
-    flavor_facts,
-    local_queue_facts,
-)
+from springtide.scheduling.queuebooks import QueueBooks, key_of
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.stranded import is_held, may_be_held
@@ -71,9 +52,6 @@ from springtide.scheduling.templates import Templates
 from springtide.scheduling.usage import Spells
 from springtide.scheduling.volcano_ledger import VolcanoLedger
 from springtide.scheduling.volumes import Volumes, claimed_pod, claimed_workload, has_claims
-
-F = TypeVar("F")
-Q = TypeVar("Q", ClusterQueue, LocalQueue)
 
 
 class ClusterState:
@@ -95,6 +73,8 @@ class ClusterState:
         self._neighbours = Neighbours()
         self.volumes = Volumes(self._note_storage, provisioned=provisioned)
         """Takes in what changes of claims, volumes, their classes and drivers."""
+        self.queues = QueueBooks(self._note)
+        """Takes in what changes of queues and what belongs to them."""
         self._with_claims: dict[str, PodFacts] = {}
         self._running = RunningPods()
         self._budgets: dict[str, Budget] = {}
@@ -120,17 +100,7 @@ class ClusterState:
         self._gone: dict[str, Counter[tuple[int, PodSetOnNode]]] = {}
         self._demands: Counter[tuple[int, DeviceRequest | None]] = Counter()
         self._usage: dict[str, Counter[tuple[str, str]]] = {}
-        self._cluster_queues: dict[str, ClusterQueueFacts] = {}
-        self._local_queues: dict[str, LocalQueueFacts] = {}
-        self._cluster_queue_objects: dict[str, ClusterQueue] = {}
-        self._local_queue_objects: dict[str, LocalQueue] = {}
-        self._namespaces: dict[str, Mapping[str, str]] = {}
-        self._cohorts: dict[str, QuotaNode] = {}
-        self._flavors: dict[str, FlavorFacts] = {}
-        self._topologies: dict[str, tuple[str, ...]] = {}
         self._hyper_nodes = HyperNodes()
-        self._checks: dict[str, bool] = {}
-        self._queues: QueueTree | None = None
         self._volcano = VolcanoLedger()
         self._imaging = Imaging()
 
@@ -138,7 +108,7 @@ class ClusterState:
 
     def change_node(self, old: Node | None, new: Node | None) -> None:
         """A node came, changed or went. Heartbeats change nothing here."""
-        name = _key(old, new)
+        name = key_of(old, new)
         if new is None:
             if self._node_facts.pop(name, None) is not None:
                 self._node_set_changed = True
@@ -160,7 +130,7 @@ class ClusterState:
 
     def change_pod(self, old: Pod | None, new: Pod | None) -> None:
         """A pod came, changed or went."""
-        key = _key(old, new)
+        key = key_of(old, new)
         before = self._pods.pop(key, None)
         self._waiting_pods.pop(key, None)
         if before is not None and before.member_of:
@@ -194,64 +164,43 @@ class ClusterState:
 
     def change_workload(self, old: Workload | None, new: Workload | None) -> None:
         """A workload came, changed or went."""
-        key = _key(old, new)
-        before = self._workloads.pop(key, None)
+        key = key_of(old, new)
+        before = self._workloads.get(key)
+        told = told_anew(before, new) if before is not None and new is not None else None
+        if told is not None:
+            self._workloads[key] = told
+            self.version += 1
+            return
+        self._workloads.pop(key, None)
         after = workload_facts(new, self._templates.pod_sets_of) if new is not None else None
         if after is not None:
             after = claimed_workload(sorted_workload(after, self._neighbours), self.volumes)
         after = self._imaging.of_workload(after)
         self._finished.change_workload(before, old, new)
-        self._spells.change_workload(before, new, self._tree())
+        self._spells.change_workload(before, new, self.queues.tree())
         moved = self._volcano.change_workload(key, new, after)
         if after is not None:
             self._workloads[key] = after
+        alike = before is not None and after is not None and before.pod_sets is after.pod_sets
         if before is not None:
-            self._count_workload(before, -1)
+            self._count_workload(before, -1, alike=alike)
         if after is not None:
-            self._count_workload(after, +1)
+            self._count_workload(after, +1, alike=alike)
         if moved or not is_same_workload(before, after):
             self.version += 1
 
-    def change_cluster_queue(self, old: ClusterQueue | None, new: ClusterQueue | None) -> None:
-        """A ClusterQueue came, changed or went. Its status is no concern of the engine."""
-        facts = cluster_queue_facts(new) if new is not None else None
-        self._remember(_key(old, new), new, self._cluster_queue_objects)
-        self._keep(self._cluster_queues, _key(old, new), facts)
-
-    def change_local_queue(self, old: LocalQueue | None, new: LocalQueue | None) -> None:
-        """A LocalQueue came, changed or went."""
-        facts = local_queue_facts(new) if new is not None else None
-        self._remember(_key(old, new), new, self._local_queue_objects)
-        self._keep(self._local_queues, _key(old, new), facts)
-
-    def change_cohort(self, old: Cohort | None, new: Cohort | None) -> None:
-        """A Cohort came, changed or went. One whose quota does not parse has none."""
-        node = None
-        if new is not None:
-            try:
-                node = cohort_node(new)
-            except ValueError:
-                node = QuotaNode(new.metadata.name, new.spec.parent_name)
-        self._keep(self._cohorts, _key(old, new), node)
-
-    def change_flavor(self, old: ResourceFlavor | None, new: ResourceFlavor | None) -> None:
-        """A ResourceFlavor came, changed or went."""
-        self._keep(self._flavors, _key(old, new), flavor_facts(new) if new is not None else None)
-
-    def change_topology(self, old: Topology | None, new: Topology | None) -> None:
-        """A Topology came, changed or went."""
-        levels = tuple(level.node_label for level in new.spec.levels) if new is not None else None
-        self._keep(self._topologies, _key(old, new), levels)
-
     def change_queue(self, old: Queue | None, new: Queue | None) -> None:
         """A Queue of Volcano came, changed or went."""
-        if self._volcano.change_queue(_key(old, new), new):
+        if self._volcano.change_queue(key_of(old, new), new):
             self.version += 1
 
     def change_hyper_node(self, old: HyperNode | None, new: HyperNode | None) -> None:
         """A HyperNode came, changed or went."""
         if self._hyper_nodes.change(old, new):
             self.version += 1
+
+    def _note(self) -> None:
+        self.version += 1
 
     def _note_storage(self, nodes_offer_more: bool) -> None:
         self.version += 1
@@ -260,7 +209,7 @@ class ClusterState:
 
     def change_budget(self, old: PodDisruptionBudget | None, new: PodDisruptionBudget | None) -> None:
         """A PodDisruptionBudget came, changed or went."""
-        key, budget = _key(old, new), budget_of(new) if new is not None else None
+        key, budget = key_of(old, new), budget_of(new) if new is not None else None
         if self._budgets.get(key) == budget:
             return
         if budget is None:
@@ -269,16 +218,11 @@ class ClusterState:
             self._budgets[key] = budget
         self.version += 1
 
-    def change_check(self, old: AdmissionCheck | None, new: AdmissionCheck | None) -> None:
-        """An AdmissionCheck came, changed or went."""
-        active = is_true(new.status.conditions, "Active") if new is not None else None
-        self._keep(self._checks, _key(old, new), active)
-
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""
         labels = new.metadata.labels if new is not None else None
-        self._neighbours.change_namespace(_key(old, new), labels)
-        self._keep(self._namespaces, _key(old, new), labels)
+        self._neighbours.change_namespace(key_of(old, new), labels)
+        self.queues.change_namespace(key_of(old, new), labels)
 
     def assume_bound(
         self, namespace: str, pod: str, uid: str, node: str, notes: Mapping[str, str] | None = None
@@ -361,53 +305,20 @@ class ClusterState:
             ),
             budgets=tuple(budget for _, budget in sorted(self._budgets.items())),
             neighbourhood=self._neighbours.neighbourhood(),
-            queues=self._volcano.join(self._tree(), resources, capacity),
+            queues=self._volcano.join(self.queues.tree(), resources, capacity),
             volcano=self._volcano.books(),
             cooling=self._volcano.cooling(self._workloads),
-            queue_objects=(*self._cluster_queue_objects.values(), *self._local_queue_objects.values()),
+            queue_objects=self.queues.objects,
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
             releasing=tuple(self._releasing()),
             gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},
             checkpoints=self._checkpoints.newest(),
             history=self._finished.history(),
-            spells=self._spells.since_sampled(self._local_queue_objects.values()),
+            spells=self._spells.since_sampled(self.queues.local_queues),
             members=self._members.waiting(self._workloads, self._seats),
         )
 
-    def _tree(self) -> QueueTree:
-        """All queues; the same as long as none of them changes."""
-        if self._queues is None:
-            self._queues = QueueTree(
-                dict(self._cluster_queues),
-                dict(self._local_queues),
-                dict(self._namespaces),
-                dict(self._cohorts),
-                {
-                    name: replace(flavor, levels=self._topologies.get(flavor.topology, ()))
-                    for name, flavor in self._flavors.items()
-                },
-                dict(self._checks),
-            )
-        return self._queues
-
     # -- inside ------------------------------------------------------------------------------------
-
-    def _keep(self, known: dict[str, F], key: str, facts: F | None) -> None:
-        if known.get(key) == facts:
-            return
-        if facts is None:
-            del known[key]
-        else:
-            known[key] = facts
-        self._queues = None
-        self.version += 1
-
-    @staticmethod
-    def _remember(key: str, new: Q | None, objects: dict[str, Q]) -> None:
-        if new is None:
-            objects.pop(key, None)
-        else:
-            objects[key] = new
 
     def _refresh_nodes(self) -> None:
         if self._node_set_changed:
@@ -535,13 +446,16 @@ class ClusterState:
         if not self._demands[sort]:
             del self._demands[sort]
 
-    def _count_workload(self, workload: WorkloadFacts, sign: int) -> None:
-        for facts in workload.pod_sets:
+    def _count_workload(self, workload: WorkloadFacts, sign: int, *, alike: bool) -> None:
+        """`alike`: what it asks for stays the same."""
+        for facts in workload.pod_sets if not alike else ():
             self._count_demand(facts.pod_class, sign * facts.count)
         self._inventory.count_workload(workload, sign)
         if workload.admission is None:
             return
-        used = self._usage.setdefault(workload.admission.cluster_queue, Counter())
+        used = self._usage.get(workload.admission.cluster_queue)
+        if used is None:
+            used = self._usage[workload.admission.cluster_queue] = Counter()
         for cell, amount in workload.usage.items():
             used[cell] += sign * amount
         for pod_set, node in workload.assigned:
@@ -581,13 +495,6 @@ class ClusterState:
             if pod.holds and pod.pod_class is not None:
                 held.update(pod.pod_class.amounts)
         return dict(held)
-
-
-def _key(old: Object | None, new: Object | None) -> str:
-    obj = new if new is not None else old
-    if obj is None:
-        raise ValueError("a change has an object before it, after it, or both")
-    return obj.key
 
 
 def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:

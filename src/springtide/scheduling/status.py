@@ -330,6 +330,16 @@ def told(obj: Workload | Pod) -> Verdict | None:
     return Verdict(found.reason, found.message, nominated)
 
 
+def is_told(obj: Workload | Pod, verdict: Verdict) -> bool:
+    """Whether the object carries this verdict already."""
+    if verdict.nominated or isinstance(obj, Pod):
+        return told(obj) == verdict
+    for one in obj.status.conditions:
+        if one.type == "QuotaReserved":
+            return (one.status, one.reason, one.message) == ("False", verdict.reason, verdict.message)
+    return False
+
+
 def bind(facts: PodFacts, given: Given, now: datetime) -> tuple[Command, ...]:
     """Bind a plain pod."""
     metadata = facts.obj.metadata
@@ -519,8 +529,11 @@ def _stats(obj: Workload, evicted: tuple[str, str] | None) -> list[dict[str, Any
 def _stamped(owned: Sequence[Condition], new: Condition, generation: int, now: datetime) -> dict[str, Any]:
     """What is applied of a condition: its time is that of the last change of its status."""
     old = find_condition(owned, new.type)
-    since = old.last_transition_time if old is not None and old.status == new.status else whole_second(now)
+    since = old.last_transition_time if old is not None and old.status == new.status else _whole_second(now)
     return dict(_applied(new.type, new.status, new.reason, new.message, generation, since))
+
+
+_whole_second = lru_cache(maxsize=64)(whole_second)
 
 
 @lru_cache(maxsize=4096)

@@ -282,6 +282,8 @@ def claimed_pod(pod: PodFacts, volumes: Volumes) -> PodFacts:
 
 def claimed_workload(workload: WorkloadFacts, volumes: Volumes) -> WorkloadFacts:
     """The facts of a workload, what the claims of its pods ask included."""
+    if not any(has_claims(one.template.spec) for one in workload.obj.spec.pod_sets):
+        return workload
     found, obstacle = [], ""
     for facts, pod_set in zip(workload.pod_sets, workload.obj.spec.pod_sets, strict=False):
         template = pod_set.template

@@ -73,8 +73,9 @@ class Waits:
     def verdict(self, facts: Item) -> Verdict | None:
         """The same in words; None if it does not wait."""
         why = self.why(facts)
-        if why is None:
-            return None
+        return self._said(facts, why) if why is not None else None
+
+    def _said(self, facts: Item, why: Why) -> Verdict:
         found = why if isinstance(why, Verdict) else self._shortage(facts, why)
         promise = self._promises.promised(facts) if self._promises is not None else None
         said = promise.said(self._now) if promise is not None else ""
@@ -85,14 +86,20 @@ class Waits:
         """Commands that tell those who wait why; and whether some keep an older sentence for now."""
         commands: list[Command] = []
         stale = False
+        promised = self._promises.keys() if self._promises is not None else frozenset()
+        shared: dict[int, Verdict] = {}
         for position, facts in enumerate(queue):
-            verdict = self.verdict(facts)
-            if verdict is None:
+            why = self.why(facts)
+            if why is None:
                 continue
+            if facts.key in promised or self._lineup.has_notes:
+                verdict = self._said(facts, why)
+            else:  # all who are like one that was refused are told the same
+                verdict = shared.get(id(why)) or shared.setdefault(id(why), self._said(facts, why))
             self.notes[facts.key] = verdict.message
-            known = status.told(facts.obj)
-            if known == verdict:
+            if status.is_told(facts.obj, verdict):
                 continue
+            known = status.told(facts.obj)
             if (
                 known is not None
                 and (known.reason, known.nominated) == (verdict.reason, verdict.nominated)
