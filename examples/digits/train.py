@@ -40,15 +40,21 @@ def main() -> None:
         sdk.watch(model)  # so that a rank that hangs or is slow can be told from those that wait for it
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate)
 
+    state = {"model": model.module, "optimizer": optimizer, "epoch": -1}
+    checkpoints = open_checkpoints()
+
     accuracy = 0.0
-    for epoch in range(resume(model, optimizer), options.epochs):
+    for epoch in range(resume(checkpoints, state), options.epochs):
         sampler.set_epoch(epoch)
         set_learning_rate(optimizer, options, epoch)
         loss = train_epoch(model, optimizer, batches)
         accuracy = evaluate(model, held_out)
-        save(epoch, model, optimizer)
+        state["epoch"] = epoch
+        checkpoints.save(epoch, state)
         say(epoch + 1, options.epochs, loss, accuracy)
     accuracy = evaluate(model, held_out)
+    checkpoints.wait()
+    checkpoints.close()
     if dist.get_rank() == 0:
         print(f"digits: accuracy {accuracy:.3f} on {HELD_OUT} held-out digits, {options.epochs} epochs")
     dist.destroy_process_group()
@@ -116,56 +122,53 @@ def evaluate(model: DistributedDataParallel, held_out: TensorDataset) -> float:
     return correct.item() / len(held_out)
 
 
-def save(epoch: int, model: DistributedDataParallel, optimizer: torch.optim.Optimizer) -> None:
-    """Rank 0 writes everything needed to go on as if nothing had happened, whole or not at all."""
-    random_states: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
-    dist.gather_object(torch.get_rng_state(), random_states)
-    if dist.get_rank() != 0:
-        return
-    state = {
-        "epoch": epoch,
-        "model": model.module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random_states": random_states,
-    }
-    target = checkpoint_dir() / f"epoch-{epoch:04}.pt"
-    if sdk is not None:
-        sdk.save_atomic(target, lambda file: torch.save(state, file))
-    else:
-        partial = target.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(target)
+def open_checkpoints() -> Any:
+    """The platform's, which do not keep training waiting; without it, one file by `torch.save`."""
+    return sdk.Checkpointer() if sdk is not None else OneFile(Path("checkpoints"))
 
 
-def resume(model: DistributedDataParallel, optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest checkpoint, if any, on every rank; the epoch to start with.
-
-    Only rank 0 needs to see the folder: it hands the state to the others.
-    """
-    found: list[Any] = [None]
-    if dist.get_rank() == 0:
-        newest = max(checkpoint_dir().glob("epoch-*.pt"), default=None)
-        if newest is not None:
-            found = [torch.load(newest, weights_only=True)]
-    dist.broadcast_object_list(found, src=0)
-    state = found[0]
-    if state is None:
+def resume(checkpoints: Any, state: dict[str, Any]) -> int:
+    """Fill model and optimizer from the newest checkpoint, if any; the epoch to start with."""
+    _, newest = checkpoints.restore(like=state)
+    if newest is None:
         return 0
-    model.module.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    if len(state["random_states"]) == dist.get_world_size():
-        torch.set_rng_state(state["random_states"][dist.get_rank()])
     if dist.get_rank() == 0:
-        print(f"resuming after epoch {state['epoch'] + 1}")
-    return int(state["epoch"]) + 1
+        print(f"resuming after epoch {newest + 1}")
+    return int(newest) + 1
 
 
-def checkpoint_dir() -> Path:
-    if sdk is not None:
-        return sdk.checkpoint_dir()
-    folder = Path("checkpoints")
-    folder.mkdir(exist_ok=True)
-    return folder
+class OneFile:
+    """The same calls with PyTorch alone: rank 0 writes a file, whole or not at all, while all wait.
+
+    On one machine, or with a folder all ranks see. Random states are not in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "newest.pt"
+
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        if dist.get_rank() != 0:
+            return
+        self.path.parent.mkdir(exist_ok=True)
+        kept = {name: one.state_dict() for name, one in state.items() if hasattr(one, "state_dict")}
+        partial = self.path.with_suffix(".partial")
+        torch.save({**kept, "epoch": step}, partial)
+        partial.replace(self.path)
+
+    def restore(self, like: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+        if not self.path.exists():
+            return like, None
+        kept = torch.load(self.path, weights_only=True)
+        for name, one in like.items():
+            if hasattr(one, "load_state_dict"):
+                one.load_state_dict(kept[name])
+        return like, int(kept["epoch"])
+
+    def wait(self) -> None:
+        """What is saved is there when `save` returns."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def say(epoch: int, epochs: int, loss: float, accuracy: float) -> None:

@@ -45,10 +45,3 @@ def check_room(root: Path, wanted: int) -> None:
     used = sum(path.stat().st_blocks * 512 for path in root.rglob("*") if path.is_file())
     if used + wanted > int(limit):
         raise OSError(errno.EDQUOT, f"{used} of {limit} bytes of the node's memory are used")
-
-
-def remove(folder: Path) -> None:
-    """Give back memory that no node would clean: after a clean end everything is durable."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
