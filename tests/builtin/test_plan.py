@@ -22,6 +22,7 @@ from springtide.builtin.plan import (
     Step,
     collect,
     finish_namespace,
+    grace_of,
     needs_emptying,
     watch_node,
 )
@@ -133,6 +134,14 @@ def test_a_silent_node_is_marked_once() -> None:
     marked = replace(node("True", *silent.taints), status=NodeStatus(conditions=[silent.condition]))
     assert watch_node(marked, NOON - timedelta(seconds=60), NOON).condition is None
     assert watch_node(marked, NOON - timedelta(seconds=60), NOON).taints is None
+
+
+@pytest.mark.parametrize(("promised", "seconds"), [(None, 40), (40, 40), (12, 12), (1, 4), (600, 40)])
+def test_who_promises_signs_more_often_is_missed_sooner(promised: int | None, seconds: int) -> None:
+    grace = grace_of(promised)
+    almost = watch_node(node("True"), NOON - timedelta(seconds=seconds - 1), NOON, grace)
+    assert (almost.condition, almost.again_seconds) == (None, 1)
+    assert watch_node(node("True"), NOON - timedelta(seconds=seconds), NOON, grace).condition is not None
 
 
 def test_a_node_that_never_reported_is_told_apart() -> None:

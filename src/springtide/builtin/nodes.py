@@ -13,7 +13,7 @@ from springtide.api.commands import Apply
 from springtide.api.coordination import Lease
 from springtide.api.nodes import Node, Taint
 from springtide.api.struct import encode
-from springtide.builtin.plan import watch_node
+from springtide.builtin.plan import grace_of, watch_node
 from springtide.client import Conflict, NotFound
 from springtide.runtime import Informer, Runtime, logger
 
@@ -48,7 +48,8 @@ class NodeLifecycle:
         if lease is None:
             return None
         now = self._runtime.clock.now()
-        step = watch_node(node, self._alive_at(node, lease, now), now)
+        grace = grace_of(lease.spec.lease_duration_seconds)
+        step = watch_node(node, self._alive_at(node, lease, now), now, grace)
         if step.condition is not None:
             log.warning("node went silent", node=name, reason=step.condition.reason)
             fields = {"status": {"conditions": [encode(step.condition)]}}

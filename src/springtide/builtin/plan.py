@@ -184,6 +184,8 @@ def _remaining_conditions(remaining: Sequence[Remaining]) -> list[NamespaceCondi
 
 NODE_GRACE = timedelta(seconds=40)
 """Without a sign of life for this long a node counts as unreachable (node-monitor-grace-period)."""
+SHORTEST_NODE_GRACE = timedelta(seconds=4)
+"""However short its Lease: a server that is busy for a moment must not look like a dead node."""
 
 _CONDITION_TAINTS = (TAINT_NOT_READY, TAINT_UNREACHABLE)
 
@@ -200,7 +202,13 @@ class NodeStep:
     """When its sign of life runs out."""
 
 
-def watch_node(node: Node, alive_at: datetime, now: datetime) -> NodeStep:
+def grace_of(lease_duration_seconds: int | None) -> timedelta:
+    """How long a node of such a Lease may be silent: one that promises signs more often is missed sooner."""
+    promised = timedelta(seconds=lease_duration_seconds) if lease_duration_seconds else NODE_GRACE
+    return min(max(promised, SHORTEST_NODE_GRACE), NODE_GRACE)
+
+
+def watch_node(node: Node, alive_at: datetime, now: datetime, grace: timedelta = NODE_GRACE) -> NodeStep:
     """Judge a node by its last sign of life: silent nodes turn Unknown; taints follow the condition.
 
     The way back is the node's own: it reports Ready again, and only then do its taints go.
@@ -209,11 +217,11 @@ def watch_node(node: Node, alive_at: datetime, now: datetime) -> NodeStep:
     status = ready.status if ready is not None else "Unknown"
     condition: NodeCondition | None = None
     silent = now - alive_at
-    if silent >= NODE_GRACE and (ready is None or ready.status != "Unknown"):
+    if silent >= grace and (ready is None or ready.status != "Unknown"):
         condition = _unknown(ready, now)
         status = "Unknown"
     taints = _with_condition_taints(node, status if ready is not None or condition else "True", now)
-    again = (NODE_GRACE - silent).total_seconds() if silent < NODE_GRACE else None
+    again = (grace - silent).total_seconds() if silent < grace else None
     return NodeStep(condition, taints, again)
 
 

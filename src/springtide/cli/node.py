@@ -28,6 +28,21 @@ from springtide.cli.target import data_dir_option
     help="First two numbers of its pods' loopback addresses.",
 )
 @click.option(
+    "--lease-duration",
+    type=click.IntRange(4, 40),
+    default=40,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may be silent until it counts as dead; it renews its Lease four times as often.",
+)
+@click.option(
+    "--memory-share",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="How much of the machine's memory jobs' snapshots may take, with copies of peers'; 0 keeps none.",
+)
+@click.option(
     "--simulate",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="NODES.yaml",
@@ -49,6 +64,8 @@ def command(
     name: str,
     labels: tuple[str, ...],
     address_prefix: str,
+    lease_duration: int,
+    memory_share: float,
     simulate: Path | None,
     workdir: Path,
 ) -> None:
@@ -69,6 +86,9 @@ def command(
         working_dir=workdir.absolute(),
         labels=_labels(labels),
         address_prefix=_prefix(address_prefix),
+        lease_seconds=lease_duration / 4,
+        lease_duration_seconds=lease_duration,
+        memory_share=memory_share,
         share_services=True,
     )
     run_until_signal(lambda: run_node(settings, say, process=process, simulate=simulate))

@@ -117,7 +117,8 @@ class Registration:
         if known is None or due or not self._reports(known):
             commands += [self._metadata(), self._status(known, clock.now())]
             self._reported_at = clock.monotonic()
-        await self._runtime.apply(ROOM, [*commands, lease(self._settings.name, clock.now())])
+        renewed = lease(self._settings.name, clock.now(), self._settings.lease_duration_seconds)
+        await self._runtime.apply(ROOM, [*commands, renewed])
         self.registered.set()
         return self._settings.lease_seconds if self._ready else None
 
@@ -210,11 +211,11 @@ class Registration:
         )
 
 
-def lease(node: str, now: datetime) -> Apply:
+def lease(node: str, now: datetime, duration_seconds: int = LEASE_DURATION_SECONDS) -> Apply:
     """Renew the Lease of a node."""
     spec = {
         "holderIdentity": node,
-        "leaseDurationSeconds": LEASE_DURATION_SECONDS,
+        "leaseDurationSeconds": duration_seconds,
         "renewTime": micro_time(now).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     return Apply(Lease, LEASE_NAMESPACE, node, {"spec": spec})

@@ -45,6 +45,8 @@ class ProcessNodeSettings:
     """Labels of the Node object besides the well-known ones."""
     lease_seconds: float = 10.0
     """How often the node renews its Lease."""
+    lease_duration_seconds: int = 40
+    """How long it may be silent until it counts as dead, from 4 to 40; at least three times the above."""
     status_seconds: float = 300.0
     """How often the node reports its status even if nothing changed."""
     stop_seconds: float = 5.0
