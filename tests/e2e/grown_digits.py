@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--last-stage", type=float, default=1.0, help="how many times as much on the last rank"
     )
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds each step sleeps")
     parser.add_argument("--batches", type=int, default=0, help="steps of an epoch; 0: all")
     parser.add_argument("--pause-epoch", type=int, default=-1, help="the epoch after which evaluation pauses")
     parser.add_argument("--pause-seconds", type=float, default=20.0)
@@ -53,6 +54,7 @@ def lengthen(train: Any, options: argparse.Namespace) -> None:
     def slower(*args: Any, **kwargs: Any) -> Any:
         last = dist.get_rank() == dist.get_world_size() - 1
         work(round(options.work * (options.last_stage if last else 1.0)))
+        time.sleep(options.rest)
         return cross_entropy(*args, **kwargs)
 
     def pausing(*args: Any, **kwargs: Any) -> Any:

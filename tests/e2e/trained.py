@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import psutil
+
 from springtide.node.marks import read_marks
 from tests.e2e.platforms import Platform
 
@@ -66,6 +68,12 @@ class Training:
 
         return wait(f"step {step} of {self.name}", there, seconds)
 
+    def trains_without(self, former: set[int]) -> bool:
+        """Whether both ranks train, and none of them is one of these processes."""
+        ranks = self.ranks()
+        apart = all(rank["process"] not in former for rank in ranks.values())
+        return len(ranks) == 2 and apart and all(rank.get("step", -1) >= 1 for rank in ranks.values())
+
     def step_now(self, process: int) -> int:
         """The step of a rank at this instant, from its own marks and not by way of the API."""
         marks = self.platform.data_dir.glob("node/pods/*/report/progress.json.rank*")
@@ -106,10 +114,27 @@ def wait(what: str, probe: Callable[[], T | None], seconds: float) -> T:
         time.sleep(0.25)
 
 
+def _processor_share(process: int, seconds: float = 4.0) -> float:
+    """What part of a core a process has had lately."""
+
+    def used() -> float:
+        times = psutil.Process(process).cpu_times()
+        return times.user + times.system
+
+    before = used()
+    time.sleep(seconds)
+    return min((used() - before) / seconds, 1.0)
+
+
 @contextmanager
 def slowed(process: int, share: float, period_seconds: float = 0.06) -> Iterator[None]:
-    """Let a process run for only this share of the time."""
+    """Let a process have only this share of the processor time it had before.
+
+    The machine may be busy: what it had is measured first, and it gets that much less by being stopped most
+    of the time.
+    """
     over = threading.Event()
+    share *= _processor_share(process)
 
     def cycle() -> None:
         with contextlib.suppress(PermissionError):  # the machine may be busy, and this must keep its time

@@ -69,13 +69,14 @@ def stop(made: Platform, run: int) -> dict[str, Any]:
     """SIGSTOP: how long until the rank is named with its stack, and until all train again."""
     job = Training(made, f"stop-{run}")
     job.start("--epochs", "1000", "--work", "20")
-    process = job.wait_for_step(200)[run % 2]["process"]
+    before = {rank: one["process"] for rank, one in job.wait_for_step(200).items()}
+    process = before[run % 2]
     time.sleep(2)
     began = time.monotonic()
     os.kill(process, signal.SIGSTOP)
     found = job.wait_for_diagnosis("Hang", 60)
     named_seconds = time.monotonic() - began
-    wait("other processes", lambda: _others(job, process), 120)
+    wait("other processes", lambda: job.trains_without({*before.values()}), 120)
     healed_seconds = time.monotonic() - began
     job.end()
     right = found["globalRank"] == run % 2 and bool(found.get("stack"))
@@ -87,14 +88,6 @@ def stop(made: Platform, run: int) -> dict[str, Any]:
         "stack": found.get("stack", [])[:2],
         "message": found["message"],
     }
-
-
-def _others(job: Training, process: int) -> bool:
-    """Whether other processes than the first ones train."""
-    ranks = job.ranks()
-    return len(ranks) == 2 and all(
-        rank["process"] != process and rank.get("step", -1) >= 1 for rank in ranks.values()
-    )
 
 
 def pause(made: Platform, run: int) -> dict[str, Any]:

@@ -49,6 +49,12 @@ CASES: list[tuple[str, list[Rank], list[int], bool]] = [
     ("one turned slow by a third", [one(0.9, 0.3), one(0.3), one(0.3), one(0.31)], [0], True),
     ("of two, the one that works while the other waits", [one(0.3), one(0.9, 0.3)], [1], True),
     ("the last stage has more to do from the start", [one(0.3), one(0.3), one(0.9)], [2], False),
+    (
+        "the whole machine slowed down, the last stage with it",
+        [one(0.6, 0.3), one(1.5, 0.9, step=1.6)],
+        [1],
+        False,
+    ),
     ("a little slower", [one(0.3), one(0.3), one(0.4, 0.3)], [], False),
     (
         "peers differ as much among themselves",

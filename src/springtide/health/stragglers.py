@@ -58,6 +58,8 @@ class Slow:
     best_seconds: float | None
     step_seconds: float
     step: int
+    peers_ratio: float = 1.0
+    """How many times their own best its peers need: above 1 where the whole machine or job slowed down."""
 
     @property
     def ratio(self) -> float:
@@ -66,8 +68,10 @@ class Slow:
 
     @property
     def turned(self) -> bool:
-        """Whether it was once much faster itself."""
-        return self.best_seconds is not None and self.busy_seconds >= TURNED_RATIO * self.best_seconds
+        """Whether it was once much faster itself, beyond what became of its peers."""
+        if self.best_seconds is None:
+            return False
+        return self.busy_seconds >= TURNED_RATIO * max(self.peers_ratio, 1.0) * self.best_seconds
 
 
 def find(members: Sequence[Member]) -> list[Slow]:
@@ -83,6 +87,7 @@ def find(members: Sequence[Member]) -> list[Slow]:
 
 def _of_group(group: Sequence[RankView]) -> list[Slow]:
     busy = [rank.marks.busy_seconds or 0.0 for rank in group if rank.marks is not None]
+    ratios = [_own_ratio(rank) for rank in group]
     found = []
     for place, rank in enumerate(group):
         peers = busy[:place] + busy[place + 1 :]
@@ -95,8 +100,17 @@ def _of_group(group: Sequence[RankView]) -> list[Slow]:
         far = more >= max(DEVIATIONS * spread, (RATIO - 1) * middle, SECONDS_MIN)
         if middle > 0 and far and busy[place] >= SHARE * wall:
             marks = rank.marks
-            found.append(Slow(rank, busy[place], middle, marks.best_seconds, wall, marks.step or 0))
+            others = median(ratios[:place] + ratios[place + 1 :])
+            found.append(Slow(rank, busy[place], middle, marks.best_seconds, wall, marks.step or 0, others))
     return found
+
+
+def _own_ratio(rank: RankView) -> float:
+    """How many times its own best it needs."""
+    marks = rank.marks
+    if marks is None or not marks.best_seconds or marks.busy_seconds is None:
+        return 1.0
+    return marks.busy_seconds / marks.best_seconds
 
 
 def still_slow(known: Mapping[int, int], found: Sequence[Slow]) -> tuple[dict[int, int], list[Slow]]:
