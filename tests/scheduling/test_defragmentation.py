@@ -224,9 +224,8 @@ def test_a_scheduler_that_crashes_in_between_goes_on_with_it() -> None:
         assert all(fresh.is_admitted(one.key) for one in of(fresh)), writes
 
 
-@pytest.mark.parametrize(("allowed", "moves"), [(0, 0), (1, 1)])
-def test_a_disruption_budget_is_kept(allowed: int, moves: int) -> None:
-    world = halves()
+def guarded(world: World, allowed: int) -> None:
+    """All that run share one budget, of which so many may be away."""
     for name in left(world):
         one = world.workload(key(name))
         template = one.spec.pod_sets[0].template
@@ -240,7 +239,46 @@ def test_a_disruption_budget_is_kept(allowed: int, moves: int) -> None:
         status=PodDisruptionBudgetStatus(disruptions_allowed=allowed),
     )
     world.add(budget)
+
+
+@pytest.mark.parametrize(("allowed", "moves"), [(0, 0), (1, 1)])
+def test_a_disruption_budget_is_kept(allowed: int, moves: int) -> None:
+    world = halves()
+    guarded(world, allowed)
     settle(world)
+    assert len(moved(world)) == moves
+
+
+def quarters() -> World:
+    """Four nodes of 8 GPUs, each half in use by a job that just saved its work."""
+    world = World(*(node(name, cpu=64, gpu=8) for name in "abcd"), *queue("q"))
+    names = [f"j{number}" for number in range(8)]
+    running(world, *(job(name, gpu=4) for name in names))
+    for at_node in "abcd":
+        finish(world, next(name for name in names if place(world, name) == at_node))
+        names = [name for name in names if (Workload, key(name)) in world.objects]
+    world.clock = 1000
+    saved(world, *names)
+    world.clock = 1100
+    world.options = {"consolidation": EAGER}
+    return world
+
+
+@pytest.mark.parametrize(("allowed", "moves"), [(1, 0), (2, 2)])
+def test_two_that_share_a_budget_move_at_once_only_if_it_bears_both(allowed: int, moves: int) -> None:
+    world = quarters()
+    world.add(job("high", gpu=8, pods=2, created=1100))
+    guarded(world, allowed)
+    world.cycle()
+    assert len(moved(world)) == moves
+
+
+@pytest.mark.parametrize(("allowed", "moves"), [(1, 1), (2, 2)])
+def test_nor_do_they_for_two_who_wait_in_one_cycle(allowed: int, moves: int) -> None:
+    world = quarters()
+    world.add(job("high", gpu=8, created=1100), job("higher", gpu=8, created=1100))
+    guarded(world, allowed)
+    world.cycle()
     assert len(moved(world)) == moves
 
 

@@ -306,6 +306,7 @@ class Claims:
     def _search_for(self, asking: Asking, cells: Sequence[tuple[str, str]], running: Running) -> Found | None:
         book = self._quota.book
         gone = {key: one.victim for key, one in self.preempted.items()}
+        gone.update((one.victim.facts.key, one.victim) for one in self.moved)
         able = candidates(asking, cells, book, running, gone)
         if not able:
             return None

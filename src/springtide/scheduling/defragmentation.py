@@ -12,20 +12,26 @@ anybody, and so by `springtide defragment`. Pure: leaves the placement as it was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import repeat
 
-from springtide.api.core import Pod
 from springtide.api.kueue import Workload, WorkloadReason
 from springtide.api.labels import MOVABLE
 from springtide.api.meta import find_condition
-from springtide.scheduling.budgets import Budget, pod_like, strained
+from springtide.scheduling.budgets import Budget, Gangs
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
 from springtide.scheduling.openings import orders
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.victims import Candidate, Running, Tier, level_of, priority_of, size_of_pod
+from springtide.scheduling.victims import (
+    Candidate,
+    Running,
+    Tier,
+    going,
+    level_of,
+    priority_of,
+    size_of_pod,
+)
 from springtide.scheduling.views import Share
 
 _ROUNDS = 6
@@ -112,6 +118,8 @@ class Rearrangement:
         )
 
 
+Bears = Callable[[Candidate, Sequence[Candidate]], bool]
+"""Whether disruption budgets let a workload go too, if those do."""
 Confine = Callable[[WorkloadFacts], tuple[PodSetFacts, ...]]
 """The pod sets of an admitted workload, on the nodes of the flavors it is charged to."""
 
@@ -133,9 +141,11 @@ class Mover:
         self._settings = settings
         self._left = max(0, settings.moves_per_hour - moved)
         self._tries = settings.tried_per_cycle
+        self._gangs = Gangs(budgets) if budgets else None
+        self._gone: list[Candidate] = []
         admitted = [one for found in running.of_queue.values() for one in found]
         able = movables(admitted, running, confine, settings) if self._left else []
-        self._able = [one for one in able if not any(strained(_pods_of(one.victim.facts), budgets))]
+        self._able = [one for one in able if self._bears(one.victim, ())]
 
     def seek(self, wish: Wish) -> Rearrangement | None:
         """How it could start; those who move for it are not moved for anybody else."""
@@ -143,12 +153,19 @@ class Mover:
         self._tries -= 1
         if self._tries < 0 or not most or not self._able:
             return None
-        found = rearrange(self._placement, wish, self._able, self._settings, most)
+        found = rearrange(self._placement, wish, self._able, self._settings, most, self._bears)
         if found is not None:
             gone = {one.victim.facts.key for one, _ in found.places}
+            self._gone += [one.victim for one, _ in found.places]
             self._able = [one for one in self._able if one.victim.facts.key not in gone]
             self._left -= len(gone)
         return found
+
+    def _bears(self, one: Candidate, others: Iterable[Candidate]) -> bool:
+        """Whether budgets let it go too, if these do and all who were moved in this cycle."""
+        if self._gangs is None:
+            return True
+        return not any(self._gangs.breaking([going(one)], map(going, (*self._gone, *others))))
 
 
 def movables(
@@ -185,12 +202,6 @@ def _may_move(facts: WorkloadFacts, running: Running) -> bool:
     return running.stake(facts).lost_seconds < running.stake(facts).ran_seconds
 
 
-def _pods_of(facts: WorkloadFacts) -> Iterator[Pod]:
-    """The pods of a workload, as far as budgets tell them by their labels."""
-    for pod_set in facts.obj.spec.pod_sets:
-        yield from repeat(pod_like(facts.obj, pod_set), pod_set.count)
-
-
 def _said(obj: Workload) -> str:
     """What the annotation says, on the workload or on the templates of its pods."""
     texts = [obj.metadata.annotations, *(one.template.metadata.annotations for one in obj.spec.pod_sets)]
@@ -205,7 +216,12 @@ def moved_within_the_hour(workloads: Iterable[WorkloadFacts], now: datetime) -> 
 
 
 def rearrange(
-    placement: Placement, wish: Wish, able: Sequence[Movable], settings: Consolidation, most: int
+    placement: Placement,
+    wish: Wish,
+    able: Sequence[Movable],
+    settings: Consolidation,
+    most: int,
+    bears: Bears,
 ) -> Rearrangement | None:
     """The cheapest way found to let the wish start by moving at most `most`; None if none gains anything."""
     seconds = _useful_seconds(wish.facts, settings)
@@ -223,7 +239,7 @@ def rearrange(
             del of_key[key]
     found: Rearrangement | None = None
     for _ in range(_ROUNDS):
-        tried, homeless = _round(placement, wish, of_key, gained, most)
+        tried, homeless = _round(placement, wish, of_key, gained, most, bears)
         found = min(filter(None, (found, tried)), key=lambda one: one.lost_device_seconds, default=None)
         if not homeless:
             break
@@ -233,7 +249,12 @@ def rearrange(
 
 
 def _round(
-    placement: Placement, wish: Wish, of_key: Mapping[str, Movable], gained: float, most: int
+    placement: Placement,
+    wish: Wish,
+    of_key: Mapping[str, Movable],
+    gained: float,
+    most: int,
+    bears: Bears,
 ) -> tuple[Rearrangement | None, set[str]]:
     """The best of the orders in which places might be opened; and who had no other place in any."""
     victims = sorted((one.victim for one in of_key.values()), key=lambda one: one.order)
@@ -242,11 +263,23 @@ def _round(
     homeless: set[str] = set()
     start = placement.mark()
     for order in list(orders(placement, wish.pod_sets, victims, loss_of)):
-        found = _along(placement, wish, order[:most], of_key, gained, homeless)
+        together = _bearable(order, most, bears)
+        found = _along(placement, wish, together, of_key, gained, homeless)
         placement.rollback(start)
         if found is not None and (best is None or found.lost_device_seconds < best.lost_device_seconds):
             best = found
     return best, homeless if best is None else set()
+
+
+def _bearable(order: Iterable[Candidate], most: int, bears: Bears) -> list[Candidate]:
+    """The first of them, as many as may go at once and by their budgets with those before."""
+    found: list[Candidate] = []
+    for one in order:
+        if len(found) == most:
+            break
+        if bears(one, found):
+            found.append(one)
+    return found
 
 
 def _along(

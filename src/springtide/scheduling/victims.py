@@ -215,12 +215,12 @@ def candidates(
     able = sorted((part for part in parts if part.facts.key not in gone), key=first_to_go)
     if running.budgets is None:
         return able
-    breaks = running.budgets.breaking(map(_going, able), map(_going, gone.values()))
+    breaks = running.budgets.breaking(map(going, able), map(going, gone.values()))
     told = (replace(one, breaks_budget=True) if no else one for one, no in zip(able, breaks, strict=True))
     return sorted(told, key=first_to_go)
 
 
-def _going(one: Candidate) -> Going:
+def going(one: Candidate) -> Going:
     """Which of its pods go: those it can do without, the rest of them, or all."""
     counts = one.facts.counts
     fewest = {pod_set.name: pod_set.fewest for pod_set in one.facts.pod_sets}
