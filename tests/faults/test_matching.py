@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import process_time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +20,7 @@ from springtide.faults import (
     worth_keeping,
 )
 from springtide.faults.catalog import CatalogError, parse
+from springtide.faults.matching import LINE_BYTES
 
 EXAMPLES = [
     one if isinstance(one, Example) else Example(line=one)
@@ -33,7 +32,7 @@ LINES = st.sampled_from([one.line for one in EXAMPLES])
 WORDS = st.text(max_size=60) | LINES | st.sampled_from(["\x00", "\udc80", "\n", "é" * 40, "([{.*+?\\", "%s"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(WORDS, max_size=5).map("".join), st.lists(WORDS, max_size=4))
 def test_any_text_gets_a_verdict_that_takes_no_node_out_without_cause(line: str, context: list[str]) -> None:
     found = judge(line, context)
@@ -55,20 +54,11 @@ def test_a_stamp_before_a_line_never_makes_it_another_kind_of_hardware_fault(
         assert stamped.fault is bare.fault
 
 
-@pytest.mark.parametrize(
-    "piece", ["a", "a ", "(", "[rank0]: ", "Error: ", "0000:a1:00 ", "CUDA ", "/dev/shm/ "]
-)
-def test_a_long_line_costs_no_more_than_its_length(piece: str) -> None:
-    def seconds(length: int) -> float:
-        text = (piece * length)[:length]
-        judge(text)
-        begin = process_time()
-        for _ in range(5):
-            judge(text)
-        return process_time() - begin
-
-    # Lines are cut at 8 KiB: a megabyte costs what 16 KiB cost, give or take what copying it costs.
-    assert seconds(1 << 20) < 40 * max(seconds(1 << 14), 0.001)
+def test_no_more_of_a_line_is_looked_at_than_a_bound() -> None:
+    """RE2 runs in linear time (`test_a_signature_is_well_formed` compiles all); the bound makes it constant."""
+    assert match("x" * (LINE_BYTES - 200) + XID_79) is not None
+    assert match("x" * LINE_BYTES + XID_79) is None
+    assert worth_keeping("x" * LINE_BYTES + XID_79) is None
 
 
 def test_a_line_no_signature_knows_blames_nobody_and_does_nothing() -> None:
@@ -107,9 +97,7 @@ def test_a_site_knows_better_but_never_cordons_for_a_program_or_a_consequence() 
         "xid_63_row_remap_recorded": Override(action=Action.CORDON_EVICT),
     }
     program = match("ValueError: too many values to unpack", overrides=harder)
-    flushed = match(
-        "NET/IB : Got completion from peer 10.0.0.1<5> with status=5 vendor err 249", overrides=harder
-    )
+    flushed = match("Got completion from peer 10.0.0.1<5> with status=5 vendor err 249", overrides=harder)
     remapped = match("NVRM: Xid (PCI:0000:a1:00): 63, pid=1, name=x, Row Remapper", overrides=harder)
     assert program is not None
     assert flushed is not None
