@@ -55,7 +55,7 @@ def test_a_stamp_before_a_line_never_makes_it_another_kind_of_hardware_fault(
 
 
 def test_no_more_of_a_line_is_looked_at_than_a_bound() -> None:
-    """RE2 runs in linear time (`test_a_signature_is_well_formed` compiles all); the bound makes it constant."""
+    """RE2 takes linear time, and `test_a_signature_is_well_formed` compiles all; this makes it constant."""
     assert match("x" * (LINE_BYTES - 200) + XID_79) is not None
     assert match("x" * LINE_BYTES + XID_79) is None
     assert worth_keeping("x" * LINE_BYTES + XID_79) is None
