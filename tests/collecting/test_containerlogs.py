@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from springtide.api.nodehealth import Observation
 from springtide.collecting.bookmarks import Bookmarks
-from springtide.collecting.containerlogs import KEPT_LINES_OF_ONE, Block, ContainerLogs, whole
+from springtide.collecting.containerlogs import KEPT_LINES_OF_ONE, Block, ContainerLogs, text_of, whole
 from springtide.collecting.tail import AHEAD_BYTES, BEHIND_BYTES, Tail
 from tests.collecting.scripted import POD, UID, keep, scene
 
@@ -165,12 +165,16 @@ def test_a_log_that_was_cut_off_is_read_from_its_start(tmp_path: Path) -> None:
     assert [one.line for one in log.look()] == ["BOOM"]
 
 
-@given(st.lists(st.sampled_from(["ordinary", "BOOM", "still fine"]), max_size=60))
+@given(st.lists(st.sampled_from(["ordinary", "BOOM", "", "still fine" * 99]), max_size=60))
 def test_judging_in_blocks_finds_what_judging_line_by_line_finds(lines: list[str]) -> None:
-    block = Block("".join(f"{STAMP} stdout F {line}\n" for line in lines).encode())
+    data = "".join(f"{STAMP} stdout F {line}\n" for line in lines).encode()
+    block = Block(data)
     found = list(block.candidates(lambda part: b"BOOM" in part))
-    assert found == sorted(found)
-    assert {place for place, line in enumerate(lines) if line == "BOOM"} <= set(found)
+    assert found == sorted(set(found))
+    assert [block.line(start).endswith(b"BOOM") for start in found] == [True] * lines.count("BOOM")
+    for start in found:
+        earlier = lines[: data[:start].count(b"\n")]
+        assert [text_of(line) for line in block.before(start, 5)] == earlier[-5:]
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"stdout", b"stderr"]), st.binary(max_size=5)), max_size=20))

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -37,10 +37,8 @@ SAID_SECONDS = 600.0
 """How long what was skipped is told."""
 JUDGED_LINES = 4000
 """Lines of one container that are judged one by one in one round."""
-PART_LINES = 64
-"""Judged together first."""
-FEW_LINES = 4
-"""So few lines are judged each."""
+PART_BYTES = 8 * 1024
+"""Lines of so much are judged together first."""
 PART_BYTES_MAX = 64 * 1024
 """Kept of a line that comes in parts."""
 
@@ -142,8 +140,9 @@ class ContainerLogs:
         kept: list[Observation] = []
         signatures: Counter[str] = Counter()
         dropped = 0
-        for place in islice(block.candidates(self._may_hold), JUDGED_LINES):
-            text = text_of(block.lines[place])
+        for start in islice(block.candidates(self._may_hold), JUDGED_LINES):
+            line = block.line(start)
+            text = text_of(line)
             signature = self._keep(text)
             if signature is None:
                 continue
@@ -151,20 +150,20 @@ class ContainerLogs:
             if len(kept) >= KEPT_LINES or signatures[signature] > KEPT_LINES_OF_ONE:
                 dropped += 1
                 continue
-            before = [*container.before, *block.lines[max(0, place - CONTEXT_LINES) : place]]
+            before = [*container.before, *block.before(start)]
             kept.append(
                 Observation(
                     id="",
                     source=container.source,
                     line=text[:LINE_CHARACTERS],
-                    context=[text_of(line)[:LINE_CHARACTERS] for line in before[-CONTEXT_LINES:]],
+                    context=[text_of(one)[:LINE_CHARACTERS] for one in before[-CONTEXT_LINES:]],
                     signature=signature,
-                    time=time_of(block.lines[place]) or scene.now,
+                    time=time_of(line) or scene.now,
                     pod=container.pod.key,
                     pod_uid=container.pod.uid,
                 )
             )
-        container.before.extend(block.lines[-CONTEXT_LINES:])
+        container.before.extend(block.last_lines())
         if dropped:
             self._skip(scene, f"{dropped} more lines of {container.source} looked like those kept")
         return kept
@@ -178,29 +177,52 @@ class ContainerLogs:
 
 
 class Block:
-    """Whole lines of one log, read together."""
+    """Whole lines of one log, read together; taken apart only where that is needed."""
 
     def __init__(self, data: bytes) -> None:
-        self.lines: Sequence[bytes] = data.split(b"\n")[:-1]
+        self._data = data
 
     def last_time(self) -> datetime | None:
         """When the newest line was written, by its stamp."""
-        return time_of(self.lines[-1]) if self.lines else None
+        return time_of(self._data[self._data.rfind(b"\n", 0, -1) + 1 :])
+
+    def line(self, start: int) -> bytes:
+        """The line that begins there."""
+        return self._data[start : self._data.find(b"\n", start)]
+
+    def before(self, start: int, count: int = CONTEXT_LINES) -> list[bytes]:
+        """The lines before that one, so many at most."""
+        found: list[bytes] = []
+        end = start - 1
+        while end > 0 and len(found) < count:
+            begin = self._data.rfind(b"\n", 0, end) + 1
+            found.append(self._data[begin:end])
+            end = begin - 1
+        return found[::-1]
+
+    def last_lines(self) -> list[bytes]:
+        """The lines that the next block may need as context."""
+        return self.before(len(self._data))
 
     def candidates(self, may_hold: Judge) -> Iterator[int]:
-        """Places of lines in parts that may hold something, halving what may until few are left."""
-        count = len(self.lines)
-        starts = range(0, count, PART_LINES)
-        parts = [(start, min(start + PART_LINES, count)) for start in reversed(starts)]
-        while parts:
-            start, end = parts.pop()
-            if not may_hold(b"\n".join(self.lines[start:end])):
-                continue
-            if end - start <= FEW_LINES:
-                yield from range(start, end)
-            else:
-                middle = (start + end) // 2
-                parts += [(middle, end), (start, middle)]
+        """Where lines begin that may be worth keeping: parts that hold nothing are passed over whole."""
+        start = 0
+        while start < len(self._data):
+            end = self._data.find(b"\n", min(start + PART_BYTES, len(self._data) - 1)) + 1
+            if may_hold(self._data[start:end]):
+                yield from self._narrowed(start, end, may_hold)
+            start = end
+
+    def _narrowed(self, start: int, end: int, may_hold: Judge) -> Iterator[int]:
+        """Halve a part that holds something until single lines are left."""
+        middle = self._data.find(b"\n", (start + end) // 2, end - 1) + 1
+        middle = middle or self._data.rfind(b"\n", start, (start + end) // 2) + 1
+        if middle <= start:
+            yield start
+            return
+        for begin, stop in ((start, middle), (middle, end)):
+            if may_hold(self._data[begin:stop]):
+                yield from self._narrowed(begin, stop, may_hold)
 
 
 def text_of(line: bytes) -> str:

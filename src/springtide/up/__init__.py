@@ -12,13 +12,15 @@ from springtide.up.settings import DEFAULT_PORT, Ready, UpSettings
 
 if TYPE_CHECKING:
     from springtide.up.api_part import ServerSettings, serve_api
-    from springtide.up.parts import PartSettings, run_collect, run_controllers, run_node, run_scheduler
+    from springtide.up.collect_part import run_collect
+    from springtide.up.part_runtime import PartSettings
+    from springtide.up.parts import run_controllers, run_node, run_scheduler
     from springtide.up.platform import serve
 
 _HOMES = {
-    "PartSettings": "parts",
+    "PartSettings": "part_runtime",
     "ServerSettings": "api_part",
-    "run_collect": "parts",
+    "run_collect": "collect_part",
     "run_controllers": "parts",
     "run_node": "parts",
     "run_scheduler": "parts",

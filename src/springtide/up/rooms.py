@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from springtide import builtin, ceilings, health, podgroups, scheduling, training, volcano, workloads
-from springtide.api.labels import SCHEDULER_NAME, VOLCANO_SCHEDULER
 from springtide.runtime import Runtime
+from springtide.scheduling import feeds
 
-OWN = frozenset((SCHEDULER_NAME,))
-EMBEDDED = OWN | {"default-scheduler", VOLCANO_SCHEDULER}
-"""The embedded control plane has no other scheduler: pods that name none, or Volcano's, are placed too."""
+OWN, EMBEDDED = feeds.OWN, feeds.EMBEDDED
 
 
 def register_controllers(runtime: Runtime, *, embedded: bool = True) -> None:
