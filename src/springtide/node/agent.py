@@ -130,9 +130,10 @@ class ProcessNode:
         """Once, with warm caches: find out what the machine permits, end what an earlier life left behind."""
         capabilities = await detect(self._settings, self.node_id)
         self._restarted = await recover(self._records, self.node_id, capabilities)
-        await self._registration.return_to_service()
         life = f"{self._runtime.clock.random.getrandbits(64):016x}"
         self._registration.annotate(capabilities.notes(), {LIFE: life, **await self._keeper.begin()})
+        if self._settings.connection is not None:  # an earlier life may have had a watchdog that speaks
+            await self._registration.begin_life()
         book = self._settings.data_dir / "addresses.json"
         prefix, self._block = names.hold_prefix(book, self._settings.address_prefix)
         self._book = names.AddressBook(book, prefix, distinct=capabilities.distinct_addresses)

@@ -100,9 +100,13 @@ class Keeper:
 
     async def begin(self) -> dict[str, str]:
         """Open the door for peers; what the Node object is to say, by annotation."""
-        if self._shelf.exists():  # an earlier life left snapshots
-            self._shelf.open()
-            self._awake.set()
+        try:
+            if self._shelf.exists():  # an earlier life left snapshots
+                self._shelf.open()
+                self._awake.set()
+        except Unusable as error:
+            log.warning("no snapshots are kept in memory", error=str(error))
+            return {}
         if not self._host or not self._on:
             return {}
         identity = make_identity(self._settings.name, self._runtime.clock.now())

@@ -6,7 +6,7 @@ nothing, `node.kubernetes.io/out-of-service`: pods there are evicted at once and
 without waiting for the node, so that a gang starts elsewhere in seconds, and never while one of its ranks
 still lives. Where nobody can vouch (the machine lost its power), the lease runs out and the pods wait for an
 administrator or for the Node object to be deleted.
-A node that starts again takes its own taint off, in `Registration.return_to_service`.
+A node that starts again takes its own taint off, in `Registration.begin_life`.
 """
 
 from __future__ import annotations
@@ -83,11 +83,6 @@ async def speak(client: Client, node: str, life: str, now: datetime) -> bool:
         )
         await write_taints(client, known, [*known.spec.taints, out])
     return True
-
-
-def is_vouched(node: Node) -> bool:
-    """Whether a last word about it was heard."""
-    return any(_is_ours(taint) for taint in node.spec.taints)
 
 
 async def return_to_service(client: Client, node: str) -> None:

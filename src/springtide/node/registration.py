@@ -34,7 +34,7 @@ from springtide.api.nodes import (
 from springtide.api.quantity import format_bytes
 from springtide.api.struct import encode
 from springtide.api.version import GIT_VERSION
-from springtide.node.lastword import is_vouched, return_to_service
+from springtide.node.lastword import return_to_service
 from springtide.node.settings import ProcessNodeSettings
 from springtide.runtime import Runtime
 
@@ -92,11 +92,13 @@ class Registration:
         """Say these things on the Node object: `notes` by short name."""
         self._annotations = {ANNOTATION_PREFIX + name: text for name, text in notes.items()} | {**annotations}
 
-    async def return_to_service(self) -> None:
-        """Nothing of an earlier life runs any more: what its watchdog said of the node does not hold now."""
-        known = self._nodes.cache.get(self._settings.name)
-        if known is not None and is_vouched(known):
-            await return_to_service(self._runtime.client.with_manager(ROOM), self._settings.name)
+    async def begin_life(self) -> None:
+        """Nothing of an earlier life runs any more: what its watchdog said of the node does not hold now.
+
+        Our life is written first, after which no last word about an earlier one is heard.
+        """
+        await self._runtime.apply(ROOM, [self._metadata()])
+        await return_to_service(self._runtime.client.with_manager(ROOM), self._settings.name)
 
     def listens(self, endpoint: Endpoint) -> None:
         """Say on the Node object where its own API is."""
