@@ -74,6 +74,12 @@ class Training:
         apart = all(rank["process"] not in former for rank in ranks.values())
         return len(ranks) == 2 and apart and all(rank.get("step", -1) >= 1 for rank in ranks.values())
 
+    def running_pods(self, attempt: int) -> int:
+        """How many pods of an attempt run."""
+        marks = f"springtide.dev/workload=trainjob-{self.name},springtide.dev/attempt={attempt}"
+        pods = self.platform.get("pods", "-l", marks)["items"]
+        return sum(pod["status"].get("phase") == "Running" for pod in pods)
+
     def step_now(self, process: int) -> int:
         """The step of a rank at this instant, from its own marks and not by way of the API."""
         marks = self.platform.data_dir.glob("node/pods/*/report/progress.json.rank*")
