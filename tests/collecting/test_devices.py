@@ -78,6 +78,7 @@ def test_a_port_that_goes_down_is_told_after_four_minutes_with_its_name(tmp_path
     ports.port(up=False)
     assert [at for at in range(15, 400, 15) if ports.lines(at)] == [255]
     (one,) = ports.source.look(scene(900)).seen
+    assert match(one.line) is not None
     assert one.line == "RDMA port mlx5_0/1: link is down for 885 s (state DOWN, physical Disabled)"
     assert (one.device, one.source) == ("mlx5_0/1", "rdma:mlx5_0/1")
 

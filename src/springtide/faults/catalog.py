@@ -16,6 +16,7 @@ from springtide.faults.signature import Signature
 
 FAMILIES = (
     "benign",
+    "collectors",
     "xid",
     "nvidia",
     "nvlink",

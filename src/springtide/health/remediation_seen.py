@@ -23,7 +23,7 @@ OBSERVATION_AGE = timedelta(hours=1)
 """What was last seen longer ago does not begin an incident: the node may have been mended since."""
 SILENT_AFTER = timedelta(seconds=180)
 """Collectors write at least every half minute; none of them having written for so long is silence."""
-_OF_PROGRAMS = ("logs", "exits", "activity", "stacks")
+_OF_PROGRAMS = ("logs", "exits", "activity", "marks", "stacks", "flight")
 """Collectors that see programs, not the machine."""
 
 
