@@ -5,6 +5,7 @@ Written by `health` alone; read by `workloads`, `training`, the CLI and people.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -16,6 +17,8 @@ from springtide.api.struct import Struct, always
 from springtide.api.volumes import ResourceList
 
 DEFINITION_PREFIX = "dev.springtide.v1alpha1"
+SLOW_RANK = "Straggler"
+"""Fault class of ranks that are slow."""
 
 
 class Blame(StrEnum):
@@ -176,3 +179,8 @@ class Diagnosis(Object):
     """The verdict."""
     status: DiagnosisStatus = DiagnosisStatus()
     """How far the remediation is."""
+
+
+def of_failures(diagnoses: Iterable[Diagnosis]) -> list[Diagnosis]:
+    """Those that end an attempt: a slow rank is written down while its attempt goes on."""
+    return [one for one in diagnoses if one.spec.fault_class != SLOW_RANK]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from springtide.api.meta import find_condition
-from springtide.api.springtide import Diagnosis
+from springtide.api.springtide import Diagnosis, of_failures
 from springtide.api.trainer import TrainJob
 from springtide.cli.errors import EXIT_FAILURE, EXIT_OK
 from springtide.cli.phase import duration, metrics
@@ -69,7 +69,7 @@ def evidence(diagnosis: Diagnosis | None) -> tuple[str, ...]:
 
 def newest(diagnoses: Sequence[Diagnosis], workload: str) -> Diagnosis | None:
     """The diagnosis of a workload's latest failed attempt."""
-    own = [found for found in diagnoses if found.spec.workload == workload]
+    own = [found for found in of_failures(diagnoses) if found.spec.workload == workload]
     return max(own, key=lambda found: found.spec.attempt, default=None)
 
 

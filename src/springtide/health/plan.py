@@ -19,8 +19,8 @@ from springtide.api import labels
 from springtide.api.commands import Apply, Create, Emit, Plan
 from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason, is_own_eviction
 from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, owner_reference, set_condition
-from springtide.api.remediation import RemediationPolicy
-from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
+from springtide.api.remediation import RemediationPolicy, Step
+from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence, of_failures
 from springtide.api.struct import encode
 from springtide.health import stalled
 from springtide.health.diagnosis import (
@@ -38,6 +38,8 @@ from springtide.health.remediation import Failure, Remedy, decide, left_to_wait,
 from springtide.health.remediation_policy import effective, policy_for_workload
 from springtide.health.tracebacks import without_prefix
 
+SHRINK_AFTER_SECONDS = "10"
+"""How long a job that shrinks waits for a node in place of the lost one."""
 _RUNS = (WorkloadCondition.QUOTA_RESERVED, WorkloadCondition.ADMITTED)
 
 
@@ -102,8 +104,7 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
     if not workload.spec.active:
         return Plan()
     attempt = attempt_of(workload)
-    ended = (one for one in snapshot.diagnoses if one.spec.fault_class != Fault.STRAGGLER)
-    known = next((one for one in ended if one.spec.attempt == attempt), None)
+    known = next((one for one in of_failures(snapshot.diagnoses) if one.spec.attempt == attempt), None)
     if known is not None:
         return _evict(snapshot, known, now, settings)
     judged = labels.VERDICT in workload.metadata.annotations
@@ -208,9 +209,14 @@ def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, setti
         secondary=not cause.primary,
         has_node=bool(cause.report.node),
     )
-    earlier = [one for one in snapshot.diagnoses if one.spec.attempt < attempt]
-    is_elastic = any(pod_set.min_count is not None for pod_set in workload.spec.pod_sets)
-    return decide(failure, policy, earlier, now, max_restarts=_max_restarts(workload), elastic=is_elastic)
+    earlier = [one for one in of_failures(snapshot.diagnoses) if one.spec.attempt < attempt]
+    elastic = _is_elastic(workload)
+    return decide(failure, policy, earlier, now, max_restarts=_max_restarts(workload), elastic=elastic)
+
+
+def _is_elastic(workload: Workload) -> bool:
+    """Whether it can do with fewer pods than it asks for."""
+    return any(pod_set.min_count is not None for pod_set in workload.spec.pod_sets)
 
 
 def _max_restarts(workload: Workload) -> int:
@@ -266,9 +272,13 @@ def _avoid(workload: Workload, diagnoses: Sequence[Diagnosis], now: datetime) ->
     """The note for the scheduler: nodes that attempts are to leave where there are others."""
     meta = workload.metadata
     avoided = ",".join(nodes_to_avoid(diagnoses, now))
-    if meta.annotations.get(labels.AVOID_NODES, "") == avoided:
+    gone = diagnoses[-1].spec.step in (Step.SHRINK, Step.CORDON_AND_EVICT)
+    shrinks = SHRINK_AFTER_SECONDS if gone and _is_elastic(workload) else ""
+    known = meta.annotations
+    if (known.get(labels.AVOID_NODES, ""), known.get(labels.SHRINK_AFTER, "")) == (avoided, shrinks):
         return []
-    fields = {"metadata": {"annotations": {labels.AVOID_NODES: avoided} if avoided else {}}}
+    notes = {labels.AVOID_NODES: avoided, labels.SHRINK_AFTER: shrinks}
+    fields = {"metadata": {"annotations": {key: text for key, text in notes.items() if text}}}
     return [Apply(Workload, meta.namespace, meta.name, fields, uid=meta.uid)]
 
 
@@ -281,7 +291,7 @@ def _requeue(snapshot: Snapshot, now: datetime) -> Plan:
     evicted = find_condition(workload.status.conditions, WorkloadCondition.EVICTED)
     if evicted is None or evicted.status != "True" or is_own_eviction(evicted.reason):
         return Plan()
-    newest = max(snapshot.diagnoses, key=lambda one: one.spec.attempt, default=None)
+    newest = max(of_failures(snapshot.diagnoses), key=lambda one: one.spec.attempt, default=None)
     left_seconds = left_to_wait(newest, now) if newest is not None else 0.0
     if left_seconds > 0 and workload.spec.active:
         return Plan(requeue_after_seconds=left_seconds)

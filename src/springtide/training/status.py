@@ -16,9 +16,10 @@ import msgspec
 
 from springtide.api import labels
 from springtide.api.core import Pod
+from springtide.api.gangpods import admitted_count
 from springtide.api.kueue import QUEUE_EVICTIONS, Workload
 from springtide.api.meta import Condition, find_condition, is_true, set_condition, whole_second
-from springtide.api.springtide import Diagnosis
+from springtide.api.springtide import Diagnosis, of_failures
 from springtide.api.trainer import JobStatus, Metric, TrainerStatus, TrainJob, TrainJobReason
 
 SUSPENDED, COMPLETE, FAILED = "Suspended", "Complete", "Failed"
@@ -74,7 +75,7 @@ def phase_of(workload: Workload, pods: Sequence[Pod], diagnoses: Sequence[Diagno
     attempt = attempt_of(workload)
     reserved = find_condition(conditions, "QuotaReserved")
     waits = reserved is None or reserved.status != "True"
-    failed_before = any(diagnosis.spec.attempt == attempt - 1 for diagnosis in diagnoses)
+    failed_before = any(diagnosis.spec.attempt == attempt - 1 for diagnosis in of_failures(diagnoses))
     evicted = find_condition(conditions, "Evicted")
     ended = evicted is not None and evicted.status == "True" and evicted.reason not in QUEUE_EVICTIONS
     if ended or (waits and failed_before):
@@ -91,7 +92,10 @@ def phase_of(workload: Workload, pods: Sequence[Pod], diagnoses: Sequence[Diagno
 def jobs_status(workload: Workload, pods: Sequence[Pod]) -> list[JobStatus]:
     """Per pod set, counted in Jobs as JobSet counts them (a pod set is one Job): each number is 0 or 1."""
     current = _of_attempt(pods, attempt_of(workload))
-    return [_job_status(workload, pod_set.name, pod_set.count, current) for pod_set in workload.spec.pod_sets]
+    return [
+        _job_status(workload, one.name, admitted_count(workload, one), current)
+        for one in workload.spec.pod_sets
+    ]
 
 
 def trainer_status(pods: Iterable[Pod]) -> TrainerStatus | None:
@@ -148,7 +152,7 @@ def _restarting(
 
 def _starting_or_running(workload: Workload, pods: Sequence[Pod]) -> Condition:
     current = _of_attempt(pods, attempt_of(workload))
-    total = sum(pod_set.count for pod_set in workload.spec.pod_sets)
+    total = sum(admitted_count(workload, one) for one in workload.spec.pod_sets)
     running = sum(1 for pod in current if pod.status.phase in ("Running", "Succeeded"))
     attempt = attempt_of(workload)
     later = f", attempt {attempt + 1}" if attempt else ""
@@ -228,7 +232,7 @@ def _parse_progress(raw: str) -> TrainerStatus | None:
 
 
 def _newest(diagnoses: Iterable[Diagnosis]) -> Diagnosis | None:
-    return max(diagnoses, key=lambda diagnosis: diagnosis.spec.attempt, default=None)
+    return max(of_failures(diagnoses), key=lambda diagnosis: diagnosis.spec.attempt, default=None)
 
 
 def _of_attempt(pods: Iterable[Pod], attempt: int) -> list[Pod]:
