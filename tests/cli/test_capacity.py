@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from springtide.api.core import PersistentVolumeClaim, PodSpec
+from springtide.api.core import PersistentVolumeClaim, Pod, PodSpec
 from springtide.api.kueue import Workload
 from springtide.api.struct import decode, encode, replace
 from springtide.client import Client
@@ -102,6 +102,23 @@ def test_a_claim_without_a_volume_waits_on_a_real_cluster_alone(
     explained = scene.run("explain", "workload/digits")
     assert explained.exit_code == 0, explained.output
     assert ("persistentvolumeclaim data" in explained.stdout) == bool(why), explained.stdout
+
+
+@pytest.mark.parametrize(("version", "placed"), [("", True), ("v1.36.2", False)], ids=["embedded", "real"])
+def test_a_plain_pod_that_names_no_scheduler_is_placed_where_there_is_no_other(
+    version: str, placed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = {"metadata": {"name": "web", "namespace": "default"}}
+    spec = {"containers": [{"name": "web", "image": "web", "resources": {"requests": {"cpu": "6"}}}]}
+    scene = Scene().given(node("a", cpu=8), resource_flavor(), cluster_queue(), local_queue())
+    scene.given(decode(Pod, {**raw, "spec": spec}))
+    if version:
+        monkeypatch.setattr(documents, "GIT_VERSION", version)
+    result = scene.run("simulate", "capacity", "-o", "json")
+    assert result.exit_code == 0, result.output
+    now = json.loads(result.stdout)["now"]
+    assert now["starts"] == (["default/web"] if placed else [])
+    assert now["waits"] == []
 
 
 def test_quota_is_what_stands_in_the_way() -> None:

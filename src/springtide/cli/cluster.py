@@ -18,12 +18,12 @@ async def cluster(session: Session) -> ClusterState:
     """A state as the scheduler has it, that nobody keeps current."""
     from springtide.scheduling.feeds import state_of
 
-    return state_of(await objects(session), provisioned=await provisions(session))
+    return state_of(await objects(session), embedded=await embeds(session))
 
 
-async def provisions(session: Session) -> bool:
-    """Whether claims wait there for their volumes, as on every cluster but the embedded one."""
-    return not is_embedded((await session.client.request("GET", "/version")).body)
+async def embeds(session: Session) -> bool:
+    """Whether the server is the embedded one: it has no other scheduler, and its nodes serve claims."""
+    return is_embedded((await session.client.request("GET", "/version")).body)
 
 
 async def objects(session: Session) -> list[Object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from springtide.api.quantity import milli
-from springtide.cli.cluster import objects, options, provisions
+from springtide.cli.cluster import embeds, objects, options
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 from springtide.cli.session import Session, connected
@@ -87,7 +87,7 @@ def capacity(
 
         async def read(session: Session) -> _There:
             found, known = await objects(session), await options(session)
-            return _There(found, session.now(), known, await provisions(session))
+            return _There(found, session.now(), known, not await embeds(session))
 
         there = connected(Target(kubeconfig, context, namespace), read)
     if save is not None:
@@ -112,8 +112,8 @@ def _outlooks(there: _There, changes: Changes, policy: Policy | None) -> tuple[O
     as_is = there.options or Options()
     other = replace(as_is, policy=policy) if policy is not None else as_is
     return (
-        outlook(there.objects, there.now, as_is, provisioned=there.provisioned),
-        outlook(wanted, there.now, other, provisioned=there.provisioned),
+        outlook(there.objects, there.now, as_is, embedded=not there.provisioned),
+        outlook(wanted, there.now, other, embedded=not there.provisioned),
     )
 
 

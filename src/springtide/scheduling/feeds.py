@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from springtide.api import labels
 from springtide.api.core import Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod
 from springtide.api.hypernodes import HyperNode
 from springtide.api.kueue import (
@@ -25,6 +26,9 @@ from springtide.api.storage import CSINode, StorageClass
 from springtide.api.volcano import Queue
 from springtide.scheduling.state import ClusterState
 
+OWN = frozenset((labels.SCHEDULER_NAME,))
+EMBEDDED = OWN | {"default-scheduler", labels.VOLCANO_SCHEDULER}
+"""The embedded control plane has no other scheduler: pods that name none, or Volcano's, are placed too."""
 Change = Callable[[Any, Any], None]
 """Takes in what an object was (None: it came) and what it is now (None: it went)."""
 
@@ -52,12 +56,13 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
     }
 
 
-def state_of(objects: Iterable[Object], *, provisioned: bool = False) -> ClusterState:
+def state_of(objects: Iterable[Object], *, embedded: bool = True) -> ClusterState:
     """A state that knows these objects. Raises KeyError for a kind the engine does not look at.
 
-    `provisioned`: somebody binds claims to volumes, and pods wait for it; else nodes serve claims.
+    `embedded`: whether they are of the embedded control plane. It has no other scheduler, so that pods that
+    name none are placed too; and nobody binds claims to volumes: nodes serve them.
     """
-    state = ClusterState(provisioned=provisioned)
+    state = ClusterState(EMBEDDED if embedded else OWN, provisioned=not embedded)
     change = feeds(state)
     for obj in objects:
         change[type(obj)](None, obj)

@@ -20,7 +20,7 @@ from springtide.api.meta import Object
 from springtide.api.struct import decode, encode, replace
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.feeds import state_of
-from springtide.scheduling.plan import Options, cycle_on
+from springtide.scheduling.plan import Options, decided_on
 from springtide.scheduling.requests import PODS, readable_amount
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import OWNED
@@ -101,14 +101,11 @@ def changed(objects: Iterable[Object], changes: Changes) -> list[Object]:
 
 
 def outlook(
-    objects: Iterable[Object], now: datetime, options: Options | None = None, *, provisioned: bool = False
+    objects: Iterable[Object], now: datetime, options: Options | None = None, *, embedded: bool = True
 ) -> Outlook:
-    """What the scheduler would decide now. `provisioned`: as for `state_of`."""
-    snapshot = state_of(objects, provisioned=provisioned).snapshot()
-    cycle = cycle_on(snapshot, now, options or Options())
-    cycle.release()
-    while cycle.admit():
-        pass
+    """What the scheduler would decide now. `embedded`: as for `state_of`."""
+    snapshot = state_of(objects, embedded=embedded).snapshot()
+    cycle = decided_on(snapshot, now, options or Options())
     cycle.explain(now, refresh=True)
     started = {*cycle.admitted, *cycle.bound}
     everybody: list[WorkloadFacts | PodFacts] = [*snapshot.waiting, *snapshot.pods]
