@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from springtide.api.core import Node, Pod, PodStatus, Taint
 from springtide.api.kueue import Workload
-from springtide.api.labels import AVOID_NODES, HOSTNAME, TAINT_SPARE, TAINT_UNHEALTHY
+from springtide.api.labels import AVOID_NODES, HOSTNAME, SHRINK_AFTER, TAINT_SPARE, TAINT_UNHEALTHY
 from springtide.api.meta import find_condition
 from springtide.api.struct import replace
 from springtide.scheduling.facts import PodSetFacts
@@ -392,3 +392,23 @@ def test_a_cordoned_node_counts_as_lost() -> None:
     made.tidy()
     made.cycle()
     assert made.runs()
+
+
+def test_an_elastic_gang_goes_on_smaller_where_no_node_takes_the_place_of_the_lost_one() -> None:
+    """It says how long it waits; then it is admitted with as many pods as there is room for."""
+    part = replace(gang(6, required=RACK), min_count=4)
+    made = Cluster("a/r1: 2 2 2", part)
+    known = made.gang
+    notes = {**known.metadata.annotations, SHRINK_AFTER: "10"}
+    made.add(replace(known, metadata=replace(known.metadata, annotations=notes)))
+    made.lose("a-r1-1")
+    made.cycle()
+    assert not made.runs()
+    made.tidy()
+    made.clock += 11
+    for _ in range(3):
+        made.cycle()
+        if not made.runs():
+            made.tidy()
+    assert made.runs()
+    assert made.nodes == {"a-r1-0": 2, "a-r1-2": 2}

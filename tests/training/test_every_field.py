@@ -65,6 +65,7 @@ EFFECTIVE = {
     "mlPolicy.numNodes": "count of pods",
     "template.metadata": "metadata of the Workload",
     "template.spec.ttlSecondsAfterFinished": "the plan",
+    "mlPolicy.torch.elasticPolicy.maxNodes": "count of pods",
     "template.spec.failurePolicy.maxRestarts": "health's budget",
     "template.spec.replicatedJobs[].name": "name of the pod set",
     "template.spec.network.enableDNSHostnames": "true, as it always is",
@@ -76,7 +77,7 @@ EFFECTIVE = {
 """Fields that `merge` or `plan` work with, and what for."""
 
 REFUSED = {"template.spec.replicatedJobs[].replicas", "mlPolicy.mpi", "mlPolicy.flux", "mlPolicy.jax"}
-REFUSED |= {"mlPolicy.xgboost"}
+REFUSED |= {"mlPolicy.xgboost", "mlPolicy.torch.elasticPolicy.minNodes"}
 
 OF_JOB = list(walk(TrainJobSpec, WHOLE))
 OF_RUNTIME = list(walk(TrainingRuntimeSpec, WHOLE))

@@ -138,6 +138,28 @@ def test_number_of_nodes_comes_from_the_job_then_the_policy_then_is_one() -> Non
     assert node_set(job(), runtime(policy={"torch": {}})).count == 1
 
 
+def elastic(least: int | None, most: int | None) -> ClusterTrainingRuntime:
+    asked = {"minNodes": least, "maxNodes": most}
+    given = {name: number for name, number in asked.items() if number is not None}
+    return runtime(policy={"torch": {"elasticPolicy": given}})
+
+
+def test_an_elastic_job_asks_for_the_most_and_can_do_with_the_least() -> None:
+    made = node_set(job(), elastic(2, 4))
+    assert (made.count, made.min_count) == (4, 2)
+    told = env(job(), elastic(2, 4))
+    assert (told["PET_NNODES"], told["SPRINGTIDE_NUM_NODES"]) == (None, None), "each attempt has its own"
+    assert node_set(job(trainer={"numNodes": 3}), elastic(2, 4)).count == 3
+    rigid = node_set(job(trainer={"numNodes": 2}), elastic(2, 4))
+    assert (rigid.count, rigid.min_count) == (2, None)
+    assert env(job(trainer={"numNodes": 2}), elastic(2, 4))["PET_NNODES"] == "2"
+
+
+def test_an_elastic_range_that_is_none_is_refused_and_named() -> None:
+    with pytest.raises(UnresolvableError, match=r"minNodes is 5; it must be from 1 to .* which is 4"):
+        resolved(job(), elastic(5, 4))
+
+
 def test_environment_precedence_is_runtime_then_patch_then_trainer() -> None:
     base = runtime({"env": [{"name": name, "value": "runtime"} for name in ("A", "B", "C")]})
     patched = {

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from springtide.api import labels
-from springtide.api.kueue import Workload
+from springtide.api.kueue import PodSet, Workload
 from springtide.api.meta import controller_of
 
 
@@ -14,6 +14,14 @@ def job_of(workload: Workload) -> str:
     """The name of the job the workload runs for; its own where nothing owns it."""
     owner = controller_of(workload)
     return owner.name if owner is not None else workload.metadata.name
+
+
+def admitted_count(workload: Workload, pod_set: PodSet) -> int:
+    """How many pods of the set there are in this attempt: fewer than asked for where that will do."""
+    admission = workload.status.admission
+    given = admission.pod_set_assignments if admission is not None else []
+    counts = {one.name: one.count for one in given if one.count is not None}
+    return counts.get(pod_set.name, pod_set.count)
 
 
 def host_of(workload: Workload, pod_set: str, index: int) -> str:

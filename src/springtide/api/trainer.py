@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import field
 
@@ -368,8 +368,24 @@ class EnvInjection(Struct):
     """Containers by job."""
 
 
+class TorchElasticPolicy(Struct):
+    """With how many nodes a job can do; each attempt has a fixed number of them."""
+
+    max_restarts: Annotated[int | None, Limits(format="int32")] = None
+    """No effect: see `failurePolicy.maxRestarts`."""
+    min_nodes: Annotated[int | None, Limits(format="int32")] = None
+    """With how few nodes it can run; as many as there are by default."""
+    max_nodes: Annotated[int | None, Limits(format="int32")] = None
+    """With how many it runs if it gets them; `numNodes` of the job goes before."""
+    metrics: list[dict[str, Any]] = []
+    """No effect: a job is as large as there is room for when an attempt begins."""
+
+
 class TorchMLPolicySource(Struct):
     """Run with PyTorch."""
+
+    elastic_policy: TorchElasticPolicy | None = None
+    """How many nodes it needs and how many it wants."""
 
     env_injection: EnvInjection | None = None
     """Which further containers get the PET_* variables."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from springtide.api import labels
 from springtide.api.core import Node, Pod
+from springtide.api.gangpods import admitted_count
 from springtide.api.kueue import PodSet, Workload, nodes_of
 from springtide.api.meta import controller_of, find_condition
 from springtide.health.diagnosis import RankReport
@@ -43,7 +44,7 @@ def rank_reports(
     reports: list[RankReport] = []
     for pod_set in workload.spec.pod_sets:
         places = _places(workload, pod_set)
-        for index in range(pod_set.count):
+        for index in range(admitted_count(workload, pod_set)):
             pod = current.get((pod_set.name, str(index)))
             if pod is None and not created:
                 continue

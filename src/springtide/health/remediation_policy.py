@@ -44,7 +44,7 @@ DEFAULT_RULES: tuple[RemediationRule, ...] = (
     RemediationRule(blames=[Blame.PROGRAM.value], steps=[Step.FAIL_FAST.value], budget=PROGRAM),
     RemediationRule(fault_classes=["CollectorSilent"], steps=[Step.IGNORE.value]),
     RemediationRule(actions=[Action.CORDON_EVICT.value], steps=[Step.CORDON_AND_EVICT.value]),
-    RemediationRule(blames=[Blame.NODE.value], steps=[Step.RESTART_ELSEWHERE.value]),
+    RemediationRule(blames=[Blame.NODE.value], steps=[Step.SHRINK.value]),  # elsewhere, if it is not elastic
     RemediationRule(
         blames=[Blame.NETWORK.value, Blame.UNKNOWN.value],
         steps=[Step.RESTART_IN_PLACE.value, Step.RESTART_IN_PLACE.value, Step.RESTART_ELSEWHERE.value],

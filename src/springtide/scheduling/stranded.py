@@ -125,6 +125,7 @@ class Stranded:
             return ending
         pod_sets = self._with_spares(_as_given(facts.admission, self._confine(facts)))
         lost = self._lost(facts.admission, pod_sets)
+        patience = self._patience_with(facts.obj)
         if self._patience and self._shuns(facts, facts.admission, pod_sets, lost):
             return None
         if not held and (not self._patience or not lost or self._is_lost_whole(facts.admission, lost)):
@@ -140,15 +141,20 @@ class Stranded:
         if found is not None:
             self._keep(facts, found, lost, "Places are found; waits until the pods of the attempt are gone")
             return None
-        until = (_held_since(facts.obj) if held else self._now) + self._patience
+        until = (_held_since(facts.obj) if held else self._now) + patience
         if until <= self._now:
-            seconds = f"{self._patience.total_seconds():g}"
+            seconds = f"{patience.total_seconds():g}"
             text = f"no node could take the place of {', '.join(lost)} within {seconds} s"
             return Ending("", "", verdict=Verdict(NODE_FAILED, text))
         self.next_at = min(self.next_at or until, until)
         text = f"Its other places are held until {until:%H:%M:%S} UTC: waits for a node in place of "
         self._keep(facts, facts.admission, lost, text + ", ".join(lost))
         return None
+
+    def _patience_with(self, obj: Workload) -> timedelta:
+        """Who can do with fewer pods may have said that it does not wait long."""
+        said = obj.metadata.annotations.get(labels.SHRINK_AFTER, "")
+        return min(self._patience, timedelta(seconds=int(said))) if said.isdecimal() else self._patience
 
     def commands(self, ended: Container[str]) -> list[Apply]:
         """What is written, but of those who have been made to go since."""

@@ -31,6 +31,8 @@ _UNKNOWN = "not a field of this API version"
 INITIALIZER_WHY = "not supported yet; load data and models in the program itself"
 POD_GROUP_WHY = "jobs are always admitted whole, by the built-in queue"
 ENV_INJECTION_WHY = "only the container `node` gets the PET_* variables; set env in the others"
+ELASTIC_METRICS_WHY = "a job has as many nodes as there is room for when an attempt begins"
+ELASTIC_RESTARTS_WHY = "use failurePolicy.maxRestarts of the JobSet template"
 FAILURE_POLICY_WHY = "only maxRestarts is supported"
 OTHERWISE_WHY = "not supported"
 METADATA_WHY = "only labels and annotations are carried over"
@@ -90,9 +92,22 @@ def ineffective_fields(
     policy = runtime.spec.ml_policy
     if policy is not None and policy.torch is not None and policy.torch.env_injection is not None:
         found.append(Ineffective("runtime: spec.mlPolicy.torch.envInjection", ENV_INJECTION_WHY))
+    found += _of_elastic_policy(runtime)
     found += _of_metadata("runtime: spec.template", template)
     found += _of_jobset(template.get("spec", {}))
     return tuple(found)
+
+
+def _of_elastic_policy(runtime: ClusterTrainingRuntime | TrainingRuntime) -> list[Ineffective]:
+    policy = runtime.spec.ml_policy
+    elastic = policy.torch.elastic_policy if policy is not None and policy.torch is not None else None
+    if elastic is None:
+        return []
+    root = "runtime: spec.mlPolicy.torch.elasticPolicy"
+    found = [Ineffective(f"{root}.metrics", ELASTIC_METRICS_WHY)] if elastic.metrics else []
+    if elastic.max_restarts is not None:
+        found.append(Ineffective(f"{root}.maxRestarts", ELASTIC_RESTARTS_WHY))
+    return found
 
 
 def _of_metadata(path: str, described: dict[str, Any]) -> list[Ineffective]:

@@ -16,6 +16,7 @@ from springtide.api.pods import PodTemplateSpec
 from springtide.api.struct import decode, encode
 from springtide.api.topologyrules import topology_request
 from springtide.api.trainer import ClusterTrainingRuntime, TrainingRuntime, TrainJob
+from springtide.training.elastic import elastic_policy, fewest_nodes
 from springtide.training.ineffective import Ineffective, ineffective_fields
 from springtide.training.patches import overlay, upsert
 
@@ -31,6 +32,7 @@ RESERVED_ENV = ("PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK", "PET_MASTER
 HOSTNAME_CHARACTERS_MAX = 57
 """A host name is a DNS label of 63 characters; pods add six more for their attempt."""
 
+_ADMITTED_NODES = {"fieldRef": {"fieldPath": f"metadata.annotations['{labels.NUM_NODES}']"}}
 _COMPLETION_INDEX = {"fieldRef": {"fieldPath": f"metadata.annotations['{labels.JOB_COMPLETION_INDEX}']"}}
 
 
@@ -139,11 +141,16 @@ def _pod_set(job: TrainJob, runtime: TrainingTemplate, replicated: dict[str, Any
             "supported: use spec.trainer.numNodes for more pods",
         )
     count = int(job_template.get("spec", {}).get("parallelism", 1))
+    fewest: int | None = None
     if job_labels.get(labels.TRAINJOB_ANCESTOR_STEP) == labels.ANCESTOR_TRAINER:
         count = _nodes(job, runtime)
-        pod = _trainer_pod(job, runtime, name, pod, count, port)
+        try:
+            fewest = fewest_nodes(runtime, count)
+        except ValueError as error:
+            raise UnresolvableError("InvalidRuntime", str(error)) from None
+        pod = _trainer_pod(job, runtime, name, pod, _told(count, fewest), port)
     _check_names(job, name, count)
-    pod = _completed_pod(pod, count)
+    pod = _completed_pod(pod, _told(count, fewest))
     metadata: dict[str, Any] = overlay(
         {"labels": job_labels, "annotations": job_metadata.get("annotations", {})},
         template.get("metadata", {}),
@@ -153,18 +160,26 @@ def _pod_set(job: TrainJob, runtime: TrainingTemplate, replicated: dict[str, Any
         asked = topology_request(metadata.get("annotations", {}), count)
     except ValueError as error:
         raise UnresolvableError("InvalidSpec", f"pod set {name}: annotation {error}") from None
-    return PodSet(name=name, count=count, template=decoded, topology_request=asked)
+    return PodSet(name=name, count=count, min_count=fewest, template=decoded, topology_request=asked)
 
 
 def _nodes(job: TrainJob, runtime: TrainingTemplate) -> int:
     if job.spec.trainer is not None and job.spec.trainer.num_nodes is not None:
         return job.spec.trainer.num_nodes
     policy = runtime.spec.ml_policy
+    elastic = elastic_policy(runtime)
+    if elastic is not None and elastic.max_nodes is not None:
+        return elastic.max_nodes
     return policy.num_nodes if policy is not None and policy.num_nodes is not None else 1
 
 
 def _trainer_pod(
-    job: TrainJob, runtime: TrainingTemplate, pod_set: str, pod: dict[str, Any], count: int, port: int
+    job: TrainJob,
+    runtime: TrainingTemplate,
+    pod_set: str,
+    pod: dict[str, Any],
+    count: dict[str, Any],
+    port: int,
 ) -> dict[str, Any]:
     """The trainer's pod with `spec.trainer` and the ML policy laid over its container `node`."""
     containers = pod.get("containers", [])
@@ -183,6 +198,11 @@ def _trainer_pod(
             "env": _with_env(container, _torch_env(job, container, pod_set, count, port)),
         }
     return {**pod, "containers": [*containers[:place], container, *containers[place + 1 :]]}
+
+
+def _told(count: int, fewest: int | None) -> dict[str, Any]:
+    """How a container is told the number of nodes: of elastic jobs each attempt has its own."""
+    return {"value": str(count)} if fewest is None else {"valueFrom": _ADMITTED_NODES}
 
 
 def _trainer_container(job: TrainJob, container: dict[str, Any]) -> dict[str, Any]:
@@ -209,12 +229,12 @@ def _check_reserved_env(job: TrainJob) -> None:
 
 
 def _torch_env(
-    job: TrainJob, container: dict[str, Any], pod_set: str, count: int, port: int
+    job: TrainJob, container: dict[str, Any], pod_set: str, count: dict[str, Any], port: int
 ) -> list[dict[str, Any]]:
     """What torchrun reads instead of flags (pkg/runtime/framework/plugins/torch upstream)."""
     name = job.metadata.name
     return [
-        {"name": "PET_NNODES", "value": str(count)},
+        {"name": "PET_NNODES", **count},
         {"name": "PET_NPROC_PER_NODE", "value": str(_processes(job, container.get("resources", {})))},
         {"name": "PET_NODE_RANK", "valueFrom": _COMPLETION_INDEX},
         {"name": "PET_MASTER_ADDR", "value": f"{name}-{pod_set}-0-0.{name}"},
@@ -235,14 +255,14 @@ def _processes(job: TrainJob, resources: dict[str, Any]) -> int:
     return max(1, quantity.to_int(cpus))
 
 
-def _completed_pod(pod: dict[str, Any], count: int) -> dict[str, Any]:
+def _completed_pod(pod: dict[str, Any], count: dict[str, Any]) -> dict[str, Any]:
     """What an Indexed Job adds to its pods, and the restart policy of a gang.
 
     Pods end and are started anew by attempts of the whole workload, never rank by rank.
     """
     place: list[dict[str, Any]] = [
         {"name": "JOB_COMPLETION_INDEX", "valueFrom": _COMPLETION_INDEX},
-        {"name": "SPRINGTIDE_NUM_NODES", "value": str(count)},
+        {"name": "SPRINGTIDE_NUM_NODES", **count},
     ]
     return {
         **pod,

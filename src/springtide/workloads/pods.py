@@ -17,7 +17,7 @@ from springtide.api import labels
 from springtide.api.checkstates import updates_of
 from springtide.api.core import Node, Pod, Service, ServiceSpec
 from springtide.api.devicetopology import nic_names
-from springtide.api.gangpods import host_of, is_of_volcano, job_of, labels_of_pods
+from springtide.api.gangpods import admitted_count, host_of, is_of_volcano, job_of, labels_of_pods
 from springtide.api.gpus import NOTES, indices_in, registered_by, spelled
 from springtide.api.gpus import notes as notes_of
 from springtide.api.kueue import PodSet, PodSetAssignment, PodSetUpdate, Workload, names_nodes, places_of
@@ -90,6 +90,7 @@ def pod_for(workload: Workload, slot: Slot, node: Node | None = None) -> Pod:
             **_notes(workload, slot, node),
             labels.JOB_COMPLETION_INDEX: str(slot.index),
             **_rank(slot),
+            **_size(workload, slot.pod_set),
         },
         owner_references=[owner_reference(workload)],
     )
@@ -150,6 +151,13 @@ def _numbers(slot: Slot) -> dict[str, str]:
 def _rank(slot: Slot) -> dict[str, str]:
     first = slot.pod_set.template.metadata.annotations.get(labels.FIRST_RANK, "")
     return {labels.RANK: str(int(first) + slot.index)} if first.isdecimal() else {}
+
+
+def _size(workload: Workload, pod_set: PodSet) -> dict[str, str]:
+    """Of pod sets that may be smaller than asked for: how many pods there are in this attempt."""
+    if pod_set.min_count is None:
+        return {}
+    return {labels.NUM_NODES: str(admitted_count(workload, pod_set))}
 
 
 def _notes(workload: Workload, slot: Slot, node: Node | None) -> dict[str, str]:
