@@ -76,7 +76,8 @@ def test_nothing_is_told_twice_after_a_restart_and_all_of_it_anew_after_a_boot(t
 def test_old_records_of_this_boot_are_not_told_at_the_first_start(tmp_path: Path) -> None:
     kernel = Kernel(tmp_path)
     kernel.write(1, 100, "BOOM an hour ago")
-    kernel.write(2, 3900, "BOOM just now")
+    kernel.write(2, 160, "BOOM a minute later")
+    kernel.write(3, 3900, "BOOM just now")
     assert kernel.lines(4000) == ["BOOM just now"]
 
 

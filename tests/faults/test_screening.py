@@ -32,3 +32,14 @@ def test_ordinary_lines_are_passed_over_as_a_block() -> None:
 def test_a_block_says_yes_whenever_one_of_its_lines_would(lines: list[str]) -> None:
     block = "".join(f"{line}\n" for line in lines).encode()
     assert may_hold(block) or not any(worth_keeping(line) for line in lines)
+
+
+def test_where_a_pattern_asks_for_the_beginning_of_a_line_a_block_is_searched_anywhere() -> None:
+    anchored = [one for one in catalog() if "^" in one.pattern]
+    examples = [
+        example if isinstance(example, str) else example.line for one in anchored for example in one.examples
+    ]
+    assert anchored
+    for line in examples:
+        if worth_keeping(line) is not None:
+            assert may_hold(f"{ORDINARY}\nstamp stdout F {line}\n".encode()), line

@@ -64,6 +64,7 @@ class KernelLog:
         self._boot = _line(proc / "sys" / "kernel" / "random" / "boot_id")
         same = bookmarks.known.get("boot") == self._boot
         self._last: int | None = int(bookmarks.known.get("sequence", -1)) if same else None
+        self._remembered = same
         self._file: int | None = None
         self._rest = b""
         self._before: deque[Record] = deque(maxlen=CONTEXT_LINES)
@@ -131,7 +132,7 @@ class KernelLog:
             text = f"{scene.now:%H:%M:%S} {count} records were overwritten before they could be read"
             self._lost = (scene.monotonic, text)
         self._last = record.sequence
-        return last is None and scene.monotonic - record.seconds > YOUNG_SECONDS
+        return not self._remembered and scene.monotonic - record.seconds > YOUNG_SECONDS
 
     def _judge(self, record: Record, scene: Scene) -> Observation | None:
         signature = self._keep(record.text)

@@ -12,13 +12,13 @@ import re
 from typing import Any
 
 from springtide.faults.catalog import catalog
-from springtide.faults.matching import _kept
+from springtide.faults.matching import _compile, _kept
 from springtide.faults.signature import Role
 
-_CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]")
-"""Escaped characters and classes, in which `^` and `$` are no anchors."""
-_ANCHOR = re.compile(r"[\^$]")
-_EDGE = re.compile(r"\\[Az]")
+ANYWHERE = "(?:)"
+_ANCHORS = ("^", "$", r"\A", r"\z")
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]|[\^$]")
+"""What an anchor may be taken for: escaped characters and classes come first."""
 
 
 def may_hold(block: bytes) -> bool:
@@ -27,13 +27,7 @@ def may_hold(block: bytes) -> bool:
     if not found:
         return False
     passed_over, searchable = _never_kept(), _searchable()
-    for index in found:
-        if index in passed_over:
-            continue
-        pattern = searchable.get(index)
-        if pattern is None or pattern.search(block) is not None:
-            return True
-    return False
+    return any(index not in passed_over and searchable[index].search(block) is not None for index in found)
 
 
 @functools.cache
@@ -45,10 +39,10 @@ def _never_kept() -> frozenset[int]:
 
 @functools.cache
 def _searchable() -> dict[int, Any]:
-    """Patterns that can be searched for in a block as in a line: those that do not ask where it begins."""
+    """Patterns for a block: without their anchors, since they would look for the edges of the block."""
     filtered = _kept()
-    return {
-        index: filtered.re(index)
-        for index, one in enumerate(catalog())
-        if not _ANCHOR.search(_CLASS.sub("", one.pattern)) and not _EDGE.search(one.pattern)
-    }
+    found = {}
+    for index, one in enumerate(catalog()):
+        relaxed = _TOKEN.sub(lambda token: ANYWHERE if token[0] in _ANCHORS else token[0], one.pattern)
+        found[index] = filtered.re(index) if relaxed == one.pattern else _compile(relaxed)
+    return found
