@@ -145,6 +145,12 @@ GANGS = [
         ),
         {"y": 6},
     ),
+    Gang(
+        "even over the nodes of the zone it must stay in, whatever is empty elsewhere",
+        "xxyyy",
+        gang(6, within=ZONE, topologySpreadConstraints=[spread_of(SELF, HOST)]),
+        {"x": 6},
+    ),
     Gang("each with a port of the node", "xxyy", gang(4, ports=[{"hostPort": 29500}]), {"x": 2, "y": 2}),
     Gang(
         "as a wish, over zones", "xxxyz", gang(6, topologySpreadConstraints=[SOFT]), {"x": 2, "y": 2, "z": 2}

@@ -288,6 +288,22 @@ def test_a_gang_in_one_block_is_spread_over_its_racks() -> None:
     assert racks(made.placement("default/gang")["node"]) == {"a-r1": 2, "a-r2": 2}
 
 
+@pytest.mark.parametrize(
+    ("nodes", "sizes"), [("a/r1: 2 2; b/r1: 1 1", [2, 2]), ("a/r1: 4 2 1; b/r1: 1 1", [1, 1, 2])]
+)
+def test_a_gang_in_one_rack_is_spread_over_the_nodes_of_that_rack_alone(nodes: str, sizes: list[int]) -> None:
+    """Nodes of other racks stay empty: it may not go there, so they are not what it has to be even with."""
+    made = world(nodes, apart(4, HOSTNAME, required=RACK))
+    placed = made.placement("default/gang")["node"]
+    assert racks(placed) == {"a-r1": 4}
+    assert sorted(placed.values()) == sizes
+
+
+def test_a_rack_in_which_it_cannot_be_even_does_not_hold_it() -> None:
+    made = world("a/r1: 3 1; b/r1: 1 1", apart(4, HOSTNAME, required=RACK))
+    assert not made.is_admitted("default/gang")
+
+
 def test_a_spread_gang_stays_in_the_rack_of_one_block() -> None:
     """Racks of one name in two blocks are two racks here as well."""
     made = world("a/r1: 2 2; b/r1: 2 2", apart(4, HOSTNAME, 2, required=RACK))

@@ -71,12 +71,15 @@ class Filters:
             other._move(sort, rows, pods, gone=gone)
         return other
 
-    def through(self, view: View) -> View:
-        """What the class sees of the nodes, beside what is free: where it may go, and where it likes to."""
+    def through(self, view: View, confined: Mask | None = None) -> View:
+        """What the class sees of the nodes, beside what is free: where it may go, and where it likes to.
+
+        `confined`: the nodes that its gang must stay on, so that it spreads over these alone.
+        """
         sort = view.pod_class.between
         if sort is None:
             return view
-        allowed, ranked = self._apply(view, sort)
+        allowed, ranked = self._apply(view, sort, confined)
         return replace(view, fits=np.where(allowed, view.fits, 0), ranked=ranked)
 
     def ranked(self, view: View) -> View:
@@ -84,11 +87,11 @@ class Filters:
         sort = view.pod_class.between
         return view if sort is None else replace(view, ranked=self._apply(view, sort)[1])
 
-    def _apply(self, view: View, sort: Sort) -> tuple[Mask, Floats]:
+    def _apply(self, view: View, sort: Sort, confined: Mask | None = None) -> tuple[Mask, Floats]:
         """The nodes that are left, and their scores."""
         asked = self._of(sort, view.pod_class.constraints)
         allowed: Mask = view.ranked < np.inf
-        for mask, _ in self._masks(asked):
+        for mask, _ in self._masks(asked, confined):
             allowed &= mask
         ranked: Floats = np.where(allowed, view.ranked, np.inf)
         if asked.wishes:
@@ -299,7 +302,7 @@ class Filters:
         key = b"|".join((honors, asked, *(level.encode() for level in levels)))
         return self._book(one.group, one.level, running_only=True, eligible=eligible, eligible_key=key)
 
-    def _masks(self, asked: _Asked) -> Iterator[tuple[Mask, str]]:
+    def _masks(self, asked: _Asked, confined: Mask | None = None) -> Iterator[tuple[Mask, str]]:
         later = self.later
         if asked.near:
             near = filters_affinity.together(asked.near, counts_itself=asked.near_itself, later=later)
@@ -310,7 +313,9 @@ class Filters:
         for port, book in asked.ports:
             yield filters_affinity.apart(book, later=later), f"host port {port.number} taken"
         for spread, book, counts_itself in asked.spreads:
-            skews = filters_spread.skews(spread, book, counts_itself=counts_itself, later=later)
+            skews = filters_spread.skews(
+                spread, book, counts_itself=counts_itself, later=later, inside=confined
+            )
             over = skews[skews > spread.max_skew]
             skew = f" (skew {int(over.min())} > {spread.max_skew})" if len(over) else ""
             words = f"would break the spread of {spread.group.words} over {spread.level}{skew}"

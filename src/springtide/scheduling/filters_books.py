@@ -45,6 +45,13 @@ class Book:
             inside = self.domains.of_node[self.eligible]
             self.known[inside[inside >= 0]] = True
 
+    def known_inside(self, inside: Mask) -> Mask:
+        """Domains that have a node that counts among these."""
+        found: Mask = np.zeros_like(self.known)
+        domain = self.domains.of_node[inside if self.eligible is None else inside & self.eligible]
+        found[domain[domain >= 0]] = True
+        return found
+
     def add(self, rows: Ints, pods: Ints, *, gone: bool = False) -> None:
         """So many more pods on these nodes; or so many more of them gone."""
         if self.eligible is not None:

@@ -82,8 +82,9 @@ class _Walk:
         """One pod after the other, where each sees the best node."""
         mark = self._ground.mark()
         taken: list[Share] = []
+        confined = inside if self._pod_set.required_level else None
         for _ in range(self._pod_set.count):
-            seen = self._filters.through(self._look())
+            seen = self._filters.through(self._look(), confined)
             if inside is not None:
                 seen = replace(
                     seen,
@@ -104,12 +105,20 @@ class _Walk:
             return None
         mark = self._ground.mark()
         taken = []
+        confined = self._required(int(share.rows[0])) if self._pod_set.required_level else None
         for row in np.repeat(share.rows, share.counts).tolist():
-            if self._filters.through(self._look()).fits[row] <= 0:
+            if self._filters.through(self._look(), confined).fits[row] <= 0:
                 self._ground.rollback(mark)
                 return None
             taken.append(self._take(Share(np.array([row], dtype=np.int64), np.ones(1, dtype=np.int64))))
         return together(taken)
+
+    def _required(self, row: int) -> Mask:
+        """The nodes of the domain that the set is confined to, if this is one of them."""
+        tree = tree_of(self._nodes, self._pod_set)
+        domains = tree.domains(tree.index(self._pod_set.required_level))
+        found: Mask = domains == domains[row]
+        return found
 
 
 def together(shares: list[Share]) -> Share:

@@ -19,12 +19,19 @@ def within_skew(book: Book, skews: Ints, max_skew: int) -> Mask:
     return book.holds_at(skews <= max_skew)
 
 
-def skews(spread: Spread, book: Book, *, counts_itself: bool, later: bool) -> Ints:
-    """Per domain, by how much it would then be ahead of the emptiest."""
+def skews(
+    spread: Spread, book: Book, *, counts_itself: bool, later: bool, inside: Mask | None = None
+) -> Ints:
+    """Per domain, by how much it would then be ahead of the emptiest.
+
+    `inside`: the nodes that a gang is confined to. They are to its pods what a node selector would be: where
+    the spread honors that, only domains with such nodes count.
+    """
     now = book.now(later=later)
+    known = book.known if inside is None or not spread.honors_affinity else book.known_inside(inside)
     least = 0
-    if int(book.known.sum()) >= max(1, spread.min_domains):
-        least = int(now[book.known].min())
+    if int(known.sum()) >= max(1, spread.min_domains):
+        least = int(now[known].min())
     found: Ints = now + int(counts_itself) - least
     return found
 
