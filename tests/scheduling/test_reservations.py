@@ -206,38 +206,55 @@ def test_attempts_share_one_limit() -> None:
     assert not scene.is_admitted("default/running")
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.integers(10, 16),
-    st.lists(st.tuples(st.integers(1, 4), st.integers(100, 400), st.booleans()), min_size=30, max_size=60),
-    st.booleans(),
+STREAMS = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(100, 400), st.booleans()), min_size=30, max_size=60
 )
+"""Small jobs that come one after the other: GPUs, how long each runs, whether it says so."""
+PATIENCE, LONGEST, STEP = 300.0, 400, 20
+
+
+def expect_start(scene: Scene, gang: int, stream: list[tuple[int, int, bool]], limited: bool) -> None:
+    """A gang that waits behind 16 GPUs in use starts, whatever comes after it without end.
+
+    Within its patience, the longest that ran then, and its patience once more.
+    """
+    ends: dict[str, float] = {}
+    scene.at(1, job("filler", 16, limit=LONGEST if limited else None))
+    ends["filler"] = float(LONGEST)
+    scene.add(job("gang", gang, created=2))
+    moment, number = 20.0, 0
+    while True:
+        for name in [name for name, end in ends.items() if end <= moment]:
+            scene.finish(name, ends.pop(name))
+        size, lasts, says = stream[number % len(stream)]
+        number += 1
+        admitted = scene.at(moment, job(f"s{number}x", size, limit=lasts if says else None, created=moment))
+        if "gang" in admitted:
+            return
+        for name in admitted:
+            if name not in ends:
+                ends[name] = moment + stream[(int(name[1:-1]) - 1) % len(stream)][1]
+        moment += STEP
+        assert moment <= 2 + PATIENCE + LONGEST + PATIENCE + 2 * STEP, "the gang starves"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(10, 16), STREAMS, st.booleans())
 def test_no_stream_of_small_jobs_starves_a_gang(
     gang: int, stream: list[tuple[int, int, bool]], limited_first: bool
 ) -> None:
-    """It starts within its patience, the longest that ran then, and its patience once more."""
-    patience, longest, step = 300.0, 400, 20
-    scene = Scene(nodes=2, firm_after_seconds=patience)
-    ends: dict[str, float] = {}
-    scene.at(1, job("filler", 16, limit=longest if limited_first else None))
-    ends["filler"] = float(longest)
-    scene.add(job("gang", gang, created=2))
-    started = None
-    moment, number = 20.0, 0
-    while started is None:
-        for name in [name for name, end in ends.items() if end <= moment]:
-            scene.finish(name, ends.pop(name))
-        size, lasts, limited = stream[number % len(stream)]
-        number += 1
-        new = job(f"s{number}x", size, limit=lasts if limited else None, created=moment)
-        admitted = scene.at(moment, new)
-        for name in admitted:
-            if name not in ends and name != "gang":
-                ends[name] = moment + stream[(int(name[1:-1]) - 1) % len(stream)][1]
-        if "gang" in admitted:
-            started = moment
-        moment += step
-        assert moment <= 2 + patience + longest + patience + 2 * step, "the gang starves"
+    expect_start(Scene(nodes=2, firm_after_seconds=PATIENCE), gang, stream, limited_first)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(10, 16), STREAMS, st.booleans())
+def test_nor_one_that_waits_for_quota_with_room_to_spare(
+    gang: int, stream: list[tuple[int, int, bool]], limited_first: bool
+) -> None:
+    """The small ones always fit into what is left of the quota; nodes are half empty all the time."""
+    scene = Scene(nodes=4, firm_after_seconds=PATIENCE)
+    scene.add(limited_queue(16))
+    expect_start(scene, gang, stream, limited_first)
 
 
 def limited_queue(gpus: int) -> Any:
