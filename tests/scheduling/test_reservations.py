@@ -214,12 +214,12 @@ PATIENCE, LONGEST, STEP = 300.0, 400, 20
 
 
 def expect_start(scene: Scene, gang: int, stream: list[tuple[int, int, bool]], limited: bool) -> None:
-    """A gang that waits behind 16 GPUs in use starts, whatever comes after it without end.
+    """A gang for which half of 16 GPUs is too little starts, whatever comes after it without end.
 
     Within its patience, the longest that ran then, and its patience once more.
     """
     ends: dict[str, float] = {}
-    scene.at(1, job("filler", 16, limit=LONGEST if limited else None))
+    scene.at(1, job("filler", 8, limit=LONGEST if limited else None))
     ends["filler"] = float(LONGEST)
     scene.add(job("gang", gang, created=2))
     moment, number = 20.0, 0
