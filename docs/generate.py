@@ -137,6 +137,8 @@ SETTINGS = {
     "Platform (`springtide up`)": ("up/settings.py", "UpSettings"),
     "Scheduling": ("scheduling/controller.py", "Settings"),
     "Health": ("health/plan.py", "Settings"),
+    "Health: hangs": ("health/hangs.py", "HangSettings"),
+    "Health: checks of nodes": ("health/checkpods.py", "CheckSettings"),
     "Nodes, garbage and namespaces": ("builtin/controller.py", "Settings"),
 }
 

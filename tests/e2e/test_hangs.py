@@ -19,10 +19,11 @@ pytest.importorskip("torch", reason="needs the extra 'torch'")
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("hangs")]
 
 
+@pytest.mark.timeout(400)  # PyTorch starts four times
 def test_a_stopped_rank_is_named_with_its_stack_and_the_job_started_again(platform: Platform) -> None:
     job = Training(platform, "stopped")
     job.start("--epochs", "1000", "--batches", "20", "--rest", "0.1")
-    before = {rank: one["process"] for rank, one in job.wait_for_step(20).items()}
+    before = {rank: one["process"] for rank, one in job.wait_for_step(20, 200).items()}
     assert job.diagnoses() == []
     began = time.monotonic()
     os.kill(before[1], signal.SIGSTOP)
@@ -31,5 +32,5 @@ def test_a_stopped_rank_is_named_with_its_stack_and_the_job_started_again(platfo
     assert (found["globalRank"], found["action"]) == (1, "restart_in_place")
     assert "state T" in found["message"]
     assert any("train.py" in frame for frame in found["stack"])
-    wait("the pods of the next attempt", lambda: job.running_pods(attempt=1) == 2, 60)
+    wait("the pods of the next attempt", lambda: job.running_pods(attempt=1) == 2, 90)
     job.end()

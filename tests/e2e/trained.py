@@ -32,7 +32,7 @@ spec:
     args: {arguments}
     numNodes: 2
     numProcPerNode: 1
-    resourcesPerNode: {{requests: {{cpu: 500m, memory: 512Mi}}}}
+    resourcesPerNode: {{requests: {{cpu: 50m, memory: 300Mi}}}}
 """
 
 

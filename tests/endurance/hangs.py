@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ def main() -> int:
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="stop, pause, slow, stage")
     parser.add_argument("--runs", type=int, default=0, help="of each case; 0: 3, and 10 pauses")
+    parser.add_argument("--together", type=int, default=1, help="pauses at the same time")
     options = parser.parse_args()
     cases: dict[str, tuple[Callable[[Platform, int], dict[str, Any]], int]] = {
         "stop": (stop, 3),
@@ -42,11 +45,11 @@ def main() -> int:
     failed = 0
     for name in options.cases or cases:
         case, usual = cases[name]
-        with platform() as made:
-            for run in range(options.runs or usual):
-                row = {"case": name, "run": run, **case(made, run)}
-                print(json.dumps(row), flush=True)
-                failed += not row["passed"]
+        with platform() as made, ThreadPoolExecutor(options.together if name == "pause" else 1) as pool:
+            runs = range(options.runs or usual)
+            for run, found in zip(runs, pool.map(partial(case, made), runs), strict=True):
+                print(json.dumps({"case": name, "run": run, **found}), flush=True)
+                failed += not found["passed"]
     return 1 if failed else 0
 
 
@@ -94,8 +97,10 @@ def pause(made: Platform, run: int) -> dict[str, Any]:
     """A healthy job whose evaluation is quiet for 20 s ends without a word about it."""
     how = PAUSES[run % len(PAUSES)]
     job = Training(made, f"pause-{run}")
-    job.start("--epochs", "20", "--work", "5", "--pause-epoch", "10", "--pause-seconds", "20", "--pause", how)
-    wait("the end", lambda: job.condition("Complete") or job.condition("Failed"), 300)
+    job.start(
+        "--epochs", "20", "--batches", "10", "--pause-epoch", "10", "--pause-seconds", "20", "--pause", how
+    )
+    wait("the end", lambda: job.condition("Complete") or job.condition("Failed"), 900)
     said = job.diagnoses()
     complete = job.condition("Complete")
     job.end()
