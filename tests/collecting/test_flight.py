@@ -99,9 +99,9 @@ def test_dumps_are_found_where_the_environment_says_and_read_once(tmp_path: Path
     processes = {UID: tuple(found)}
     source = Flight(proc.folder)
     assert source.look(scene(1000, [POD], processes)).seen == ()
-    write(proc.folder / "13/root/traces/rank_3", STUCK, 1001)
-    write(proc.folder / "14/root/traces/rank_4", dump(entry(120, "completed")), 1001)
-    write(proc.folder / "15/root/traces/rank_5", pickle.dumps(Evil()), 1001)
+    write(proc.folder / "13" / "root" / "traces" / "rank_3", STUCK, 1001)
+    write(proc.folder / "14" / "root" / "traces" / "rank_4", dump(entry(120, "completed")), 1001)
+    write(proc.folder / "15" / "root" / "traces" / "rank_5", pickle.dumps(Evil()), 1001)
     assert source.look(scene(1001.5, [POD], processes)).seen == (), "it may not be whole"
     now = source.look(scene(1003, [POD], processes))
     assert [one.line.partition(":")[2] for one in now.seen] == [

@@ -37,7 +37,7 @@ SAID_SECONDS = 600.0
 """How long what was skipped is told."""
 JUDGED_LINES = 4000
 """Lines of one container that are judged one by one in one round."""
-PART_BYTES = 8 * 1024
+PART_BYTES = 6 * 1024
 """Lines of so much are judged together first."""
 PART_BYTES_MAX = 64 * 1024
 """Kept of a line that comes in parts."""

@@ -23,6 +23,8 @@ from springtide.collecting.worker import Runner, Worker
 from springtide.runtime import Runtime, logger
 
 ROOM = "collecting"
+FIRST_LOOK_SECONDS = 1.0
+"""The node itself is to be ready first."""
 UNAVAILABLE_RETRY_SECONDS = 60.0
 """A driver may be loaded, a device may be mounted later."""
 
@@ -63,6 +65,7 @@ class Collection:
         async def keep() -> None:
             worker = runner(f"collect-{source.name}")
             try:
+                await asyncio.sleep(FIRST_LOOK_SECONDS)
                 while True:
                     wait_seconds = await self._look(source, worker)
                     await asyncio.sleep(wait_seconds)
