@@ -189,7 +189,7 @@ DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (_flip, _flip, _fli
 
 
 def damages(order: random.Random, count: int, root: Path) -> tuple[list[str], Counter[str]]:
-    """Damage one file of the newest step, in memory or in storage; the one before is whole, and more is not lost."""
+    """Damage one file of the newest step, in memory or in storage; the one before is whole."""
     whole = root / "whole"
     whole.mkdir(parents=True)
     writers = Writers(whole / "nodes", whole / "storage", keep=2)
@@ -217,7 +217,7 @@ def damages(order: random.Random, count: int, root: Path) -> tuple[list[str], Co
 
 
 def kills(order: random.Random, count: int, root: Path) -> tuple[list[str], Counter[str]]:
-    """Kill a process that saves, and start it again where it was; it says what it restored, and what is durable."""
+    """Kill a process that saves, and start it again; it says what it restored, and what is durable."""
     wrong: list[str] = []
     counted: Counter[str] = Counter()
     acknowledged = -1

@@ -45,7 +45,7 @@ Entries = dict[str, "File | None"]
 
 @dataclass
 class Disk:
-    """A folder that is watched while it is written. `moment(image)` is called at moments, before what changes it."""
+    """A folder that is watched while it is written. `moment` is called before each call that changes it."""
 
     root: Path
     moment: Callable[[Disk], None]
@@ -87,7 +87,7 @@ class Disk:
         return self._path(what).is_relative_to(self.root)
 
     def _path(self, what: Any) -> Path:
-        return Path(os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else os.fspath(what))
+        return Path(f"/proc/self/fd/{what}").readlink() if isinstance(what, int) else Path(os.fspath(what))
 
     def _see(self) -> None:
         for path in self.root.rglob("*"):

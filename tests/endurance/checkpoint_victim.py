@@ -1,4 +1,4 @@
-"""A program that saves as fast as it can until it is killed; started by `checkpoint_cuts`, in a session of its own."""
+"""A program that saves as fast as it can until it is killed; started by `checkpoint_cuts`."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _same_tensors(one: Any, other: Any) -> bool:
 def _same_arrays(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or one.shape != other.shape:
         return False
-    return bool(one.dtype.newbyteorder("=") == other.dtype.newbyteorder("=") and (
-        one.astype(one.dtype.newbyteorder("<")).tobytes()
-        == other.astype(other.dtype.newbyteorder("<")).tobytes()
-    )
+    if one.dtype.newbyteorder("=") != other.dtype.newbyteorder("="):
+        return False
+    little, other_little = (each.astype(each.dtype.newbyteorder("<")) for each in (one, other))
+    return bool(little.tobytes() == other_little.tobytes())
