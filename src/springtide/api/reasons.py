@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from springtide.api.builtinreasons import APPS, BATCH
+from springtide.api.healthreasons import HEALTH
 from springtide.api.reasonentries import Group as Group
 from springtide.api.reasonentries import Reason as Reason
 from springtide.api.workloadreasons import WORKLOAD
@@ -432,7 +433,7 @@ EVENTS: Final = (
     ),
 )
 
-GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *APPS, *BATCH)
+GROUPS: Final = (*TRAIN_JOB, *WORKLOAD, *QUEUES, *PODS, *NODES, *EVENTS, *HEALTH, *APPS, *BATCH)
 """All of them, in the order in which a job meets them."""
 
 

@@ -36,6 +36,10 @@ from springtide.health.remediation_jobs import CHECK, REPAIR, Outcome, TemplateE
 from springtide.health.remediation_rest import at_rest, settled, without_node
 from springtide.health.remediation_view import Act, Claim, Evict, NodeView, Steps
 
+_FAILED = {REPAIR: "RepairFailed", CHECK: "CheckFailed"}
+_TIMED_OUT = {REPAIR: "RepairTimedOut", CHECK: "CheckTimedOut"}
+"""Reasons of Held, by what the job was for."""
+
 
 def plan(view: NodeView, now: datetime) -> Steps:
     """The next steps about the node."""
@@ -169,11 +173,9 @@ def _by_job(
             return Steps((_repaired(incident, "JobSucceeded", message, now),), 0.0)
         return _returned(node, incident, message, now)
     if ended is Outcome.FAILED:
-        return _held(node, incident, f"{purpose.capitalize()}Failed", f"job {job.metadata.name} failed", now)
+        return _held(node, incident, _FAILED[purpose], f"job {job.metadata.name} failed", now)
     if until <= now:
-        return _held(
-            node, incident, f"{purpose.capitalize()}TimedOut", f"job {job.metadata.name} is late", now
-        )
+        return _held(node, incident, _TIMED_OUT[purpose], f"job {job.metadata.name} is late", now)
     return Steps((), (until - now).total_seconds())
 
 
