@@ -11,8 +11,8 @@ from springtide.api.core import Pod
 from springtide.api.nodehealth import NodeHealth, NodeHealthStatus, Observation
 from springtide.api.springtide import Action, Blame
 from springtide.api.struct import replace
-from springtide.faults import Fault
-from springtide.health.diagnosis import Cause, RankReport, confidence_in, first_cause
+from springtide.faults import Fault, Override
+from springtide.health.diagnosis import Cause, RankReport, confidence_in, first_cause, with_overrides
 from springtide.health.evidence import read_log
 from springtide.health.observed import machine_records
 from springtide.health.votes import most_named, only_silent
@@ -23,9 +23,7 @@ from tests.health.scene import Scene, failed, gang, rank
 XID_79 = "NVRM: Xid (PCI:0000:a1:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
 XID_31 = "NVRM: Xid (PCI:0000:a1:00): 31, pid=88, name=python, Ch 00000010, intr 00000000. MMU Fault"
 XID_45 = "NVRM: Xid (PCI:0000:a1:00): 45, pid=88, name=python, Ch 00000012"
-CGROUP_OOM = (
-    "Memory cgroup out of memory: Killed process 88 (python) total-vm:9kB, anon-rss:8kB"
-)
+CGROUP_OOM = "Memory cgroup out of memory: Killed process 88 (python) total-vm:9kB, anon-rss:8kB"
 TIMEOUT = (
     "[rank{rank}]:[E ProcessGroupNCCL.cpp:616] [Rank {rank}] Watchdog caught collective operation timeout: "
     "WorkNCCL(SeqNum=42, OpType=ALLREDUCE, Timeout(ms)=600000) ran for 600013 milliseconds before timing out."
@@ -175,3 +173,14 @@ def test_what_a_rank_report_knows_of_its_machine_is_in_order() -> None:
     health = NodeHealth(status=NodeHealthStatus(observations=records))
     assert [one.line for one in machine_records(health)] == ["a", "b"]
     assert RankReport("node", 0, None, "h").records == ()
+
+
+def test_a_site_that_knows_a_signature_better_is_believed() -> None:
+    scene = Scene(pods=[failed(0, 700), failed(1, 700)])
+    found = judged(scene, n1=seen(XID_79, 690))
+    softer = with_overrides(found, {"xid_79_gpu_off_bus": Override(action=Action.RESTART_IN_PLACE)})
+    other = with_overrides(found, {"xid_48_double_bit_ecc": Override(action=Action.IGNORE)})
+    assert (softer.blame, softer.action) == (Blame.NODE, Action.RESTART_IN_PLACE)
+    assert other == found
+    program = judged(Scene(pods=[failed(0, 700), failed(1, 700)], logs={1: stamped(RAISED, 700)}))
+    assert with_overrides(program, {"python_exception": Override(action=Action.IGNORE)}) == program

@@ -7,7 +7,7 @@ nothing but its own data, and that only when the first line is judged.
 from springtide.faults.catalog import FAMILIES, CatalogError, catalog, signature_named
 from springtide.faults.fault import Fault, Verdict
 from springtide.faults.judging import UNKNOWN, judge
-from springtide.faults.matching import CORDON_CONFIDENCE, Match, Override, match, worth_keeping
+from springtide.faults.matching import CORDON_CONFIDENCE, Match, Override, match, overridden, worth_keeping
 from springtide.faults.screening import may_hold
 from springtide.faults.signature import Example, Role, Secondary, Signature
 from springtide.faults.verdicts import VERDICTS
@@ -30,6 +30,7 @@ __all__ = [
     "judge",
     "match",
     "may_hold",
+    "overridden",
     "signature_named",
     "worth_keeping",
 ]

@@ -92,7 +92,7 @@ def match(
     if found is None:
         return None
     decided = _decide(found, line, context, before)
-    return _overridden(decided, (overrides or {}).get(decided.signature))
+    return overridden(decided, overrides or {})
 
 
 def worth_keeping(line: str) -> str | None:
@@ -179,7 +179,9 @@ def _changed(made: Match, change: When) -> Match:
     return replace(made, **{name: value for name, value in given.items() if value is not None})
 
 
-def _overridden(made: Match, override: Override | None) -> Match:
+def overridden(made: Match, overrides: Mapping[str, Override]) -> Match:
+    """What a site says of a meaning that was found without it."""
+    override = overrides.get(made.signature)
     if override is None:
         return made
     return _guarded(replace(made, blame=override.blame or made.blame, action=override.action or made.action))

@@ -29,7 +29,7 @@ _ABOUT = (
     "signatures tell what a line of a log, of the kernel or of a driver means. "
     "`springtide diagnose --lines FILE` asks them; `health` weighs what they say of all ranks and "
     "nodes of a job. They are YAML files in `src/springtide/faults/signatures`; a site changes what "
-    "follows from one by its name in a RemediationPolicy (`overrides`)."
+    "follows from one by its name in a RemediationPolicy (`signatures`)."
 )
 _ON_VERDICTS = (
     "Blame and action are those of the class; single signatures differ where its page says so. "

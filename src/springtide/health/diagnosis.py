@@ -10,14 +10,14 @@ counts as the end of its second.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from springtide.api.core import ContainerStateTerminated, Pod
 from springtide.api.nodehealth import Observation
 from springtide.api.springtide import Action, Blame
-from springtide.faults import VERDICTS, Fault, Match
+from springtide.faults import VERDICTS, Fault, Match, Override, overridden
 from springtide.health.evidence import (
     LINE_CHARACTERS,
     Finding,
@@ -229,6 +229,13 @@ def confidence_in(cause: Cause) -> float:
 def happened_at(cause: Cause) -> datetime | None:
     """When it happened, where a line or a record says so."""
     return cause.finding.line.time if cause.finding is not None else None
+
+
+def with_overrides(cause: Cause, overrides: Mapping[str, Override]) -> Cause:
+    """The cause with the verdict of a site that knows its signature better."""
+    if cause.finding is None or cause.meaning is None:
+        return cause
+    return replace(cause, finding=replace(cause.finding, meaning=overridden(cause.meaning, overrides)))
 
 
 def is_restartable(cause: Cause) -> bool:

@@ -30,12 +30,14 @@ from springtide.health.diagnosis import (
     first_cause,
     happened_at,
     lost_node,
+    with_overrides,
 )
 from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS, Fault
 from springtide.health.hangs import Hang
 from springtide.health.remediation import Failure, Remedy, decide, left_to_wait, nodes_to_avoid
-from springtide.health.remediation_policy import effective, policy_for_workload
+from springtide.health.remediation_policy import Effective, effective, policy_for_workload
+from springtide.health.remediation_seen import overrides_of
 from springtide.health.tracebacks import without_prefix
 
 SHRINK_AFTER_SECONDS = "10"
@@ -122,6 +124,7 @@ def plan(snapshot: Snapshot, now: datetime, settings: Settings) -> Plan:
 def _conclude(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, settings: Settings) -> Plan:
     """The verdict, and what follows from it."""
     workload = snapshot.workload
+    cause = with_overrides(cause, overrides_of(_policy(snapshot, settings)))
     diagnosis = _diagnose(snapshot, cause, attempt, now, settings)
     told = Emit(workload, diagnosis.spec.fault_class, diagnosis.spec.message, "Warning", "Diagnose")
     then = _evict(snapshot, diagnosis, now, settings)
@@ -196,10 +199,7 @@ def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, setti
     no budget.
     """
     workload = snapshot.workload
-    meta = workload.metadata
-    policy = effective(
-        policy_for_workload(snapshot.policies, meta.namespace, meta.labels), settings.restarts_max
-    )
+    policy = _policy(snapshot, settings)
     failure = Failure(
         fault_class=cause.fault.value,
         blame=cause.blame.value,
@@ -217,6 +217,14 @@ def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, setti
 def _is_elastic(workload: Workload) -> bool:
     """Whether it can do with fewer pods than it asks for."""
     return any(pod_set.min_count is not None for pod_set in workload.spec.pod_sets)
+
+
+def _policy(snapshot: Snapshot, settings: Settings) -> Effective:
+    """What the site says about this workload's failures."""
+    meta = snapshot.workload.metadata
+    return effective(
+        policy_for_workload(snapshot.policies, meta.namespace, meta.labels), settings.restarts_max
+    )
 
 
 def _max_restarts(workload: Workload) -> int:
