@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from springtide.api.nodehealth import Observation
@@ -98,8 +99,10 @@ class Flight:
         count = 0
         for path in sorted({file for files in known.files.values() for file in files}):
             try:
-                stat = path.stat()
+                stat = path.lstat()
             except OSError:
+                continue
+            if not S_ISREG(stat.st_mode):  # a FIFO would hold us up, a link lead us out of the container
                 continue
             written = datetime.fromtimestamp(stat.st_mtime, UTC)
             number = _RANK.search(path.name)

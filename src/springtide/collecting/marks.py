@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import msgspec
@@ -68,7 +69,8 @@ class Marks:
 
     def _of_pod(self, pod: WatchedPod, processes: Sequence[Process]) -> dict[str, Any]:
         place = self._place(pod.uid, processes)
-        ranks = read_marks(place, self._living(processes).__contains__) if place is not None else []
+        plain = place is not None and _are_plain(place)
+        ranks = read_marks(place, self._living(processes).__contains__) if place and plain else []
         if ranks:
             said = with_marks(PodActivity(name=pod.key, progress_time=_reported(pod)), ranks)
             return {name: getattr(said, name) for name in _FIELDS}
@@ -100,6 +102,15 @@ class Marks:
                 line = status.partition(b"\nNSpid:")[2].partition(b"\n")[0]
                 found.update(int(pid) for pid in line.split())
         return found
+
+
+def _are_plain(place: Path) -> bool:
+    """Whether there is nothing but files: a FIFO would hold us up, a link lead us out of the container."""
+    try:
+        found = [path.lstat().st_mode for path in place.parent.glob(f"{place.name}.rank*")]
+    except OSError:
+        return False
+    return all(S_ISREG(mode) for mode in found)
 
 
 def _reported(pod: WatchedPod) -> datetime | None:
