@@ -55,8 +55,9 @@ class Moments(NamedTuple):
 @pytest.fixture
 def jax(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(shape: Any, sharding: Any, data: Callable[[Any], Any]) -> Array:
-        whole = numpy.zeros(shape, data((sharding or slice(None),)).dtype)
-        whole[sharding or slice(None)] = data((sharding or slice(None),))
+        index = (sharding or slice(None), *(slice(None),) * (len(shape) - 1))[: len(shape)]
+        whole = numpy.zeros(shape, data(index).dtype)
+        whole[index] = data(index)
         return Array(whole, sharding)
 
     module = ModuleType("jax")
