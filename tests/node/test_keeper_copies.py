@@ -200,6 +200,7 @@ async def test_a_peer_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch:
         _, writer = await leave(a, b, manifest(1, 0, data), data[:CHUNK])
         await eventually(lambda: b.leftovers)
         await eventually(lambda: not b.leftovers)
+        assert b.shelf.parts(JOB) == []
         writer.transport.abort()
 
 
