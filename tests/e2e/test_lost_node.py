@@ -46,6 +46,18 @@ spec:
 """
 
 
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: sleeper}
+spec:
+  nodeName: a
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 600
+  containers: [{name: main, image: none, command: [sleep, "600"]}]
+"""
+
+
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
     home = tmp_path / "home"
@@ -191,3 +203,27 @@ def test_a_gang_goes_on_from_a_peers_memory_when_a_nodes_process_is_killed(
     print("  ", json.dumps(diagnoses[0]["spec"]["message"]))
     assert diagnoses[0]["spec"]["node"] == victim
     assert not ranks_alive(node_id)
+
+
+def test_a_node_that_starts_again_takes_its_watchdogs_word_back(parts: Parts) -> None:
+    parts.server()
+    parts.start("scheduler", "scheduler")
+    parts.start("controllers", "controllers")
+    parts.node("a")
+    parts.node("b")  # where all nodes have failed nobody is evicted: then it is rather the control plane
+    created = parts.platform.kubectl("create", "-f", "-", stdin=POD)
+    assert created.code == 0, created.text
+    waited = parts.platform.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/sleeper")
+    assert waited.code == 0, waited.text
+
+    def out_of_service() -> bool:
+        taints = parts.platform.get("node", "a")["spec"].get("taints", [])
+        return "node.kubernetes.io/out-of-service" in {taint["key"] for taint in taints}
+
+    parts.end("a", signal.SIGKILL)
+    wait_for("the watchdog's word", out_of_service, 60)
+    assert condition(parts, "a") == ("Unknown", "NodeProcessDied")
+    wait_for("the pod is removed", lambda: parts.platform.kubectl("get", "pod", "sleeper").code != 0, 60)
+    parts.node("a")
+    wait_for("ready", lambda: condition(parts, "a")[0] == "True", 60)
+    assert not out_of_service()

@@ -23,7 +23,6 @@ from springtide.api.struct import decode, encode
 from springtide.client import Client
 from springtide.node import ProcessNodeSettings, keeper
 from springtide.node.keeper import Keeper
-from springtide.node.keeper_channel import ANNOTATION
 from springtide.node.keeper_layout import Part
 from springtide.runtime import Runtime, SystemClock
 from springtide.server import InProcessTransport, Server
@@ -310,9 +309,9 @@ async def test_a_peer_that_does_not_deliver_in_time_holds_nobody_up(tmp_path: Pa
         port = silent.sockets[0].getsockname()[1]
         async with scene.host("b"):
             found = await scene.client.get(Node, "b")
-        text = found.metadata.annotations[ANNOTATION]
+        text = found.metadata.annotations[labels.KEEPER]
         moved = text.replace(text.partition('"port":')[2].partition(",")[0], str(port))
-        await scene.client.apply(Node, "b", "", {"metadata": {"annotations": {ANNOTATION: moved}}})
+        await scene.client.apply(Node, "b", "", {"metadata": {"annotations": {labels.KEEPER: moved}}})
         await asyncio.sleep(0.2)
         given = await a.prepare(await scene.pod("a", 0))
         assert "SPRINGTIDE_MEMORY_DIR" in given

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from springtide.api.labels import TAINT_OUT_OF_SERVICE
+from springtide.api.labels import NODE_LIFE, TAINT_OUT_OF_SERVICE
 from springtide.api.meta import find_condition
 from springtide.api.nodes import Node
 from springtide.client import Client, Connection, NotFound
 from springtide.node.lastword import (
-    LIFE,
     MANAGER,
     VOUCHED,
     LastWord,
@@ -40,7 +39,7 @@ async def node_of_life(life: str) -> AsyncIterator[tuple[Client, LoopClock]]:
     clock = LoopClock()
     async with server_in_memory(clock) as server:
         client = Client(InProcessTransport(server)).with_manager("node")
-        await client.apply(Node, "a", "", {"metadata": {"annotations": {LIFE: life}}})
+        await client.apply(Node, "a", "", {"metadata": {"annotations": {NODE_LIFE: life}}})
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
         await client.apply(Node, "a", "", {"status": {"conditions": [ready]}}, subresource="status")
         yield client.with_manager(MANAGER), clock

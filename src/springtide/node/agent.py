@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 from springtide.api.commands import Command, Emit
 from springtide.api.core import Pod
+from springtide.api.labels import NODE_LIFE
 from springtide.client import ApiError
 from springtide.node import logsource, names, peers, restart, usage
 from springtide.node.capabilities import Capabilities, detect
@@ -22,7 +23,7 @@ from springtide.node.environment import Sources
 from springtide.node.ignored import ignored_fields, ignored_images
 from springtide.node.keeper import Keeper
 from springtide.node.kubelet import Kubelet
-from springtide.node.lastword import LIFE, LastWord
+from springtide.node.lastword import LastWord
 from springtide.node.launcher import Launcher, MachineLauncher
 from springtide.node.lifecycle import TERMINAL, Decision, Release, Situation, Start, Stop, decide
 from springtide.node.logs import LogFolder, remove_pod_logs
@@ -131,7 +132,7 @@ class ProcessNode:
         capabilities = await detect(self._settings, self.node_id)
         self._restarted = await recover(self._records, self.node_id, capabilities)
         life = f"{self._runtime.clock.random.getrandbits(64):016x}"
-        self._registration.annotate(capabilities.notes(), {LIFE: life, **await self._keeper.begin()})
+        self._registration.annotate(capabilities.notes(), {NODE_LIFE: life, **await self._keeper.begin()})
         if self._settings.connection is not None:  # an earlier life may have had a watchdog that speaks
             await self._registration.begin_life()
         book = self._settings.data_dir / "addresses.json"

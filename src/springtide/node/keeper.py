@@ -17,11 +17,11 @@ import psutil
 
 from springtide.api.core import Pod
 from springtide.api.kueue import Workload
+from springtide.api.labels import KEEPER
 from springtide.api.meta import is_true
 from springtide.api.nodes import Node
 from springtide.client import ApiError, NotFound
 from springtide.node.keeper_channel import (
-    ANNOTATION,
     Address,
     Trust,
     known_addresses,
@@ -115,7 +115,7 @@ class Keeper:
         self._copies = Copies(self._shelf, self._trust, self._pace())
         port = await self._service.start(self._host)
         address = Address(self._host, port, identity.certificate)
-        return {ANNOTATION: msgspec.json.encode(address).decode()}
+        return {KEEPER: msgspec.json.encode(address).decode()}
 
     async def stop(self) -> None:
         """The node leaves in order: its memory is given back."""

@@ -21,11 +21,10 @@ from typing import TypeVar
 
 import msgspec
 
+from springtide.api.labels import KEEPER
 from springtide.api.nodes import Node
 from springtide.node.keeper_layout import MANIFEST_BYTES_MAX, Job, Part
 
-ANNOTATION = "node.springtide.dev/keeper"
-"""On Nodes: where the node's keeper listens, and its certificate, as JSON."""
 _LIFE = timedelta(days=3650)
 _FRAME_BYTES_MAX = MANIFEST_BYTES_MAX + 1024 * 1024
 _LENGTH_BYTES = 4
@@ -91,7 +90,7 @@ Question = Holdings | Fetch | Put
 
 def address_of(node: Node) -> Address | None:
     """Where the node's keeper is, if it says so in a way one can use."""
-    return _address(node.metadata.annotations.get(ANNOTATION, ""))
+    return _address(node.metadata.annotations.get(KEEPER, ""))
 
 
 @lru_cache(maxsize=8192)

@@ -23,14 +23,12 @@ from typing import Any
 import msgspec
 
 from springtide.api.commands import Apply
-from springtide.api.labels import TAINT_OUT_OF_SERVICE
+from springtide.api.labels import NODE_LIFE, TAINT_OUT_OF_SERVICE
 from springtide.api.nodes import Node, NodeCondition, Taint
 from springtide.api.struct import encode
 from springtide.client import ApiError, Client, Conflict, Connection, NotFound, Unreachable, connect, execute
 from springtide.runtime import SystemClock
 
-LIFE = "node.springtide.dev/life"
-"""Annotation on Nodes: which life of its process wrote it; another one's last word counts no more."""
 VOUCHED = "springtide-watchdog"
 """Value of the taint where the watchdog put it on."""
 MANAGER = "node-watchdog"
@@ -58,7 +56,7 @@ class LastWord:
 async def speak(client: Client, node: str, life: str, now: datetime) -> bool:
     """Say it once; False where there is nothing to say (any more). Raises ApiError."""
     known = await client.get(Node, node)
-    if known.metadata.annotations.get(LIFE) != life:
+    if known.metadata.annotations.get(NODE_LIFE) != life:
         return False
     told = "the node's process died; its watchdog ended all processes of its pods"
     condition = NodeCondition(
@@ -75,7 +73,7 @@ async def speak(client: Client, node: str, life: str, now: datetime) -> bool:
     }
     await execute(client, [Apply(Node, "", node, fields, "status", known.metadata.uid)])
     known = await client.get(Node, node)
-    if known.metadata.annotations.get(LIFE) != life:
+    if known.metadata.annotations.get(NODE_LIFE) != life:
         return False
     if not any(taint.key == TAINT_OUT_OF_SERVICE for taint in known.spec.taints):
         out = Taint(
