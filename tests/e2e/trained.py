@@ -117,7 +117,7 @@ def wait(what: str, probe: Callable[[], T | None], seconds: float) -> T:
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.25)
+        time.sleep(1)  # each look is a kubectl
 
 
 def _processor_share(process: int, seconds: float = 4.0) -> float:

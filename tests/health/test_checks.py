@@ -225,6 +225,21 @@ def test_a_bad_node_is_reported_and_the_gang_sent_elsewhere(what: str, measures:
     assert found.spec.node == "n1"
 
 
+def test_a_check_that_could_not_run_is_not_held_against_the_node() -> None:
+    pod = checkpods.check_pod("preflight", builders.node("n0"), "preflight", SETTINGS)
+    overdue = replace(pod, status=replace(pod.status, phase="Failed", reason="DeadlineExceeded"))
+    (check,) = noted(flown(waiting(), {"n1": checked("n1", GOOD)}, [overdue]))
+    assert (check["passed"], check["message"]) == (True, "not checked: DeadlineExceeded")
+    unchecked = NodeCheck(kind="preflight", time=at(120), passed=True, message=check["message"])
+    health = NodeHealth(metadata=ObjectMeta(name="n0"), status=NodeHealthStatus(checks=[unchecked]))
+    plan = flown(waiting(), {"n0": health, "n1": checked("n1", GOOD)})
+    assert incidents(plan) == []
+    assert answered(plan) == (
+        "Ready",
+        "1 nodes checked; all within 25% of the median; n0 not checked: DeadlineExceeded",
+    )
+
+
 def test_a_gang_does_not_wait_for_ever() -> None:
     healths = {**FLEET, "n0": checked("n0", GOOD), "n1": checked("n1", SLOW)}
     state, message = answered(flown(waiting(retries=3), healths))

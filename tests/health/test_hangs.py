@@ -8,6 +8,7 @@ from dataclasses import replace as changed
 import pytest
 
 from springtide.api.nodehealth import NodeHealth
+from springtide.api.struct import replace
 from springtide.health.gang import members_of, waits_in
 from springtide.health.hangs import Hang, HangSettings, look
 from tests.builders import at
@@ -186,6 +187,16 @@ def test_without_collectors_nothing_is_judged() -> None:
     assert members_of(reports(2), seen.get, at(260)) is None, "they have not written for a minute"
     unseen: dict[str, NodeHealth] = {"n0": seen["n0"]}
     assert members_of(reports(2), unseen.get, at(200)) is None
+
+
+def test_ranks_that_have_done_their_part_are_not_waited_for() -> None:
+    first, second, third = reports(3)
+    assert third.pod is not None
+    done = replace(third.pod, status=replace(third.pod.status, phase="Succeeded"))
+    seen = healths([WAITS, WAITS, Rank()], 200)
+    found = members_of([first, second, changed(third, pod=done)], seen.get, at(200))
+    assert found is not None
+    assert [member.report.index for member in found] == [0, 1]
 
 
 def test_the_evidence_names_the_stack_the_peers_and_the_patience() -> None:

@@ -25,6 +25,7 @@ NAMESPACE = "kube-system"
 PAIRED, PREFLIGHT = "paired", "preflight"
 SECONDS_MAX = 300
 """A check takes about ten seconds once it runs; one that takes so long has failed."""
+_NEVER_RAN = ("StartError", "ContainerCannotRun", "CreateContainerError", "RunContainerError")
 WELL = 0.75
 """A node does well that reaches so much of what it is compared with, in every measure."""
 
@@ -49,6 +50,8 @@ class Measured:
     measures: Mapping[str, float]
     why_not: str = ""
     """Why there are no measures."""
+    ran: bool = True
+    """Whether it ran at all: an image that cannot be pulled says nothing about the node."""
 
 
 def pod_name(kind: str, node: str, of: str) -> str:
@@ -102,7 +105,8 @@ def measured(pod: Pod, now: datetime) -> Measured | None:
     at = ended.finished_at if ended is not None and ended.finished_at is not None else now
     if pod.status.phase == "Failed" or ended is None:
         said = (ended.message or ended.reason) if ended is not None else ""
-        return Measured(at, {}, said or pod.status.message or pod.status.reason or "it failed")
+        ran = ended is not None and ended.reason not in _NEVER_RAN and ended.exit_code not in (126, 127)
+        return Measured(at, {}, said or pod.status.message or pod.status.reason or "it failed", ran)
     try:
         found = json.loads(ended.message)
         return Measured(at, {str(name): float(value) for name, value in found.items()})
@@ -112,9 +116,7 @@ def measured(pod: Pod, now: datetime) -> Measured | None:
 
 def was_refused(pod: Pod) -> bool:
     """Whether the node had no room for the check: that says nothing about how fast it is."""
-    return pod.status.phase == "Failed" and (
-        pod.status.reason.startswith(("OutOf", "Unexpected")) or not pod.status.container_statuses
-    )
+    return pod.status.phase == "Failed" and pod.status.reason.startswith(("OutOf", "Unexpected"))
 
 
 def weakest(mine: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[str, float]:

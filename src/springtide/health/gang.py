@@ -119,9 +119,11 @@ def waits_in(frame: str) -> bool:
 def members_of(
     reports: Sequence[RankReport], health_of: Callable[[str], NodeHealth | None], now: datetime
 ) -> list[Member] | None:
-    """All members; None while not all of them run, or one is not seen by collectors that work."""
+    """All that have not done their part; None unless all of these run and working collectors see them."""
     members = []
     for report in reports:
+        if report.pod is not None and report.pod.status.phase == "Succeeded":
+            continue
         if report.pod is None or report.pod.status.phase != "Running":
             return None
         health = health_of(report.node)

@@ -129,10 +129,8 @@ def _conclude(view: View, found: Measured, beside: Measured, peer: str, since: d
     """Write down how the node did, and open an incident if it is slow."""
     name = view.node.metadata.name
     commands: list[Command] = []
-    if not beside.measures:
-        return Plan(
-            tuple(_deleted(view.pods)), RETRY_SECONDS
-        )  # the other one says nothing: again, with another
+    if not found.ran or not beside.measures:  # that says nothing about this node: again
+        return Plan(tuple(_deleted(view.pods)), RETRY_SECONDS)
     what, part = weakest(found.measures, beside.measures)
     passed = part >= WELL
     shown = f"{told(found.measures, beside.measures)} of {peer}" if found.measures else found.why_not

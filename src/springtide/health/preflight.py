@@ -130,7 +130,9 @@ def _advance(view: View, name: str, now: datetime, settings: CheckSettings) -> l
     if was_refused(pod):
         return [gone]
     health = view.healths.get(name)
-    found_at = replace(entry(PREFLIGHT, found, "", bool(found.measures), found.why_not), time=now)
+    message = found.why_not if found.ran else f"not checked: {found.why_not}"
+    passed = bool(found.measures) or not found.ran
+    found_at = replace(entry(PREFLIGHT, found, "", passed, message), time=now)
     made = [] if health is not None else [Apply(NodeHealth, "", name, {"metadata": {"name": name}})]
     return [*made, noted(name, found_at), gone]
 
@@ -142,8 +144,9 @@ def _conclude(
     results = {name: found for name, one in view.healths.items() if (found := fresh(one, now, settings))}
     alike = [one.measures for one in results.values() if one.measures]
     usual = middle(alike)
+    unchecked = [name for name in names if results[name].passed and not results[name].measures]
     bad: dict[str, str] = {}
-    for name in names:
+    for name in sorted(set(names) - set(unchecked)):
         measures = results[name].measures
         what, part = weakest(measures, usual)
         if not measures:
@@ -151,7 +154,8 @@ def _conclude(
         elif part < WELL:
             bad[name] = f"{what} at {part:.0%} of the median of {len(alike)} nodes: {told(measures, usual)}"
     if not bad:
-        said = f"{len(names)} nodes checked; all within {1 - WELL:.0%} of the median"
+        said = f"{len(names) - len(unchecked)} nodes checked; all within {1 - WELL:.0%} of the median"
+        said += f"; {unchecked[0]} {results[unchecked[0]].message}" if unchecked else ""
         return [_answer(view.workload, state, READY, said, now)]
     message = "; ".join(f"{name}: {why}" for name, why in sorted(bad.items()))[:1000]
     failed = [

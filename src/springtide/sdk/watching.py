@@ -65,7 +65,7 @@ def watch(
         marks.place(dist.get_rank() if dist.is_initialized() else None, group)
         _watch_collectives(dist)
         if model is not None and hasattr(model, "register_comm_hook"):
-            _watch_reducer(model, hook or _average, state)
+            _watch_reducer(model, hook or _average, state if hook is not None else model.process_group)
         marks.watched = True
     except Exception as error:  # noqa: BLE001 - watching must never end a training run
         print(f"springtide.sdk: waiting is not watched: {error!r}", file=sys.stderr, flush=True)  # noqa: T201
@@ -119,13 +119,13 @@ def _arrived(future: Any) -> Any:
     return future.value()
 
 
-def _average(_: Any, bucket: Any) -> Any:
-    """What DDP does without a hook: the mean over all ranks."""
+def _average(group: Any, bucket: Any) -> Any:
+    """What DDP does without a hook: the mean over the ranks of its group."""
     import torch.distributed as dist
 
     all_reduce = getattr(dist.all_reduce, _SEEN, dist.all_reduce)
-    tensor = bucket.buffer().div_(dist.get_world_size())
-    return all_reduce(tensor, async_op=True).get_future().then(_first)
+    tensor = bucket.buffer().div_(group.size())
+    return all_reduce(tensor, group=group, async_op=True).get_future().then(_first)
 
 
 def _first(future: Any) -> Any:
