@@ -196,6 +196,18 @@ def test_the_engine_waits_for_a_node_of_the_block_and_takes_it_when_it_is_back()
     assert places.place("large", 20.0)
 
 
+def test_the_engine_holds_the_other_places_for_a_while_and_then_a_smaller_job_makes_room() -> None:
+    places = EnginePlaces(Size(nodes=8, block=4, spares=0, small_jobs=1, small_nodes=2))
+    places.start()
+    lost = places.node("large", 0.0)
+    places.lose(lost)
+    assert not places.place("large", 10.0)
+    assert places.displaced() == []
+    assert places.place("large", 311.0)
+    assert places.displaced() == ["small-0"]
+    assert not places.holds("large", lost)
+
+
 def test_by_seed_ours_and_the_baseline_meet_the_same_faults() -> None:
     found = compare(Setting(one_cause(1, crash()), TIMES, SMALL, 1.0, engine=True), [1, 2])
     assert [(one.seed, one.system) for one in found] == [(n, system) for n in (1, 2) for system in SYSTEMS]

@@ -17,11 +17,14 @@ from springtide.api.springtide import Diagnosis
 from springtide.simulation.healthscenario import HealthScenario
 from springtide.simulation.invariants import Ledger, Violation
 
-OURS, BEFORE, TAINT = (
+OURS, BEFORE, TAINT, REPAIR = (
     "springtide.dev/cordoned-for",
     "springtide.dev/cordoned-before",
     "springtide.dev/unhealthy",
+    "springtide.dev/repair",
 )
+CACHES_SECONDS = 20.0
+"""How old a cache may be under the faults of a run, a crash and the next start included."""
 _RESTARTS = ("restart_in_place", "cordon_evict")
 _OVER = ("Reported", "Returned", "Released")
 _ORDER = ("", "Open", "Cordoned", "Repairing", "Checking")
@@ -44,6 +47,8 @@ class HealthLedger:
     ended: set[str] = field(default_factory=set)
     """Jobs of which a rank was ended."""
     most_out: int = 0
+    mended: set[str] = field(default_factory=set)
+    """Nodes whose repairer has said that it is done."""
     admitted_at: dict[tuple[str, int], datetime] = field(default_factory=dict)
 
     @property
@@ -74,10 +79,13 @@ class HealthLedger:
         if name in out and (before is None or OURS not in before.metadata.annotations):
             self.cordoned.add(name)
             self._expect(len(out) <= self.scenario.cap, "cordons never exceed the cap", now, sorted(out))
+            self._check_crowd(node, now)
             self._expect(
                 name in self.scenario.broken, "only a node with a fault of its own is cordoned", now, name
             )
             self._expect(node.spec.unschedulable, "who is marked is cordoned", now, name)
+        if node.metadata.annotations.get(REPAIR) == "done":
+            self.mended.add(name)
         touched = name in out or any(taint.key == TAINT for taint in node.spec.taints)
         if self.scenario.reports_nodes:
             self._expect(not touched, "report-only touches no node", now, name)
@@ -87,13 +95,33 @@ class HealthLedger:
         tainted = any(taint.key == TAINT for taint in node.spec.taints)
         self._expect(marked == tainted, "mark and taint come and go together", now, name)
         if before is not None and OURS in before.metadata.annotations and not marked:
-            stays = BEFORE in before.metadata.annotations
+            stays = BEFORE in before.metadata.annotations and before.spec.unschedulable
             self._expect(
                 not stays or node.spec.unschedulable,
                 "a cordon from before stays when ours goes",
                 now,
                 name,
             )
+
+    def _check_crowd(self, node: Node, now: datetime) -> None:
+        """Who is taken out is not one of many for whom the same was written down a while ago."""
+        mine = self.diagnoses.get(f"kube-system/{node.metadata.annotations[OURS]}")
+        if mine is None:
+            self._expect(False, "a cordon has an incident", now, node.metadata.name)
+            return
+        began = mine.spec.detected_at or now
+        alike = {
+            one.spec.node
+            for one in self.diagnoses.values()
+            if not one.spec.workload
+            and one.spec.action == "cordon_evict"
+            and one.spec.signature == mine.spec.signature != ""
+            and abs(((one.spec.detected_at or now) - began).total_seconds()) <= self.scenario.window_seconds
+            and one.metadata.creation_timestamp is not None
+            and (now - one.metadata.creation_timestamp).total_seconds() > CACHES_SECONDS
+        }
+        told = f"{node.metadata.name}: {mine.spec.signature} on {sorted(alike)}"
+        self._expect(len(alike) < 3, "a symptom of many takes nobody out", now, told)
 
     def _check_ledger(self, ledger: ConfigMap, now: datetime) -> None:
         self._expect(
@@ -128,7 +156,12 @@ class HealthLedger:
         old, new = before.status.phase, after.status.phase
         if old == new or after.spec.workload:
             return
-        self._expect(old not in _OVER, "what is over stays over", now, f"{after.key}: {old} to {new}")
+        told = f"{after.key}: {old} to {new}"
+        self._expect(old not in _OVER, "what is over stays over", now, told)
+        self._expect(old != "Held" or new == "Released", "who is held waits for a person", now, told)
+        if new == "Checking" and self.scenario.repairs:
+            mended = after.spec.node in self.mended
+            self._expect(mended, "who is to be mended is mended before it is checked", now, told)
         if old in _ORDER and new in _ORDER:
             forth = _ORDER.index(new) > _ORDER.index(old)
             self._expect(forth, "an incident goes forward", now, f"{after.key}: {old} to {new}")

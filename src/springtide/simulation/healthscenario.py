@@ -103,6 +103,8 @@ class HealthScenario:
     """Nothing must be touched."""
     repairs: bool = False
     """Somebody else mends nodes, and answers."""
+    window_seconds: float = 300.0
+    """Within which the same on three nodes is nobody's own fault."""
     broken: frozenset[str] = frozenset()
     """Nodes that may be taken out of service: something of theirs breaks."""
     failing: frozenset[str] = field(default_factory=frozenset)
@@ -126,6 +128,7 @@ class _Drawing:
         self._mode = chances.choice(["", "", "", "", "", "", "", "", "nodes", "all"])
         self._cap = chances.choice([1, 1, 1, 2, 2, 2, 4, 0])
         self._repairs = chances.random() < 0.25
+        self._window_seconds = chances.choice([20, 300])
 
     def scenario(self) -> HealthScenario:
         chances = self._chances
@@ -148,6 +151,7 @@ class _Drawing:
             reports_nodes=self._mode != "",
             reports_all=self._mode == "all",
             repairs=self._repairs,
+            window_seconds=self._window_seconds,
             broken=frozenset(self._broken),
             failing=frozenset(self._failing),
         )
@@ -256,7 +260,7 @@ class _Drawing:
             "breaker": {
                 "maxCordoned": text,
                 "symptomNodes": 3,
-                "symptomWindowSeconds": chances.choice([20, 300]),
+                "symptomWindowSeconds": self._window_seconds,
             },
             "drain": {"noExecute": chances.random() < 0.2, "timeoutSeconds": chances.choice([10, 60])},
             "repair": {"external": self._repairs, "timeoutSeconds": 40},
@@ -269,7 +273,7 @@ class _Drawing:
                     "name": "platform",
                     "restarts": platform,
                     "windowSeconds": 0,
-                    "backoff": {"initialSeconds": chances.choice([0, 2]), "maxSeconds": 10},
+                    "backoff": {"initialSeconds": chances.choice([0, 12]), "maxSeconds": 20},
                 }
             ],
         }

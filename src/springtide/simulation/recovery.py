@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from springtide.api.remediation import Step
+from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.simulation.faultmix import Bad, Happening, Mix, Repair, Symptom, benign_lines, draw
 from springtide.simulation.gangplaces import CountedPlaces, EnginePlaces, Places, Size
 from springtide.simulation.recoverytimes import Times
@@ -381,14 +382,20 @@ class Run:
         self._at(job.since, lambda _: self._start(job, fault, now, moved=True))
 
     def _at_change(self, job: Job, fault: Happening, begun: float, moved: bool) -> None:
-        """Try again when a node comes back."""
+        """Try again when a node comes back, or when the engine gives up holding the other places."""
+        tried = False
 
         def retry(now: float) -> None:
+            nonlocal tried
+            if tried:
+                return
+            tried = True
             if now > job.since:
                 job.spend("wait", now - job.since)
             self._start(job, fault, begun, moved=moved)
 
         self._retries.append(retry)
+        self._at(job.since + REPLACEMENT_SECONDS + 1, retry)
 
     def _stands_on(self, job: Job, node: str) -> bool:
         return bool(node) and self._places.holds(job.name, node)
