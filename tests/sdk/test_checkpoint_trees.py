@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ from springtide.sdk.checkpoint import arrays, sharing, tree
 pytestmark = pytest.mark.realtime
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     index: tuple[slice, ...]
     data: Any
     replica_id: int
@@ -48,7 +50,7 @@ class Array:
 
 
 class Moments(NamedTuple):
-    count: int
+    steps: int
     mean: Any
 
 
@@ -66,11 +68,14 @@ def jax(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_tree_comes_back_as_the_arrays_and_tuples_it_was(jax: None, tmp_path: Path) -> None:
-    state = {
+    state: dict[str, Any] = {
         "params": {"w": Array(numpy.arange(6.0).reshape(2, 3))},
         "moments": Moments(3, Array(numpy.ones(2))),
     }
-    like = {"params": {"w": Array(numpy.zeros((2, 3)))}, "moments": Moments(0, Array(numpy.zeros(2)))}
+    like: dict[str, Any] = {
+        "params": {"w": Array(numpy.zeros((2, 3)))},
+        "moments": Moments(0, Array(numpy.zeros(2))),
+    }
     with sdk.Checkpointer(tmp_path / "disk", memory=tmp_path / "memory") as checkpoints:
         checkpoints.save(1, state)
         checkpoints.wait()
@@ -79,7 +84,7 @@ def test_a_tree_comes_back_as_the_arrays_and_tuples_it_was(jax: None, tmp_path: 
     assert isinstance(back["params"]["w"], Array)
     assert numpy.array_equal(back["params"]["w"], state["params"]["w"])
     assert isinstance(back["moments"], Moments)
-    assert back["moments"].count == 3
+    assert back["moments"].steps == 3
     assert numpy.array_equal(plain["params"]["w"], state["params"]["w"])
     assert plain["moments"][0] == 3
 
@@ -99,7 +104,12 @@ def test_each_process_stores_the_shards_it_can_address(jax: None) -> None:
 
 
 def test_text_numbers_and_generators_of_a_program_without_pytorch(tmp_path: Path) -> None:
-    state = {"rate": numpy.float32(0.5), "names": ("a", "b"), 7: {1, 2}, "keys": {(1, "x"): b"y"}}
+    state: dict[Any, Any] = {
+        "rate": numpy.float32(0.5),
+        "names": ("a", "b"),
+        7: {1, 2},
+        "keys": {(1, "x"): b"y"},
+    }
     with sdk.Checkpointer(tmp_path / "disk", memory=tmp_path / "memory") as checkpoints:
         checkpoints.save(1, state)
         checkpoints.wait()
