@@ -16,6 +16,7 @@ from springtide.api.policy import PodDisruptionBudget, PodDisruptionBudgetSpec
 from springtide.api.remediation import (
     Breaker,
     Drain,
+    RemediationPolicy,
     RemediationRule,
     Repair,
     ReturnToService,
@@ -24,7 +25,7 @@ from springtide.api.springtide import Diagnosis
 from springtide.api.struct import encode
 from springtide.client import NotFound
 from springtide.faults import Fault
-from springtide.health import remediation_controller
+from springtide.health import policies_controller, remediation_controller
 from springtide.health.incidents import NAMESPACE, is_incident
 from tests import builders
 from tests.health.incidentscene import OFF_BUS, asking, policy, seen, spec_of
@@ -353,3 +354,20 @@ async def test_an_unsure_incident_leaves_the_node_in_service() -> None:
         await plane.settle(2)
         assert await phases(plane) == {"n0": "Withheld"}
         assert is_untouched(await node_of(plane))
+
+
+async def test_a_policy_is_told_what_it_misspells() -> None:
+    async with control_plane(policies_controller.register) as plane:
+        rule = RemediationRule(signatures=["xid_79_of_the_bus"], steps=["CordonAndEvict"])
+        await plane.client.create(policy("wrong", rules=[rule]))
+        await plane.client.create(policy("right"))
+        await plane.settle(1)
+        wrong = await plane.client.get(RemediationPolicy, "wrong")
+        (told,) = wrong.status.conditions
+        assert (told.type, told.status, told.reason) == ("Valid", "False", "UnknownNames")
+        assert "spec.rules[0].signatures names 'xid_79_of_the_bus'" in told.message
+        (told,) = (await plane.client.get(RemediationPolicy, "right")).status.conditions
+        assert told.status == "True"
+        before = await plane.revision()
+        await plane.settle(60)
+        assert await plane.revision() == before

@@ -28,6 +28,15 @@ HEALTH: Final = (
         what="event",
     ),
     Group(
+        "RemediationPolicy",
+        "Valid",
+        "Whether all signatures and budgets that it names exist; the rest of it counts all the same.",
+        (
+            Reason("Understood", "All that it names is known."),
+            Reason("UnknownNames", "The message says which field names what nobody knows.", "Correct it."),
+        ),
+    ),
+    Group(
         "Diagnosis",
         "Withheld",
         "The node of an incident stays in service.",

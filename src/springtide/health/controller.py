@@ -19,6 +19,7 @@ from springtide.client import ApiError
 from springtide.health import (
     checks_controller,
     history_controller,
+    policies_controller,
     remediation_controller,
     spares_controller,
     stragglers,
@@ -62,6 +63,7 @@ def register(
     _Health(runtime, settings or Settings(), workers, hangs or HangSettings())
     remediation_controller.register(runtime)
     spares_controller.register(runtime)
+    policies_controller.register(runtime)
     history_controller.register(runtime)
     checks_controller.register(runtime)
 
