@@ -46,6 +46,7 @@ Judge = Callable[[bytes], bool]
 """Whether a block of lines may hold one that is worth keeping; it may be wrong in saying yes only."""
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+_PART_ENDS = (b"stdout P", b"stderr P")
 _PART = re.compile(rb"^\S{20,40} (stdout|stderr) P ", re.MULTILINE)
 
 
@@ -243,7 +244,7 @@ def time_of(line: bytes) -> datetime | None:
 
 def whole(data: bytes, parts: dict[bytes, bytes]) -> bytes:
     """The lines with those that came in parts put together; `parts` holds what has no end yet, by stream."""
-    if not parts and (b" P " not in data or _PART.search(data) is None):
+    if not parts and (not any(end in data for end in _PART_ENDS) or _PART.search(data) is None):
         return data
     out: list[bytes] = []
     for line in data.split(b"\n")[:-1]:
