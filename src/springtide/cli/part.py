@@ -77,15 +77,15 @@ def part_settings(
     )
 
 
-def _connection(kubeconfig: Path | None, context: str) -> Connection:
+def _connection(given: Path | None, context: str) -> Connection:
     """By the kubeconfig that is named; in a pod of a cluster that names none, by its service account."""
-    from springtide.client import in_cluster, load_kubeconfig
-    from springtide.client.kubeconfig import SERVICE_ACCOUNT
+    from springtide.client import in_cluster, kubeconfig, load_kubeconfig
 
-    named = kubeconfig is not None or context or os.environ.get("KUBECONFIG")
-    if not named and os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
-        return in_cluster()
-    path = choose_kubeconfig(Target(kubeconfig, context), os.environ, Path.home())
+    account = kubeconfig.SERVICE_ACCOUNT
+    named = given is not None or context or os.environ.get("KUBECONFIG")
+    if not named and os.environ.get("KUBERNETES_SERVICE_HOST") and (account / "token").exists():
+        return in_cluster(folder=account)
+    path = choose_kubeconfig(Target(given, context), os.environ, Path.home())
     return load_kubeconfig(path, context or None)
 
 
