@@ -257,3 +257,84 @@ def test_a_pod_is_as_far_as_its_last_rank() -> None:
     assert (found.step, found.collective, found.busy_seconds) == (6, 29, 0.6)
     assert (found.phase, found.phase_time, found.progress_time) == ("load", at(3), at(5))
     assert with_marks(PodActivity(name="default/a", step=3), []).step == 3
+
+
+class Future:
+    """One that is done already."""
+
+    def __init__(self, result: object) -> None:
+        self.result = result
+
+    def value(self) -> object:
+        return self.result
+
+    def then(self, follow: Callable[[Future], object]) -> Future:
+        return Future(follow(self))
+
+
+class Bucket:
+    """Gradients that are ready."""
+
+    is_cuda = False
+
+    def __init__(self, *, last: bool) -> None:
+        self.last = last
+
+    def is_last(self) -> bool:
+        return self.last
+
+    def buffer(self) -> Bucket:
+        return self
+
+
+class Model:
+    """What `watch` uses of DistributedDataParallel."""
+
+    def parameters(self) -> list[Bucket]:
+        return []
+
+    def register_comm_hook(self, state: object, hook: Callable[[object, Bucket], Future]) -> None:
+        self.state, self.hook = state, hook
+
+
+def test_buckets_of_gradients_are_collectives_and_the_last_one_a_step(
+    rank: Callable[[int], Marks], progress_file: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks, model = rank(0), Model()
+    monkeypatch.setattr(watching, "marks", marks)
+    marks.watched = True
+
+    def summed(state: object, bucket: Bucket) -> Future:
+        hands.now += 0.6 if bucket.last else 0.0
+        return Future((state, bucket.last))
+
+    watching._watch_reducer(model, summed, "mine")
+    assert marks.counts_steps
+    for _ in range(4):
+        hands.now += 0.4
+        assert model.hook(model.state, Bucket(last=False)).value() == ("mine", False)
+        assert model.hook(model.state, Bucket(last=True)).value() == ("mine", True), (
+            "what the user's hook gave"
+        )
+    found = only(progress_file)
+    assert (found.step, found.collective, found.waiting_since) == (3, 8, None)
+    assert found.busy_seconds == pytest.approx(0.4)
+    assert found.step_seconds == pytest.approx(1.0)
+
+
+def test_a_rank_that_waits_for_the_sum_says_so(
+    rank: Callable[[int], Marks], progress_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks, model = rank(0), Model()
+    monkeypatch.setattr(watching, "marks", marks)
+    seen: list[bool] = []
+
+    def summed(_: object, bucket: Bucket) -> Future:
+        seen.append(only(progress_file).waiting_since is not None)
+        return Future(None)
+
+    watching._watch_reducer(model, summed, None)
+    model.hook(None, Bucket(last=False))
+    model.hook(None, Bucket(last=True))
+    assert seen == [False, True]
+    assert only(progress_file).waiting_since is None
