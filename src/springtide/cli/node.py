@@ -43,6 +43,13 @@ from springtide.cli.target import data_dir_option
     help="How much of the machine's memory jobs' snapshots may take, with copies of peers'; 0 keeps none.",
 )
 @click.option(
+    "--kernel-log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("/dev/kmsg"),
+    show_default=True,
+    help="The kernel's log, in which failing hardware is looked for; a FIFO or a file will do too.",
+)
+@click.option(
     "--simulate",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="NODES.yaml",
@@ -66,6 +73,7 @@ def command(
     address_prefix: str,
     lease_duration: int,
     memory_share: float,
+    kernel_log: Path,
     simulate: Path | None,
     workdir: Path,
 ) -> None:
@@ -89,6 +97,7 @@ def command(
         lease_seconds=lease_duration / 4,
         lease_duration_seconds=lease_duration,
         memory_share=memory_share,
+        kernel_log=kernel_log.absolute(),
         share_services=True,
     )
     run_until_signal(lambda: run_node(settings, say, process=process, simulate=simulate))

@@ -31,7 +31,10 @@ def register(runtime: Runtime, settings: CollectSettings) -> None:
 def beside(node: ProcessNodeSettings) -> CollectSettings:
     """For the machine of a process node: its pods' logs, its data folder."""
     return CollectSettings(
-        node=node.name, data_dir=node.data_dir / "collecting", logs_dir=node.data_dir / "logs"
+        node=node.name,
+        data_dir=node.data_dir / "collecting",
+        logs_dir=node.data_dir / "logs",
+        kernel_log=node.kernel_log,
     )
 
 

@@ -68,6 +68,8 @@ class ProcessNodeSettings:
     """A tmpfs, below which the node keeps jobs' snapshots; where there is none, nothing is kept."""
     memory_share: float = 0.25
     """How much of the machine's memory snapshots may take, their peers' copies included; 0 keeps none."""
+    kernel_log: Path = Path("/dev/kmsg")
+    """The kernel's log, in which its collectors look for failing hardware; a FIFO or a file will do too."""
     copy_bytes_per_second: int = 1_000_000_000
     """How fast snapshots leave for a peer; 0: as fast as they can."""
     restore_seconds: float = 60.0
