@@ -29,6 +29,7 @@ WRONG_ONCE = {
     4495: "a number in an explanation ticked",
     3752: "by a second flavor a queue had more than its turn allowed",
     6374: "a gang of which nothing was left waited for its pods",
+    6326: "room was short first and quota then, and a loan was called in for both",
     7388: "two workloads of one queue made each other go in turn",
 }
 

@@ -228,10 +228,10 @@ class Cycle:
         return [], claimed
 
     def _callers(self) -> Iterator[tuple[WorkloadFacts, ClusterQueueFacts]]:
-        """Those who found no room and may take back what was lent; of who are alike the first."""
+        """Those who wait and may take back what was lent; of those that are alike the first."""
         seen: set[tuple[str, int, tuple[PodSetFacts, ...]]] = set()
         for facts in self._queue():
-            if isinstance(facts, PodFacts) or not loans.may_gain(self._waits.why(facts), fair=self._fair):
+            if isinstance(facts, PodFacts) or not loans.may_gain(self._waits.why(facts)):
                 continue
             queue = self._snapshot.queues.resolve(facts.obj)
             if not isinstance(queue, ClusterQueueFacts):
@@ -240,6 +240,8 @@ class Cycle:
             if sort not in seen and loans.may_call_in(queue, self._lent_to, self._snapshot.queues.quota):
                 seen.add(sort)
                 yield facts, queue
+                if len(seen) == loans.CALLERS_MAX:
+                    return
 
     @property
     def moved(self) -> Sequence[Moved]:

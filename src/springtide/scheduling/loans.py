@@ -24,6 +24,8 @@ from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.status import Placed, admission_of
 from springtide.scheduling.victims import NEVER
 
+CALLERS_MAX = 32
+"""For so many sorts of those who wait it is tried whom they would make go, the first in the line first."""
 Place = tuple[Any, ...]
 """Where one stands in the line."""
 Last = Mapping[str, Place]
@@ -43,9 +45,9 @@ def with_last(last: Last, some: Iterable[tuple[str, Place]]) -> Last:
     return found
 
 
-def may_gain(why: Why | None, *, fair: bool) -> bool:
-    """Whether one who waits for this may gain by a loan: of quota that is short only by fair shares."""
-    return isinstance(why, tuple) or (fair and why is not None and why.reason == "WaitingForQuota")
+def may_gain(why: Why | None) -> bool:
+    """Whether one who waits for this, room or quota, may gain by calling a loan in."""
+    return isinstance(why, tuple) or (why is not None and why.reason == "WaitingForQuota")
 
 
 def may_call_in(queue: ClusterQueueFacts, lent_to: Iterable[str], tree: Tree) -> bool:
