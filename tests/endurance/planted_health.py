@@ -346,7 +346,7 @@ def find(name: str, first: int, seeds: int) -> dict[str, Any]:
 def _broken_by(defect: Defect, seed: int) -> str:
     """What broke first; empty: nothing."""
     with defect.plant():
-        report = simulate(seed, settings_of(seed), log_level="error")
+        report = simulate(seed, settings_of(seed), to_the_end=False)
     return report.violations[0].invariant if report.violations else ""
 
 

@@ -53,6 +53,8 @@ QUIET_SECONDS = 40.0
 """Virtual time in which freshly started controllers over a world at rest must write nothing."""
 LOST_AFTER_SECONDS = 12.0
 """Until a dead machine is marked as not ready."""
+WRITES_MAX = 3000
+"""A run has a few hundred; controllers that write for ever would hold up virtual time."""
 BEAT_SECONDS = 10.0
 """How often the collectors say how the pods of watched jobs live."""
 
@@ -82,10 +84,14 @@ def simulate(
     scenario: HealthScenario | None = None,
     *,
     log_level: str = "error",
+    to_the_end: bool = True,
 ) -> HealthReport:
-    """Play one run to its end. The same arguments give the same report."""
+    """Play one run to its end, or to the first violation. The same arguments give the same report."""
     configure_logging(level=log_level)
-    return loop.run(HealthWorld(seed, settings, scenario or draw(seed)).play(), seed=seed)
+    world = HealthWorld(seed, settings, scenario or draw(seed), to_the_end=to_the_end)
+    with suppress(asyncio.CancelledError):  # the world ended itself: see `_observe`
+        loop.run(world.play(), seed=seed)
+    return world.told()
 
 
 def settings_of(seed: int) -> FaultSettings:
@@ -143,6 +149,7 @@ class Process:
             runtime = Runtime(Client(self.transport), self._world.clock)
             self._register(runtime)
             self._running = asyncio.ensure_future(runtime.run())
+            self._running.add_done_callback(_look)
             try:
                 await asyncio.wait([self._running])
             finally:
@@ -158,8 +165,11 @@ class Process:
 class HealthWorld:
     """Everything of one run; `play` is the run."""
 
-    def __init__(self, seed: int, settings: FaultSettings, scenario: HealthScenario) -> None:
+    def __init__(
+        self, seed: int, settings: FaultSettings, scenario: HealthScenario, *, to_the_end: bool = True
+    ) -> None:
         self.settings = settings
+        self._to_the_end = to_the_end
         self.clock = LoopClock(seed=seed)
         self.report = HealthReport(seed)
         self._scenario = scenario
@@ -169,8 +179,12 @@ class HealthWorld:
         self._still: dict[str, tuple[int, float]] = {}
         """Jobs that stand still in this attempt, and since when."""
         self._silent: set[str] = set()
+        self._written = 0
+        self._main: asyncio.Task[None] | None = None
 
-    async def play(self) -> HealthReport:
+    async def play(self) -> None:
+        """The run; `told` says what came of it."""
+        self._main = asyncio.current_task()
         store = Store(ObservedLog(self._observe, _furnished()), monotonic=self.clock.monotonic)
         server = Server(store, clock=self.clock)
         await server.start()
@@ -205,14 +219,14 @@ class HealthWorld:
             await self._expect_quiet()
             for task in background:
                 task.cancel()
+        self.report.virtual_seconds = self.clock.monotonic()
         await store.close()
-        return self._told()
 
-    def _told(self) -> HealthReport:
+    def told(self) -> HealthReport:
+        """What the run did, and what it broke."""
         report, ledger = self.report, self._ledger
         report.violations = ledger.violations
         report.revisions = ledger.general.revisions
-        report.virtual_seconds = self.clock.monotonic()
         report.diagnoses = len(ledger.diagnoses)
         report.cordoned = len(ledger.cordoned)
         report.most_out = ledger.most_out
@@ -398,6 +412,12 @@ class HealthWorld:
         kind = type_of(raw.get("apiVersion", ""), raw.get("kind", ""))
         if kind is not None and raw["kind"] not in _UNWATCHED:
             self._ledger.observe(decode(kind, raw), deleted=record.deleted, now=self.clock.now())
+        self._written += 1
+        if self._written == WRITES_MAX:
+            self._break_rule("controllers come to rest", f"{WRITES_MAX} writes, the last of {record.key}")
+        over = self._written >= WRITES_MAX or (self._ledger.violations and not self._to_the_end)
+        if over and self._main is not None:
+            self._main.cancel()
 
     async def _check_gangs(self) -> None:
         while True:
@@ -465,6 +485,12 @@ _UNWATCHED = frozenset(("Event", "Lease", "Service", "NodeHealth"))
 def _domains(runtime: Runtime) -> None:
     workloads.register(runtime)
     health.register(runtime)
+
+
+def _look(controllers: asyncio.Task[None]) -> None:
+    """Nobody else looks at how they ended where the world ends first."""
+    if not controllers.cancelled():
+        controllers.exception()
 
 
 def _raise_unless_crashed(controllers: asyncio.Task[None]) -> None:
