@@ -100,6 +100,7 @@ class Persister:
         self._say = say
         self._clock = clock
         self._waiting: dict[int, tuple[Order, Manifest]] = {}
+        self._tried: set[int] = set()
 
     def serve(self, orders: queue.Queue[Order | None]) -> None:
         open_, deadline = True, 0.0
@@ -146,7 +147,7 @@ class Persister:
         """Commit what is whole by now."""
         for step, (order, manifest) in sorted(self._waiting.items()):
             try:
-                if not commit(Path(order.root), manifest, range(manifest.world), durable=True):
+                if not self._committed(Path(order.root), manifest):
                     continue
                 del self._waiting[step]
                 self._say("committed", step=step)
@@ -155,6 +156,19 @@ class Persister:
             except OSError as error:
                 self._waiting.pop(step, None)
                 self._say("failed", step=step, stage="commit", error=str(error), errno=error.errno)
+
+    def _committed(self, root: Path, manifest: Manifest) -> bool:
+        """Each rank looks at all parts once, so that the last one commits; then only rank 0 does, and others
+        look for its COMMIT: a thousand ranks must not read a thousand manifests each, again and again.
+        """
+        if manifest.rank == 0 or manifest.step not in self._tried:
+            self._tried = {*self._waiting, manifest.step} & {*self._tried, manifest.step}
+            return commit(root, manifest, range(manifest.world), durable=True)
+        path = root / f"step-{manifest.step}" / COMMIT
+        try:
+            return bool(layout.unsealed(path.read_bytes(), path)["session"] == manifest.session)
+        except (FileNotFoundError, DamagedError):
+            return False
 
 
 def seal(order: Order) -> Manifest:
