@@ -83,6 +83,7 @@ class Cycle:
         self._behind: dict[str, list[WorkloadFacts]] = {}
         self._last: loans.Last = last or {}
         self._lent_to: set[str] = set()
+        self._roomless: set[str] = set()
         self._claimants = sorted((one for one in snapshot.waiting if one.claims), key=lambda one: one.moved)
         self._released: set[str] = set()
         self._resized: dict[str, Mapping[tuple[str, str], int]] = {}
@@ -231,7 +232,8 @@ class Cycle:
         """Those who wait and may take back what was lent; of those that are alike the first."""
         seen: set[tuple[str, int, tuple[PodSetFacts, ...]]] = set()
         for facts in self._queue():
-            if isinstance(facts, PodFacts) or not loans.may_gain(self._waits.why(facts)):
+            short = self._fair or facts.key in self._roomless
+            if isinstance(facts, PodFacts) or not loans.may_gain(self._waits.why(facts), quota=short):
                 continue
             queue = self._snapshot.queues.resolve(facts.obj)
             if not isinstance(queue, ClusterQueueFacts):
@@ -431,6 +433,8 @@ class Cycle:
         if facts.is_elastic and self._start_smaller(facts, queue):
             return
         asked = replace(facts, pod_sets=smallest(facts.pod_sets)) if facts.is_elastic else facts
+        if isinstance(why, tuple):
+            self._roomless.add(facts.key)
         claimed = self._rearrange(facts, why) or self._claims.claim(asked, queue)
         if claimed is None and not facts.is_elastic and self._start_smaller(facts, queue):
             return

@@ -45,9 +45,9 @@ def with_last(last: Last, some: Iterable[tuple[str, Place]]) -> Last:
     return found
 
 
-def may_gain(why: Why | None) -> bool:
-    """Whether one who waits for this, room or quota, may gain by calling a loan in."""
-    return isinstance(why, tuple) or (why is not None and why.reason == "WaitingForQuota")
+def may_gain(why: Why | None, *, quota: bool) -> bool:
+    """Whether one who waits for this may gain by a loan: for room, or where it also may, for `quota`."""
+    return isinstance(why, tuple) or (quota and why is not None and why.reason == "WaitingForQuota")
 
 
 def may_call_in(queue: ClusterQueueFacts, lent_to: Iterable[str], tree: Tree) -> bool:
