@@ -38,7 +38,7 @@ TURNED_RATIO = 1.4
 """So many times what it needed itself at its best: it became slow, and was not made so."""
 SHARE = 0.6
 """The slow rank works for so much of the step at least: otherwise the others do not wait for it."""
-SECONDS_MIN = 0.05
+SECONDS_MIN = 0.1
 """Shorter differences are noise of the machine."""
 PERSIST_STEPS = 5
 """A rank that became slow must still be so many steps after that was first seen."""
