@@ -1,7 +1,8 @@
 """springtide.dev/v1alpha1: NodeHealth, what the collectors of one node see. One object a node, of its name.
 
-Written by the node's own collectors (`status` but `history` and `checks`) and by `health` (these two), each with
-its own field manager; read by `health`, the CLI and people. It says what was observed, never whose fault it is.
+Written by the node's own collectors (`status` but `history` and `checks`) and by `health` (these two), each
+with its own field manager; read by `health`, the CLI and people. It says what was observed, never whose
+fault it is.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ class NodeCheck(Struct):
     """How the node did in a short check: compute, memory, sockets and, where there is one, its GPU."""
 
     kind: str
-    """Why it was checked: `preflight`, before a gang starts; `paired`, beside a node that is not suspected."""
+    """Why: `preflight`, before a gang starts; `paired`, beside a node that is not suspected."""
     time: datetime | None = None
     """When it ended."""
     passed: bool = False
