@@ -15,6 +15,8 @@ from springtide.api.springtide import Diagnosis
 from springtide.health.stragglers import (
     DESIGN_STEPS,
     PERSIST_STEPS,
+    SMALL_LASTS_SECONDS,
+    Since,
     Slow,
     diagnose,
     find,
@@ -93,27 +95,68 @@ def test_never_more_than_half_of_them_are_slow(busies: list[float]) -> None:
     assert all(slow.busy_seconds > slow.peers_seconds for slow in found)
 
 
+def looks(*gangs: Sequence[Rank]) -> list[list[int]]:
+    """Who is named at each of several looks at one gang."""
+    known: dict[int, Since] = {}
+    named = []
+    for ranks in gangs:
+        known, sure = still_slow(known, slow_in(ranks))
+        named.append([slow.rank.rank for slow in sure])
+    return named
+
+
+def at_step(number: int, *ranks: Rank) -> list[Rank]:
+    return [changed(rank, step=number) for rank in ranks]
+
+
 def test_slowness_must_last() -> None:
-    ranks = [one(0.3), one(0.9, 0.3)]
-    known, sure = still_slow({}, slow_in(ranks))
-    assert (known, sure) == ({1: 40}, [])
-    later = [changed(rank, step=40 + PERSIST_STEPS) for rank in ranks]
-    known, sure = still_slow(known, slow_in(later))
-    assert [slow.rank.rank for slow in sure] == [1]
-    known, sure = still_slow(known, slow_in([one(0.3), one(0.3)]))
-    assert (known, sure) == ({}, []), "it is forgotten when it is over"
+    ranks = one(0.3), one(0.9, 0.3)
+    assert looks(at_step(40, *ranks), at_step(39 + PERSIST_STEPS, *ranks)) == [[], []]
+    assert looks(at_step(40, *ranks), at_step(40 + PERSIST_STEPS, *ranks)) == [[], [1]]
+    well = at_step(42, one(0.3), one(0.3))
+    assert looks(at_step(40, *ranks), well, at_step(44, *ranks)) == [[], [], []], "forgotten when it is over"
 
 
 def test_one_that_always_was_slow_is_waited_for_longer() -> None:
-    ranks = [one(0.3), one(0.9)]
-    known, _ = still_slow({}, slow_in(ranks))
-    assert still_slow(known, slow_in([changed(rank, step=40 + DESIGN_STEPS - 1) for rank in ranks]))[1] == []
-    assert still_slow(known, slow_in([changed(rank, step=40 + DESIGN_STEPS) for rank in ranks]))[1] != []
+    ranks = one(0.3), one(0.9)
+    early, late = at_step(39 + DESIGN_STEPS, *ranks), at_step(40 + DESIGN_STEPS, *ranks)
+    assert looks(at_step(40, *ranks), early, late) == [[], [], [1]]
+
+
+def test_a_stage_slow_by_design_is_not_suspected_for_a_disturbed_look() -> None:
+    usual, disturbed = (one(0.3), one(0.9)), (one(0.3), one(1.5, 0.9, step=1.6))
+    rounds = [at_step(40 + 5 * number, *(disturbed if number % 3 else usual)) for number in range(30)]
+    named = [(slow.rank.rank, slow.turned) for slow in _named(rounds)]
+    assert set(named) <= {(1, False)}
+
+
+def test_a_stage_slow_by_design_whose_node_became_slow_is_suspected_in_the_end() -> None:
+    ranks = one(0.3), one(2.7, 0.9, step=2.8)
+    before = at_step(40 + DESIGN_STEPS, one(0.3), one(0.9))
+    rounds = [before, at_step(100, *ranks), at_step(99 + DESIGN_STEPS, *ranks)]
+    assert not any(slow.turned for slow in _named(rounds))
+    assert any(slow.turned for slow in _named([*rounds, at_step(100 + DESIGN_STEPS, *ranks)]))
+
+
+def test_differences_of_short_steps_must_last_for_a_minute() -> None:
+    ranks = one(0.02, step=0.06), one(0.06, 0.02, step=0.06)
+    minute = round(SMALL_LASTS_SECONDS / 0.06)
+    assert looks(at_step(40, *ranks), at_step(30 + minute, *ranks)) == [[], []]
+    assert looks(at_step(40, *ranks), at_step(41 + minute, *ranks)) == [[], [1]]
+
+
+def _named(rounds: Sequence[Sequence[Rank]]) -> list[Slow]:
+    known: dict[int, Since] = {}
+    named: list[Slow] = []
+    for ranks in rounds:
+        known, sure = still_slow(known, slow_in(ranks))
+        named += sure
+    return named
 
 
 def test_a_new_attempt_begins_anew() -> None:
     ranks = [one(0.3, number=3), one(0.9, 0.3, number=3)]
-    assert still_slow({1: 40}, slow_in(ranks)) == ({1: 3}, [])
+    assert still_slow({1: Since(40, 40)}, slow_in(ranks)) == ({1: Since(3, 3)}, [])
 
 
 def told(

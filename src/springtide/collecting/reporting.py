@@ -126,13 +126,13 @@ def news(status: NodeHealthStatus, now: datetime) -> tuple[Any, ...]:
 
 
 def _slower_for(rank: RankMarks) -> int | None:
-    """Steps, in fives, of a rank that works much longer a step than it did at its best; None: it does not.
+    """Steps, in threes, of a rank that works much longer a step than it did at its best; None: it does not.
 
     Its peers wait for it, and whoever judges that wants to see it last for some steps.
     """
     busy, best = rank.busy_seconds, rank.best_seconds
     slower = busy is not None and best is not None and busy >= SLOWER * best
-    return (rank.step or 0) // 5 if slower else None
+    return (rank.step or 0) // 3 if slower else None
 
 
 def _moments(status: NodeHealthStatus) -> tuple[Any, ...]:

@@ -38,12 +38,17 @@ TURNED_RATIO = 1.4
 """So many times what it needed itself at its best: it became slow, and was not made so."""
 SHARE = 0.6
 """The slow rank works for so much of the step at least: otherwise the others do not wait for it."""
-SECONDS_MIN = 0.1
+SECONDS_MIN = 0.02
 """Shorter differences are noise of the machine."""
-PERSIST_STEPS = 5
+SMALL_SECONDS = 0.1
+"""Differences up to this are too, unless they last."""
+SMALL_LASTS_SECONDS = 60.0
+"""So long: a busy machine disturbs short steps for seconds, now this rank's and now that one's."""
+PERSIST_STEPS = 4
 """A rank that became slow must still be so many steps after that was first seen."""
 DESIGN_STEPS = 50
-"""One that always was must for longer: nothing is lost by waiting, and machines are uneven at first."""
+"""One that always had more to do must for longer, also to be much slower than it always was: nothing is lost
+by waiting, machines are uneven at first, and its long steps are the ones that a busy machine disturbs."""
 _THROTTLING = ("throttl", "slowdown", "thermal", "power brake", "clock")
 
 
@@ -72,6 +77,25 @@ class Slow:
         if self.best_seconds is None:
             return False
         return self.busy_seconds >= TURNED_RATIO * max(self.peers_ratio, 1.0) * self.best_seconds
+
+    @property
+    def skewed(self) -> bool:
+        """Whether it needed much more than its peers at the best of each already: it has more to do."""
+        return self.best_seconds is None or self.best_seconds * self.peers_ratio >= RATIO * self.peers_seconds
+
+    @property
+    def small(self) -> bool:
+        """Whether only short steps make it look slow."""
+        return self.busy_seconds - self.peers_seconds < SMALL_SECONDS
+
+
+@dataclass(frozen=True)
+class Since:
+    """At which steps a rank that is slow now was first seen so."""
+
+    slow: int
+    turned: int | None
+    """Since when it is much slower than at its best; None: it is not."""
 
 
 def find(members: Sequence[Member]) -> list[Slow]:
@@ -113,18 +137,30 @@ def _own_ratio(rank: RankView) -> float:
     return marks.busy_seconds / marks.best_seconds
 
 
-def still_slow(known: Mapping[int, int], found: Sequence[Slow]) -> tuple[dict[int, int], list[Slow]]:
+def still_slow(known: Mapping[int, Since], found: Sequence[Slow]) -> tuple[dict[int, Since], list[Slow]]:
     """What to remember of this look, and which ranks have now been slow for long enough.
 
-    `known`: by rank, the step at which each was first seen slow. Who is slow no more is forgotten.
+    `known`: by rank, what was remembered of the look before. Who is slow no more is forgotten; so is that it
+    turned slow where it did what it always does at one look between.
     """
-    since = {slow.rank.rank: min(known.get(slow.rank.rank, slow.step), slow.step) for slow in found}
+    since = {slow.rank.rank: _since(known.get(slow.rank.rank), slow) for slow in found}
+    return since, [slow for slow in found if _lasts(since[slow.rank.rank], slow)]
 
-    def lasts(slow: Slow) -> bool:
-        steps = PERSIST_STEPS if slow.turned else DESIGN_STEPS
-        return slow.step - since[slow.rank.rank] >= steps
 
-    return since, [slow for slow in found if lasts(slow)]
+def _since(before: Since | None, slow: Slow) -> Since:
+    first = slow.step if before is None else min(before.slow, slow.step)
+    if not slow.turned:
+        return Since(first, None)
+    return Since(
+        first, slow.step if before is None or before.turned is None else min(before.turned, slow.step)
+    )
+
+
+def _lasts(since: Since, slow: Slow) -> bool:
+    steps = slow.step - (since.slow if since.turned is None else since.turned)
+    if slow.small and steps * slow.step_seconds < SMALL_LASTS_SECONDS:
+        return False
+    return steps >= (PERSIST_STEPS if slow.turned and not slow.skewed else DESIGN_STEPS)
 
 
 def diagnosis_name(workload: Workload, attempt: int, slow: Slow) -> str:

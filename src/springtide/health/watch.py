@@ -20,7 +20,7 @@ from springtide.health import quiet, stragglers
 from springtide.health.diagnosis import RankReport
 from springtide.health.gang import Member, members_of
 from springtide.health.hangs import HangSettings, Look, look
-from springtide.health.stragglers import Slow
+from springtide.health.stragglers import Since, Slow
 from springtide.runtime.informer import Informer
 
 ASK_AGAIN_SECONDS = 30.0
@@ -59,8 +59,8 @@ class GangWatch:
         self._workloads = workloads
         self._settings = settings
         self._sights: dict[str, quiet.Sight] = {}
-        self._slow: dict[str, tuple[int, dict[int, int]]] = {}
-        """By workload: its attempt, and at which step each of its slow ranks was first seen slow."""
+        self._slow: dict[str, tuple[int, dict[int, Since]]] = {}
+        """By workload: its attempt, and since which step each of its slow ranks is slow."""
 
     def forget(self, key: str) -> None:
         """The workload is gone, or does not run."""
