@@ -330,6 +330,24 @@ def test_the_next_attempt_waits_for_its_back_off() -> None:
     assert evicted(decide(Scene(workload=ending, diagnoses=[told]), 18)) is not None
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["taken back", "places kept"])
+def test_the_verdict_of_an_earlier_attempt_does_not_end_the_wait_of_a_later_one(kept: bool) -> None:
+    """The cache of Diagnoses may be behind that of workloads."""
+    first, second = (
+        replace(one, metadata=replace(one.metadata, creation_timestamp=at(10 * one.spec.attempt)))
+        for one in (verdict(0, Fault.KILLED), verdict(1, Fault.KILLED))
+    )
+    second = replace(second, spec=replace(second.spec, retry_after_seconds=12))
+    ending = gang(attempt=1 if kept else 2)  # counted with the eviction, or once the next one begins
+    lost = "Admitted" if kept else "QuotaReserved"
+    ending = with_condition(ending, lost, "False", reason="Evicted")
+    ending = with_condition(ending, "Evicted", reason="NodeFailures", since=10)
+    assert decide(Scene(workload=ending, diagnoses=[first]), 12) == Plan(requeue_after_seconds=58)
+    assert decide(Scene(workload=ending, diagnoses=[first, second]), 12) == Plan(requeue_after_seconds=10)
+    assert evicted(decide(Scene(workload=ending, diagnoses=[first, second]), 22)) is not None
+    assert evicted(decide(Scene(workload=ending, diagnoses=[first]), 70)) is not None, "it was deleted"
+
+
 def test_a_pod_that_left_a_node_out_of_service_says_so() -> None:
     out = node_that_is("n1", "True")
     notes = {labels.CORDONED_FOR: "n1.0123456789"}

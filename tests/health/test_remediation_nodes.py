@@ -22,10 +22,10 @@ from springtide.api.remediation import (
     ReturnToService,
 )
 from springtide.api.springtide import Diagnosis
-from springtide.api.struct import encode
+from springtide.api.struct import encode, replace
 from springtide.client import NotFound
 from springtide.faults import Fault
-from springtide.health import policies_controller, remediation_controller
+from springtide.health import policies_controller, remediation_controller, remediation_node
 from springtide.health.incidents import NAMESPACE, is_incident
 from tests import builders
 from tests.health.incidentscene import OFF_BUS, asking, policy, seen, spec_of
@@ -200,6 +200,46 @@ async def test_a_person_who_uncordons_the_node_has_the_last_word() -> None:
         assert await phases(plane) == {"n0": "Released"}
         assert is_untouched(await node_of(plane))
         assert await ledger(plane) == {}
+
+
+async def test_a_person_who_uncordons_the_node_while_it_is_being_cordoned_has_the_last_word() -> None:
+    """Between the cordon and the phase that says so; their own cordon from before is theirs no more."""
+    async with plane_with_remediation() as plane:
+        incident = Diagnosis(metadata=ObjectMeta(name="n0.1", namespace=NAMESPACE), spec=spec_of("n0"))
+        marked = {labels.CORDONED_FOR: "n0.1", labels.CORDONED_BEFORE: "true"}
+        taint = {"key": labels.TAINT_UNHEALTHY, "effect": "NoSchedule"}
+        body = {"metadata": {"annotations": marked}, "spec": {"taints": [taint]}}
+        await plane.client.patch(Node, "n0", "", body)
+        await plane.client.create(incident)
+        await plane.settle(3)
+        assert await phases(plane) == {"n0": "Released"}
+        assert is_untouched(await node_of(plane))
+
+
+@pytest.mark.parametrize(
+    ("cordoned", "notes", "before"),
+    [
+        (False, {}, None),
+        (True, {}, "true"),
+        (True, {labels.CORDONED_FOR: "n0.1"}, None),
+        (True, {labels.CORDONED_FOR: "n0.1", labels.CORDONED_BEFORE: "true"}, "true"),
+        (False, {labels.CORDONED_FOR: "n0.1", labels.CORDONED_BEFORE: "true"}, None),
+    ],
+    ids=["in service", "a person's", "an earlier incident's", "both", "taken back since"],
+)
+def test_only_a_cordon_that_is_not_ours_is_kept_when_ours_goes(
+    cordoned: bool, notes: dict[str, str], before: str | None
+) -> None:
+    made = builders.node("n0")
+    made = replace(
+        made,
+        metadata=replace(made.metadata, annotations=notes),
+        spec=replace(made.spec, unschedulable=cordoned),
+    )
+    incident = Diagnosis(metadata=ObjectMeta(name="n0.2", namespace=NAMESPACE), spec=spec_of("n0"))
+    patch = remediation_node.cordon(made, incident, builders.at(0), no_execute=False)
+    written = {**notes, **patch.body["metadata"]["annotations"]}
+    assert (written[labels.CORDONED_FOR], written.get(labels.CORDONED_BEFORE)) == ("n0.2", before)
 
 
 async def test_a_deleted_incident_returns_its_node() -> None:

@@ -42,6 +42,10 @@ from springtide.health.tracebacks import without_prefix
 
 SHRINK_AFTER_SECONDS = "10"
 """How long a job that shrinks waits for a node in place of the lost one."""
+UNSEEN_SECONDS = 60.0
+"""How long an eviction of ours lasts at most while the Diagnosis that says how long to wait is not seen."""
+_OURS = (WorkloadReason.NODE_FAILURES, WorkloadReason.PROGRAM_FAILED)
+"""Reasons of evictions that follow a Diagnosis."""
 _RUNS = (WorkloadCondition.QUOTA_RESERVED, WorkloadCondition.ADMITTED)
 
 
@@ -300,10 +304,21 @@ def _requeue(snapshot: Snapshot, now: datetime) -> Plan:
     if evicted is None or evicted.status != "True" or is_own_eviction(evicted.reason):
         return Plan()
     newest = max(of_failures(snapshot.diagnoses), key=lambda one: one.spec.attempt, default=None)
+    known = newest is not None and newest.spec.attempt >= _ended_attempt(workload)
     left_seconds = left_to_wait(newest, now) if newest is not None else 0.0
+    if not known and evicted.reason in _OURS:  # the cache is behind, and an earlier verdict says nothing
+        since = evicted.last_transition_time or now
+        left_seconds = (since + timedelta(seconds=UNSEEN_SECONDS) - now).total_seconds()
     if left_seconds > 0 and workload.spec.active:
         return Plan(requeue_after_seconds=left_seconds)
     return Plan((_apply_evicted(workload, "False", WorkloadReason.REQUEUED, evicted.message, now),))
+
+
+def _ended_attempt(workload: Workload) -> int:
+    """The attempt that was evicted: it is counted when its admission is taken back, or, where its places
+    are kept, when the next one begins."""
+    kept = is_true(workload.status.conditions, WorkloadCondition.QUOTA_RESERVED)
+    return attempt_of(workload) - (not kept)
 
 
 def _apply_evicted(

@@ -33,22 +33,29 @@ def is_ours(node: Node, incident: str) -> bool:
     return cordoned_for(node) == incident and node.spec.unschedulable
 
 
+def is_taken_back(node: Node, incident: str) -> bool:
+    """Whether the node bears our mark for this incident, and a person has uncordoned it."""
+    return cordoned_for(node) == incident and not node.spec.unschedulable
+
+
 def cordoned_for(node: Node) -> str:
     """The incident the node is out of service for; empty: none of ours."""
     return node.metadata.annotations.get(labels.CORDONED_FOR, "")
 
 
 def cordon(node: Node, incident: Diagnosis, now: datetime, *, no_execute: bool) -> PatchNode:
-    """Out of service: cordon, taint and note."""
+    """Out of service: cordon, taint and note. The cordon of an earlier incident of ours is not a person's."""
     value = incident.spec.fault_class[:63]
     effects = ("NoSchedule", "NoExecute") if no_execute else ("NoSchedule",)
     ours = [
         Taint(key=labels.TAINT_UNHEALTHY, value=value, effect=effect, time_added=_added(effect, now))
         for effect in effects
     ]
+    known = node.metadata.annotations
+    before = node.spec.unschedulable and (not cordoned_for(node) or labels.CORDONED_BEFORE in known)
     notes: dict[str, Any] = {labels.CORDONED_FOR: incident.metadata.name}
-    if node.spec.unschedulable:
-        notes[labels.CORDONED_BEFORE] = "true"
+    if before or labels.CORDONED_BEFORE in known:
+        notes[labels.CORDONED_BEFORE] = "true" if before else None
     return _patch(node, {"taints": _encoded([*_others(node), *ours]), "unschedulable": True}, notes)
 
 

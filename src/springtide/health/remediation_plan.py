@@ -62,6 +62,8 @@ def _open(view: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Ste
     spec = view.policy.spec
     if on_node.is_ours(node, incident.metadata.name):
         return _cordoned_now(node, incident, now)
+    if on_node.is_taken_back(node, incident.metadata.name):
+        return Steps((_taken_back(incident, now),), 0.0)
     together = crowd(incident, view.incidents, spec.breaker)
     if together:
         return _crowded(view, incident, together, now)
@@ -233,8 +235,12 @@ def _taken_over(node: Node, incident: Diagnosis, now: datetime) -> Steps | None:
     """A person who uncordons the node, or takes our mark off it, has the last word."""
     if on_node.is_ours(node, incident.metadata.name):
         return None
+    return Steps((_taken_back(incident, now),), 0.0)
+
+
+def _taken_back(incident: Diagnosis, now: datetime) -> Command:
     message = "a person returned it, or it was made anew"
-    return Steps((_ended(incident, IncidentPhase.RELEASED, "TakenOver", message, now),), 0.0)
+    return _ended(incident, IncidentPhase.RELEASED, "TakenOver", message, now)
 
 
 def _repaired(incident: Diagnosis, reason: str, message: str, now: datetime) -> Command:
