@@ -35,7 +35,7 @@ def _same_tensors(one: Any, other: Any) -> bool:
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     first, second = (torch.empty(one.shape, dtype=one.dtype).copy_(each).flatten() for each in (one, other))
-    return one.numel() == 0 or torch.equal(first.view(torch.uint8), second.view(torch.uint8))
+    return bool(one.numel() == 0 or torch.equal(first.view(torch.uint8), second.view(torch.uint8)))
 
 
 def _same_arrays(one: Any, other: Any) -> bool:
