@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.parts import Parts
 from tests.e2e.platforms import Platform
 
 
@@ -22,6 +23,14 @@ def fresh(tmp_path: Path) -> Iterator[Platform]:
     made = Platform(tmp_path / "data", _home(tmp_path))
     yield made
     made.down()
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    """The platform taken apart; nothing of it runs yet, and all that runs at the end is ended."""
+    made = Parts(Platform(tmp_path / "data", _home(tmp_path)), tmp_path)
+    yield made
+    made.end_all()
 
 
 def _home(base: Path) -> Path:

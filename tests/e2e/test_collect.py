@@ -7,7 +7,6 @@ the pod's uid. On the embedded server always; on a real kube-apiserver where `KU
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -26,62 +25,21 @@ from springtide.api.meta import ObjectMeta
 from springtide.api.nodehealth import NodeHealth
 from springtide.api.struct import decode, encode
 from springtide.client import AlreadyExists, Client, NotFound, connect, load_kubeconfig
-from tests.e2e.platforms import ROOT, SPRINGTIDE, Platform, kubectl_path
-from tests.kube_apiserver import Account, kube_apiserver
+from tests.e2e.clusters import BOTH, cluster
+from tests.e2e.platforms import SPRINGTIDE
 from tests.programs import started, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("parts")]
 
-RIGHTS = ROOT / "deploy" / "rbac" / "collect.yaml"
-ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
 NODE = "gpu-node-1"
 XID = "NVRM: Xid (PCI:0000:a1:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
 ECC = "RuntimeError: CUDA error: uncorrectable ECC error encountered"
 TRAIN = "import time\ndef train():\n    time.sleep(600)\ntrain()"
 
 
-@contextmanager
-def embedded(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """`springtide server`; kubeconfigs of its administrator and of the collectors."""
-    log, data = folder / "server.log", folder / "data"
-    with started([*SPRINGTIDE, "server", "--data-dir", str(data), "--port", "0"], log) as server:
-        wait_until(lambda: "export KUBECONFIG=" in log.read_text(), server, log)
-        yield data / "kubeconfig", data / "kubeconfigs" / "collect"
-
-
-@contextmanager
-def real(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """kube-apiserver and etcd, with the rights that `deploy/rbac` gives."""
-    accounts = [
-        Account("admin", "admin", ("system:masters",)),
-        Account("collect", "collect", ("springtide:collectors",)),
-    ]
-    with kube_apiserver(Path(ASSETS), folder / "data", accounts, durable=False) as running:
-        cluster = {
-            "server": f"https://127.0.0.1:{running.port}",
-            "certificate-authority": str(running.ca_file),
-        }
-        for account in accounts:
-            config = {
-                "clusters": [{"name": "real", "cluster": cluster}],
-                "users": [{"name": account.name, "user": {"token": account.token}}],
-                "contexts": [{"name": "real", "context": {"cluster": "real", "user": account.name}}],
-                "current-context": "real",
-            }
-            (folder / account.name).write_text(json.dumps(config))
-        applied = Platform(folder, folder).execute(
-            [kubectl_path(), "--kubeconfig", str(folder / "admin"), "apply", "-f", str(RIGHTS)]
-        )
-        assert applied.code == 0, applied.text
-        yield folder / "admin", folder / "collect"
-
-
-NEEDS_ASSETS = pytest.mark.skipif(not ASSETS, reason="KUBEBUILDER_ASSETS names no kube-apiserver and etcd")
-
-
-@pytest.fixture(params=["embedded", pytest.param("real", marks=NEEDS_ASSETS)])
+@pytest.fixture(params=BOTH)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    with {"embedded": embedded, "real": real}[request.param](tmp_path) as made:
+    with cluster(request.param, tmp_path, "collect", "springtide:collectors", "collect.yaml") as made:
         yield made
 
 

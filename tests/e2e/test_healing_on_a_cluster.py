@@ -7,10 +7,8 @@ return. On the embedded server always; on a real kube-apiserver where `KUBEBUILD
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,58 +25,21 @@ from springtide.api.remediation import RemediationPolicy, ReturnToService
 from springtide.api.springtide import Diagnosis
 from springtide.api.struct import decode, encode
 from springtide.client import AlreadyExists, Client, NotFound, connect, load_kubeconfig
-from tests.e2e.platforms import ROOT, SPRINGTIDE, Platform, kubectl_path
+from tests.e2e.clusters import BOTH, cluster
+from tests.e2e.platforms import SPRINGTIDE
 from tests.health.incidentscene import OFF_BUS, policy
-from tests.kube_apiserver import Account, kube_apiserver
-from tests.programs import started, wait_until
+from tests.programs import started
 
 pytestmark = [pytest.mark.e2e, pytest.mark.realtime, pytest.mark.xdist_group("parts")]
 
-RIGHTS = ROOT / "deploy" / "rbac" / "controllers.yaml"
-ASSETS = os.environ.get("KUBEBUILDER_ASSETS", "")
-NEEDS_ASSETS = pytest.mark.skipif(not ASSETS, reason="KUBEBUILDER_ASSETS names no kube-apiserver and etcd")
 NODE = "gpu-node-1"
 
 
-@contextmanager
-def embedded(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """`springtide server`; kubeconfigs of its administrator and of the controllers."""
-    log, data = folder / "server.log", folder / "data"
-    with started([*SPRINGTIDE, "server", "--data-dir", str(data), "--port", "0"], log) as server:
-        wait_until(lambda: "export KUBECONFIG=" in log.read_text(), server, log)
-        yield data / "kubeconfig", data / "kubeconfigs" / "controllers"
-
-
-@contextmanager
-def real(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """kube-apiserver and etcd, with the rights that `deploy/rbac` gives."""
-    accounts = [
-        Account("admin", "admin", ("system:masters",)),
-        Account("controllers", "controllers", ("springtide:controllers",)),
-    ]
-    with kube_apiserver(Path(ASSETS), folder / "data", accounts, durable=False) as running:
-        cluster = {
-            "server": f"https://127.0.0.1:{running.port}",
-            "certificate-authority": str(running.ca_file),
-        }
-        for account in accounts:
-            config = {
-                "clusters": [{"name": "real", "cluster": cluster}],
-                "users": [{"name": account.name, "user": {"token": account.token}}],
-                "contexts": [{"name": "real", "context": {"cluster": "real", "user": account.name}}],
-                "current-context": "real",
-            }
-            (folder / account.name).write_text(json.dumps(config))
-        applied = Platform(folder, folder).execute(
-            [kubectl_path(), "--kubeconfig", str(folder / "admin"), "apply", "-f", str(RIGHTS)]
-        )
-        assert applied.code == 0, applied.text
-        yield folder / "admin", folder / "controllers"
-
-
-@pytest.fixture(params=["embedded", pytest.param("real", marks=NEEDS_ASSETS)])
+@pytest.fixture(params=BOTH)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    with {"embedded": embedded, "real": real}[request.param](tmp_path) as made:
+    with cluster(
+        request.param, tmp_path, "controllers", "springtide:controllers", "controllers.yaml"
+    ) as made:
         yield made
 
 

@@ -12,16 +12,14 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.e2e.platforms import Platform
+from tests.e2e.parts import Parts
 from tests.e2e.test_faults import wait_for
-from tests.e2e.test_parts import Parts
 
 pytest.importorskip("torch")
 
@@ -56,15 +54,6 @@ spec:
   terminationGracePeriodSeconds: 600
   containers: [{name: main, image: none, command: [sleep, "600"]}]
 """
-
-
-@pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    home = tmp_path / "home"
-    home.mkdir()
-    made = Parts(Platform(tmp_path / "data", home), tmp_path)
-    yield made
-    made.end_all()
 
 
 class Timeline:
