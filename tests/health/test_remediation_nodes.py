@@ -16,6 +16,7 @@ from springtide.api.policy import PodDisruptionBudget, PodDisruptionBudgetSpec
 from springtide.api.remediation import (
     Breaker,
     Drain,
+    IncidentPhase,
     RemediationPolicy,
     RemediationRule,
     Repair,
@@ -23,10 +24,10 @@ from springtide.api.remediation import (
 )
 from springtide.api.springtide import Diagnosis
 from springtide.api.struct import encode, replace
-from springtide.client import NotFound
+from springtide.client import Conflict, NotFound, execute
 from springtide.faults import Fault
 from springtide.health import policies_controller, remediation_controller, remediation_node
-from springtide.health.incidents import NAMESPACE, is_incident
+from springtide.health.incidents import NAMESPACE, is_incident, moved
 from tests import builders
 from tests.health.incidentscene import OFF_BUS, asking, policy, seen, spec_of
 from tests.training.control_plane import ControlPlane, control_plane
@@ -240,6 +241,19 @@ def test_only_a_cordon_that_is_not_ours_is_kept_when_ours_goes(
     patch = remediation_node.cordon(made, incident, builders.at(0), no_execute=False)
     written = {**notes, **patch.body["metadata"]["annotations"]}
     assert (written[labels.CORDONED_FOR], written.get(labels.CORDONED_BEFORE)) == ("n0.2", before)
+
+
+async def test_a_late_write_does_not_take_an_incident_back() -> None:
+    async with plane_with_remediation() as plane:
+        await plane.client.create(policy(returning=QUICK))
+        await plane.client.create(asking("n0"))
+        await plane.settle(1)
+        (seen_now,) = await incidents(plane)
+        await plane.settle(61)
+        late = moved(seen_now, IncidentPhase.REPAIRING, "no pods are left", builders.at(0))
+        with pytest.raises(Conflict):
+            await execute(plane.client, [late])
+        assert await phases(plane) == {"n0": "Returned"}
 
 
 async def test_a_deleted_incident_returns_its_node() -> None:

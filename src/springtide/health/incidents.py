@@ -141,4 +141,7 @@ def moved(
     if part_of:
         status["incident"] = part_of
     meta = incident.metadata
-    return Apply(Diagnosis, meta.namespace, meta.name, {"status": status}, "status", meta.uid)
+    fields: dict[str, Any] = {"status": status}
+    if meta.resource_version:  # who is late, or no longer leads, must not take an incident back
+        fields["metadata"] = {"resourceVersion": meta.resource_version}
+    return Apply(Diagnosis, meta.namespace, meta.name, fields, "status", meta.uid)
