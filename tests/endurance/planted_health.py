@@ -38,8 +38,16 @@ from springtide.health import (
 from springtide.health.incidents import NAMESPACE
 from springtide.health.remediation_policy import Effective
 from springtide.health.remediation_view import Steps
-from springtide.simulation.healthscenario import HealthScenario, draw
+from springtide.simulation.healthscenario import (
+    CROWDED,
+    PERSONS,
+    REPAIRS,
+    RESTARTS,
+    HealthScenario,
+    draw,
+)
 from springtide.simulation.healthworld import settings_of, simulate
+from springtide.simulation.seeds import collect_seldom
 
 pods_plan = import_module("springtide.workloads.plan")
 """The module; the package exports a function of that name."""
@@ -60,6 +68,11 @@ def has(*actions: str) -> Where:
     return lambda scenario: any(event.action in actions for event in scenario.events)
 
 
+def of(*families: str) -> Where:
+    """Scenarios of these families."""
+    return lambda scenario: scenario.family in families
+
+
 def out(scenario: HealthScenario) -> bool:
     """Scenarios in which a node may be taken out."""
     return bool(scenario.broken) and scenario.cap > 0 and not scenario.reports_nodes
@@ -70,11 +83,10 @@ def many_out(scenario: HealthScenario) -> bool:
     return out(scenario) and len(scenario.broken) > scenario.cap
 
 
-def restarts_twice(scenario: HealthScenario) -> bool:
-    """Scenarios in which a job may be started again twice, and must wait before the second time."""
+def waits(scenario: HealthScenario) -> bool:
+    """Scenarios in which a job must wait before it is started again."""
     budget = scenario.policy["spec"]["budgets"][0]
-    struck = [event.target for event in scenario.events if event.action in ("complain", "hang")]
-    return budget["backoff"]["initialSeconds"] > 0 and budget["restarts"] > 1 and len(struck) > len({*struck})
+    return bool(budget["backoff"]["initialSeconds"] > 0 and budget["restarts"] > 1)
 
 
 def both(*conditions: Where) -> Where:
@@ -234,9 +246,9 @@ def _without_precondition(workload: Any, new: Any, now: Any) -> Any:
 
 
 def _of_any_attempt(view: Any, attempt: int) -> str | None:
-    del attempt
-    found = (_verdict(view, number) for number in range(20))
-    return next((one for one in found if one is not None), None)
+    """Takes whatever was said of the attempt before for the end of this one."""
+    said = (one.spec for one in view.diagnoses if one.spec.attempt == attempt - 1)
+    return _verdict(view, attempt) or next((one.message for one in said), None)
 
 
 DEFECTS: dict[str, Defect] = {
@@ -247,14 +259,20 @@ DEFECTS: dict[str, Defect] = {
     "a consequence takes the node out": Defect(
         _cordons_when(lambda failure: failure.secondary), has("complain")
     ),
-    "every restart is forgotten by its budget": Defect(instead(remediation, "restarts_in", lambda *_: 0)),
-    "a budget is off by one": Defect(instead(remediation, "restarts_in", _one_more)),
-    "who must not start again does": Defect(instead(planning, "decide", _always_again), has("error", "oom")),
-    "the back-off is forgotten": Defect(instead(planning, "left_to_wait", lambda *_: 0.0), restarts_twice),
-    "an attempt gets another verdict after a crash": Defect(
-        lambda: _patched((planning, "diagnosis_name", _a_name_a_time()))
+    "every restart is forgotten by its budget": Defect(
+        instead(remediation, "restarts_in", lambda *_: 0), of(RESTARTS)
     ),
-    "the end of an eviction is forgotten": Defect(instead(planning, "_requeue", lambda *_: Plan())),
+    "a budget is off by one": Defect(instead(remediation, "restarts_in", _one_more), of(RESTARTS)),
+    "who must not start again does": Defect(instead(planning, "decide", _always_again), has("error", "oom")),
+    "the back-off is forgotten": Defect(
+        instead(planning, "left_to_wait", lambda *_: 0.0), both(of(RESTARTS), waits)
+    ),
+    "an attempt gets another verdict after a crash": Defect(
+        lambda: _patched((planning, "diagnosis_name", _a_name_a_time())), of(RESTARTS)
+    ),
+    "the end of an eviction is forgotten": Defect(
+        instead(planning, "_requeue", lambda *_: Plan()), of(RESTARTS)
+    ),
     "the cap is off by one": Defect(
         all_of((remediation_plan, "is_full", _off_by_one), (remediation_ledger, "is_full", _off_by_one)),
         many_out,
@@ -264,21 +282,22 @@ DEFECTS: dict[str, Defect] = {
         many_out,
     ),
     "the cap is read from the cache alone": Defect(
-        instead(remediation_ledger, "is_full", _never_full), many_out
+        instead(remediation_ledger, "is_full", _never_full), both(of(CROWDED), has("twin"))
     ),
     "an update of the ledger is lost": Defect(
-        instead(remediation_ledger, "_write", _written_blindly), both(many_out, has("twin", "uncordon"))
+        instead(remediation_ledger, "_write", _written_blindly), both(of(CROWDED), has("twin"))
     ),
     "a node is patched without its version": Defect(
-        instead(remediation_node, "_patch", _without_version), both(out, has("cordon"))
+        instead(remediation_node, "_patch", _without_version), of(PERSONS)
     ),
     "a cordon is written without its note": Defect(instead(remediation_node, "cordon", _without_note), out),
     "a person's cordon is taken back": Defect(
-        instead(remediation_node, "restore", _forgets_before), both(out, has("cordon"))
+        instead(remediation_node, "restore", _forgets_before), of(PERSONS)
     ),
     "the taint stays when the node returns": Defect(instead(remediation_node, "restore", _keeps_taint), out),
     "a mark is taken off by what the cache says": Defect(
-        instead(remediation_controller._Remediation, "_is_over_for_good", _believes_its_cache), out
+        instead(remediation_controller._Remediation, "_is_over_for_good", _believes_its_cache),
+        both(of(CROWDED), has("twin")),
     ),
     "the ledger forgets before the node is back": Defect(
         all_of(
@@ -292,17 +311,15 @@ DEFECTS: dict[str, Defect] = {
     ),
     "many with the same symptom are not noticed": Defect(
         instead(remediation_plan, "crowd", lambda *_: []),
-        both(out, lambda scenario: len(scenario.broken) >= 3),
+        of(CROWDED),
     ),
     "who waits for the breaker is woken by edge alone": Defect(
         instead(remediation_controller._Remediation, "_in_trouble", lambda _: []), many_out
     ),
-    "who is held returns by itself": Defect(
-        _phases(IncidentPhase.HELD, _returns_whom_it_holds), both(out, lambda scenario: scenario.repairs)
-    ),
+    "who is held returns by itself": Defect(_phases(IncidentPhase.HELD, _returns_whom_it_holds), of(REPAIRS)),
     "a repair that was asked for counts as done": Defect(
         instead(remediation_plan, "_by_another", _takes_the_wish_for_the_deed),
-        both(out, lambda scenario: scenario.repairs),
+        of(REPAIRS),
     ),
     "a node is never drained": Defect(_phases(IncidentPhase.CORDONED, _never_drains), out),
     "who is back is still said to be ill": Defect(
@@ -317,13 +334,13 @@ DEFECTS: dict[str, Defect] = {
         both(lambda scenario: scenario.reports_all, has("gpu", "error", "complain", "oom", "kill")),
     ),
     "two incarnations of a rank live at once": Defect(
-        instead(pods_plan, "_attempt", lambda _: _Any()), has("complain", "kill", "gpu", "hang")
+        instead(pods_plan, "_attempt", lambda _: _Any()), of(RESTARTS)
     ),
     "the verdict of an earlier attempt ends a later one": Defect(
-        instead(pods_plan, "_verdict", _of_any_attempt), has("complain", "kill", "gpu", "hang")
+        instead(pods_plan, "_verdict", _of_any_attempt), of(RESTARTS)
     ),
     "a mark reaches the next attempt": Defect(
-        instead(pods_plan, "_apply", _without_precondition), has("complain", "kill", "gpu", "hang")
+        instead(pods_plan, "_apply", _without_precondition), of(RESTARTS)
     ),
 }
 
@@ -364,6 +381,7 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":
         again = [sys.executable, "-m", "tests.endurance.planted_health", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
+    collect_seldom()
     found = 0
     names = chosen.defect or list(DEFECTS)
     for name in names:

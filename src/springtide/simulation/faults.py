@@ -38,6 +38,8 @@ class FaultSettings:
     """A watch chunk is lost; the stream ends with 410 some seconds later."""
     delay_event: float = 0.0
     """A watch chunk comes up to `delay_seconds_max` late."""
+    slow_write: float = 0.0
+    """A write is under way for up to `delay_seconds_max`: others write meanwhile."""
     delay_seconds_max: float = 3.0
 
     @staticmethod
@@ -68,6 +70,7 @@ class FaultCounts:
     stale_lists: int = 0
     dropped_events: int = 0
     delayed_events: int = 0
+    slow_writes: int = 0
     writes: int = 0
 
 
@@ -116,6 +119,10 @@ class FaultyTransport:
         if self._happens(self.settings.server_error):
             self.counts.server_errors += 1
             return _refusal(500, "InternalError", "injected: etcdserver: request timed out")
+        if self._happens(self.settings.slow_write):
+            self.counts.slow_writes += 1
+            await asyncio.sleep(self.chances.uniform(0, self.settings.delay_seconds_max))
+            self._expect_alive(request)
         response = await self.inner.send(request)
         self.counts.writes += 1
         every = self.settings.crash_every_writes

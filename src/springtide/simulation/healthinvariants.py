@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from springtide.api.core import ConfigMap, Node
+from springtide.api.core import ConfigMap, Node, Pod
 from springtide.api.kueue import Workload
 from springtide.api.meta import Object, find_condition, is_true
 from springtide.api.springtide import Diagnosis
@@ -23,6 +23,7 @@ OURS, BEFORE, TAINT, REPAIR = (
     "springtide.dev/unhealthy",
     "springtide.dev/repair",
 )
+WORKLOAD, ATTEMPT = "springtide.dev/workload", "springtide.dev/attempt"
 CACHES_SECONDS = 20.0
 """How old a cache may be under the faults of a run, a crash and the next start included."""
 _RESTARTS = ("restart_in_place", "cordon_evict")
@@ -50,6 +51,8 @@ class HealthLedger:
     mended: set[str] = field(default_factory=set)
     """Nodes whose repairer has said that it is done."""
     admitted_at: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    _made: set[tuple[str, str]] = field(default_factory=set)
+    """Workload and attempt of every pod that there ever was."""
 
     @property
     def violations(self) -> list[Violation]:
@@ -66,6 +69,9 @@ class HealthLedger:
             self._check_diagnosis(value, now)
         elif isinstance(value, Workload):
             self._check_workload(value, now)
+        elif isinstance(value, Pod):
+            noted = value.metadata.labels
+            self._made.add((noted.get(WORKLOAD, ""), noted.get(ATTEMPT, "")))
         elif isinstance(value, ConfigMap) and value.metadata.name == "springtide-cordons":
             self._check_ledger(value, now)
 
@@ -74,7 +80,7 @@ class HealthLedger:
     def _check_node(self, node: Node, now: datetime) -> None:
         name, before = node.metadata.name, self._nodes.get(node.metadata.name)
         self._nodes[name] = node
-        out = {other for other, known in self._nodes.items() if OURS in known.metadata.annotations}
+        out = self.out()
         self.most_out = max(self.most_out, len(out))
         if name in out and (before is None or OURS not in before.metadata.annotations):
             self.cordoned.add(name)
@@ -95,6 +101,9 @@ class HealthLedger:
         tainted = any(taint.key == TAINT for taint in node.spec.taints)
         self._expect(marked == tainted, "mark and taint come and go together", now, name)
         if before is not None and OURS in before.metadata.annotations and not marked:
+            mine = self.diagnoses.get(f"kube-system/{before.metadata.annotations[OURS]}")
+            over = mine is None or mine.status.phase in (*_OVER, "Withheld")
+            self._expect(over, "who is out returns once its incident is over", now, name)
             stays = BEFORE in before.metadata.annotations and before.spec.unschedulable
             self._expect(
                 not stays or node.spec.unschedulable,
@@ -195,6 +204,7 @@ class HealthLedger:
             touched = evicted is not None and evicted.reason in ("NodeFailures", "ProgramFailed")
             self._expect(not touched, "report-only ends no attempt", now, workload.key)
         key = (workload.key, attempt)
+        self._check_marks(workload, attempt, now)
         if not is_true(conditions, "Admitted") or key in self.admitted_at:
             return
         self.admitted_at[key] = now
@@ -207,16 +217,35 @@ class HealthLedger:
         ended = verdict.spec.action == "fail_fast"
         self._expect(not ended, "what has failed fast does not start again", now, workload.key)
 
+    def _check_marks(self, workload: Workload, attempt: int, now: datetime) -> None:
+        """What is said of an attempt is true of that attempt."""
+        conditions, told = workload.status.conditions, f"{workload.key} attempt {attempt}"
+        if is_true(conditions, "Admitted") and is_true(conditions, "PodsReady"):
+            made = (workload.metadata.name, str(attempt)) in self._made
+            self._expect(made, "who is ready has had pods in this attempt", now, told)
+        finished = find_condition(conditions, "Finished")
+        if finished is not None and finished.status == "True" and finished.reason == "Failed":
+            verdict = self.diagnoses.get(f"{workload.key}-{attempt}")
+            ends = verdict is not None and verdict.spec.action == "fail_fast"
+            self._expect(ends, "a job fails by the verdict of its own attempt", now, told)
+
     def unsettled(self) -> list[str]:
-        """Incidents that are not over and not held for a person or by the breaker."""
+        """Incidents that are not over and not held for a person, or by the breaker while persons hold so
+        many that there will be no room."""
+        held = {one.spec.node for one in self.diagnoses.values() if one.status.phase == "Held"}
+        room = len(held & self.out()) < self.scenario.cap
         return [
             key
             for key, one in self.diagnoses.items()
             if not one.spec.workload
             and one.spec.node
             and one.spec.action == "cordon_evict"
-            and one.status.phase not in (*_OVER, "Withheld", "Held")
+            and (one.status.phase not in (*_OVER, "Withheld", "Held") or (room and _waits(one)))
         ]
+
+    def out(self) -> set[str]:
+        """Nodes that bear our mark."""
+        return {name for name, node in self._nodes.items() if OURS in node.metadata.annotations}
 
     def has_verdict(self, workload: Workload) -> bool:
         """Whether something was said of its last attempt."""
@@ -236,7 +265,7 @@ class HealthLedger:
         held = {one.spec.node for one in self.diagnoses.values() if one.status.phase == "Held"}
         ledger = self.general.of(ConfigMap).get("kube-system/springtide-cordons")
         entries = set(ledger.data) if ledger is not None else set()
-        marked = {name for name, node in self._nodes.items() if OURS in node.metadata.annotations}
+        marked = self.out()
         self._expect(marked <= held, "who is not held is back in service", now, sorted(marked - held))
         self._expect(
             entries == marked, "the ledger says who is out", now, f"{sorted(entries)} {sorted(marked)}"
@@ -252,3 +281,9 @@ class HealthLedger:
     def _expect(self, holds: bool, invariant: str, now: datetime, detail: object) -> None:
         if not holds:
             self.general.violations.append(Violation(invariant, now, f"{detail}"))
+
+
+def _waits(incident: Diagnosis) -> bool:
+    """Whether the node stays in service only because others are out."""
+    found = find_condition(incident.status.conditions, "Withheld")
+    return incident.status.phase == "Withheld" and found is not None and found.reason == "BreakerOpen"

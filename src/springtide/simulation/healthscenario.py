@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+MIXED, RESTARTS, CROWDED, PERSONS, REPAIRS = "mixed", "restarts", "crowded", "persons", "mended"
+FAMILIES = (MIXED, RESTARTS, MIXED, CROWDED, MIXED, PERSONS, MIXED, REPAIRS, MIXED)
+"""Of the seeds in turn. Mixed: anything. Restarts: one job is struck again and again. Crowded: more nodes
+break at once than may be out. Persons: they cordon and uncordon while nodes are taken out. Repairs: nodes
+break again while others are mended."""
 
 NODE_LINES = (
     "NVRM: Xid (PCI:0000:a1:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
@@ -109,16 +114,19 @@ class HealthScenario:
     """Nodes that may be taken out of service: something of theirs breaks."""
     failing: frozenset[str] = field(default_factory=frozenset)
     """Jobs whose program fails by itself."""
+    family: str = MIXED
+    """One of FAMILIES."""
 
 
 def draw(seed: int) -> HealthScenario:
     """A few nodes, one to three jobs, two to five faults."""
-    return _Drawing(random.Random(f"health {seed}")).scenario()
+    return _Drawing(random.Random(f"health {seed}"), FAMILIES[seed % len(FAMILIES)]).scenario()
 
 
 class _Drawing:
-    def __init__(self, chances: random.Random) -> None:
+    def __init__(self, chances: random.Random, family: str) -> None:
         self._chances = chances
+        self._family = family
         self._nodes = tuple(f"node-{n}" for n in range(chances.randint(4, 6)))
         self._calm_at = 100.0
         self._events: list[HealthEvent] = []
@@ -129,17 +137,17 @@ class _Drawing:
         self._cap = chances.choice([1, 1, 1, 2, 2, 2, 4, 0])
         self._repairs = chances.random() < 0.25
         self._window_seconds = chances.choice([20, 300])
+        if family in (CROWDED, PERSONS, REPAIRS):
+            self._mode = ""
+            self._cap = chances.choice([1, 1, 2]) if family == CROWDED else chances.choice([1, 2, 4])
+            self._repairs = family == REPAIRS
 
     def scenario(self) -> HealthScenario:
         chances = self._chances
         for name in self._jobs:
             self._happens("submit", chances.uniform(0, 5), name)
-        if chances.random() < 0.6:
-            self._gpu()
-        faults = ["gpu", "gpu", "mass", "mass", "noise", "error", "oom", "complain", "hang", "kill", "person"]
-        for fault in chances.choices([*faults, "silent", "cut", "twin"], k=chances.randint(1, 4)):
-            getattr(self, f"_{fault}")()
-        platform = chances.choice([1, 2, 10])
+        getattr(self, f"_{self._family}")()
+        platform = chances.choice([1, 2, 3] if self._family == RESTARTS else [1, 2, 10])
         return HealthScenario(
             nodes=self._nodes,
             jobs=self._jobs,
@@ -154,7 +162,57 @@ class _Drawing:
             window_seconds=self._window_seconds,
             broken=frozenset(self._broken),
             failing=frozenset(self._failing),
+            family=self._family,
         )
+
+    # -- families ----------------------------------------------------------------------------------
+
+    def _mixed(self) -> None:
+        chances = self._chances
+        if chances.random() < 0.6:
+            self._gpu()
+        faults = ["gpu", "gpu", "mass", "mass", "noise", "error", "oom", "complain", "hang", "kill", "person"]
+        for fault in chances.choices([*faults, "silent", "cut", "twin"], k=chances.randint(1, 4)):
+            getattr(self, f"_{fault}")()
+
+    def _restarts(self) -> None:
+        job, moment = self._job_name(), 6.0
+        while moment < self._calm_at - 20:
+            self._happens("complain", moment, job, *self._chances.choice(COMPLAINTS))
+            moment += self._chances.uniform(6, 16)
+        for fault in self._chances.choices(["gpu", "hang", "kill", "twin", "cut", "noise"], k=2):
+            getattr(self, f"_{fault}")()
+
+    def _crowded(self) -> None:
+        chances = self._chances
+        begins, alike = chances.uniform(6, 20), chances.random() < 0.4
+        nodes = chances.sample(self._nodes, chances.randint(3, len(self._nodes)))
+        for number, node in enumerate(nodes):
+            self._broken.add(node)
+            line = NODE_LINES[0 if alike else number % len(NODE_LINES)]
+            how = chances.choice(["stall", "stall", "crash", "late"])
+            self._happens("gpu", begins + chances.choice([0, chances.uniform(0, 5)]), node, line, how)
+        if chances.random() < 0.7:
+            self._happens("twin", begins - 4, "health", f"{chances.uniform(15, 50):.1f}")
+        self._person() if chances.random() < 0.2 else self._gpu()
+
+    def _persons(self) -> None:
+        chances = self._chances
+        for node in chances.sample(self._nodes, 2):
+            begins = chances.uniform(8, 40)
+            self._broken.add(node)
+            self._happens("gpu", begins, node, chances.choice(NODE_LINES), "stall")
+            cordoned = begins + chances.uniform(-1, 4)
+            self._happens("cordon", cordoned, node)
+            if chances.random() < 0.4:
+                self._happens("uncordon", cordoned + chances.uniform(0.2, 30), node)
+        self._twin() if chances.random() < 0.3 else self._noise()
+
+    def _mended(self) -> None:
+        first, second = self._chances.sample(self._nodes, 2)
+        for node in (first, first, second):
+            self._broken.add(node)
+            self._happens("gpu", self._moment(), node, self._chances.choice(NODE_LINES), "stall")
 
     # -- faults ------------------------------------------------------------------------------------
 

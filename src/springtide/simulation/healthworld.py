@@ -104,6 +104,7 @@ def settings_of(seed: int) -> FaultSettings:
         stale_list=0.3,
         drop_event=0.03,
         delay_event=0.2,
+        slow_write=0.1,
     )
 
 
