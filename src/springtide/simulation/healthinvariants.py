@@ -152,6 +152,8 @@ class HealthLedger:
         self._expect(
             not (asks and spec.blame == "program"), "a user's error never cordons", now, diagnosis.key
         )
+        again = spec.action in _RESTARTS and spec.blame == "program" and spec.budget != "retry"
+        self._expect(not again, "a user's error does not start again", now, diagnosis.key)
         self._expect(not (asks and spec.secondary), "a consequence never cordons", now, diagnosis.key)
         if asks and spec.node:
             known = spec.node in self.scenario.broken
@@ -225,8 +227,11 @@ class HealthLedger:
             self._expect(made, "who is ready has had pods in this attempt", now, told)
         finished = find_condition(conditions, "Finished")
         if finished is not None and finished.status == "True" and finished.reason == "Failed":
-            verdict = self.diagnoses.get(f"{workload.key}-{attempt}")
-            ends = verdict is not None and verdict.spec.action == "fail_fast"
+            ends = any(
+                (one.spec.workload, one.spec.attempt, one.spec.action)
+                == (workload.metadata.name, attempt, "fail_fast")
+                for one in self.diagnoses.values()
+            )
             self._expect(ends, "a job fails by the verdict of its own attempt", now, told)
 
     def unsettled(self) -> list[str]:
