@@ -175,6 +175,10 @@ async def _written_blindly(client: Any, known: Any, node: str, incident: str | N
     return await client.patch(ConfigMap, remediation_ledger.NAME, NAMESPACE, body)
 
 
+async def _never_struck(client: Any, node: str) -> None:
+    del client, node
+
+
 def _without_version(node: Any, spec: Any, notes: Any) -> Any:
     made = _patch(node, spec, notes)
     metadata = {name: value for name, value in made.body["metadata"].items() if name != "resourceVersion"}
@@ -306,9 +310,7 @@ DEFECTS: dict[str, Defect] = {
         ),
         many_out,
     ),
-    "the ledger never forgets": Defect(
-        instead(remediation_rest, "Strike", lambda node, incident: _Nothing()), out
-    ),
+    "the ledger never forgets": Defect(instead(remediation_ledger, "strike", _never_struck), out),
     "many with the same symptom are not noticed": Defect(
         instead(remediation_plan, "crowd", lambda *_: []),
         of(CROWDED),
@@ -343,10 +345,6 @@ DEFECTS: dict[str, Defect] = {
         instead(pods_plan, "_apply", _without_precondition), of(RESTARTS)
     ),
 }
-
-
-class _Nothing:
-    """An act that nobody knows how to do is not done."""
 
 
 NONE = Defect(nullcontext)

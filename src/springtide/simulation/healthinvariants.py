@@ -26,6 +26,8 @@ OURS, BEFORE, TAINT, REPAIR = (
 WORKLOAD, ATTEMPT = "springtide.dev/workload", "springtide.dev/attempt"
 CACHES_SECONDS = 20.0
 """How old a cache may be under the faults of a run, a crash and the next start included."""
+ROOM_SECONDS = 30.0
+"""How long an incident may wait though there is room, once faults have stopped."""
 _RESTARTS = ("restart_in_place", "cordon_evict")
 _OVER = ("Reported", "Returned", "Released")
 _ORDER = ("", "Open", "Cordoned", "Repairing", "Checking")
@@ -51,6 +53,8 @@ class HealthLedger:
     mended: set[str] = field(default_factory=set)
     """Nodes whose repairer has said that it is done."""
     admitted_at: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    _with_room: dict[str, datetime] = field(default_factory=dict)
+    """Incidents that wait for room though there is some, and since when."""
     _made: set[tuple[str, str]] = field(default_factory=set)
     """Workload and attempt of every pod that there ever was."""
 
@@ -247,6 +251,14 @@ class HealthLedger:
             and one.spec.action == "cordon_evict"
             and (one.status.phase not in (*_OVER, "Withheld", "Held") or (room and _waits(one)))
         ]
+
+    def check_waiting(self, now: datetime) -> None:
+        """Once faults have stopped: who waits only for room has it as soon as there is some."""
+        room = len(self.out()) < self.scenario.cap
+        waiting = {key for key, one in self.diagnoses.items() if room and _waits(one)}
+        self._with_room = {key: self._with_room.get(key, now) for key in waiting}
+        late = [key for key, since in self._with_room.items() if (now - since).total_seconds() > ROOM_SECONDS]
+        self._expect(not late, "who waits for room is taken out once there is some", now, late)
 
     def out(self) -> set[str]:
         """Nodes that bear our mark."""

@@ -430,6 +430,7 @@ class HealthWorld:
         while True:
             jobs = self._ledger.general.of(Workload)
             waiting = [one for one in jobs.values() if not self._has_ended(one)]
+            self._ledger.check_waiting(self.clock.now())
             if not waiting and not self._ledger.unsettled():
                 break
             if self.clock.monotonic() > deadline:
