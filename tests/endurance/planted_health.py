@@ -83,6 +83,13 @@ def many_out(scenario: HealthScenario) -> bool:
     return out(scenario) and len(scenario.broken) > scenario.cap
 
 
+def waits_when_calm(scenario: HealthScenario) -> bool:
+    """Scenarios in which nodes break so late that some still wait for room when no crash wakes them."""
+    late = {event.target for event in scenario.events if event.action == "gpu" and event.at > 40}
+    quarantine_seconds = scenario.policy["spec"]["returning"]["quarantineSeconds"]
+    return out(scenario) and len(late) > scenario.cap and quarantine_seconds == 30
+
+
 def waits(scenario: HealthScenario) -> bool:
     """Scenarios in which a job must wait before it is started again."""
     budget = scenario.policy["spec"]["budgets"][0]
@@ -316,7 +323,7 @@ DEFECTS: dict[str, Defect] = {
         of(CROWDED),
     ),
     "who waits for the breaker is woken by edge alone": Defect(
-        instead(remediation_controller._Remediation, "_in_trouble", lambda _: []), many_out
+        instead(remediation_controller._Remediation, "_in_trouble", lambda _: []), waits_when_calm
     ),
     "who is held returns by itself": Defect(_phases(IncidentPhase.HELD, _returns_whom_it_holds), of(REPAIRS)),
     "a repair that was asked for counts as done": Defect(
