@@ -47,7 +47,7 @@ def test_the_bundle_has_every_custom_kind() -> None:
             Diagnosis,
             "diagnoses.springtide.dev",
             "Namespaced",
-            ["Workload", "Attempt", "Fault", "Blame", "Action", "Message", "Age"],
+            ["Workload", "Attempt", "Fault", "Blame", "Action", "Node", "Phase", "Message", "Age"],
         ),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
@@ -62,7 +62,7 @@ def test_name_scope_and_columns(kind: type[Object], name: str, scope: str, colum
 
 
 def test_status_is_a_subresource_where_there_is_one() -> None:
-    for kind, has_status in ((TrainJob, True), (ClusterTrainingRuntime, False), (Diagnosis, False)):
+    for kind, has_status in ((TrainJob, True), (ClusterTrainingRuntime, False), (Diagnosis, True)):
         subresources = crds.crd_of(kind).spec.versions[0].subresources
         assert (subresources is not None and subresources.status == {}) is has_status
 

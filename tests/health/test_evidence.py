@@ -55,6 +55,14 @@ def judged(scene: Scene, now: datetime | None = None, **records: Observation) ->
     return cause
 
 
+def test_a_pod_that_had_to_leave_and_is_gone_is_explained_by_what_its_machine_recorded() -> None:
+    scene = Scene(pods=[rank(0)])
+    assert judged(scene, at(20)).fault is Fault.POD_DELETED
+    cause = judged(scene, at(20), n1=seen(XID_79, 15))
+    assert (cause.fault, cause.report.index, cause.report.node) == (Fault.GPU_OFF_BUS, 1, "n1")
+    assert judged(scene, at(2000), n1=seen(XID_79, 15)).fault is Fault.POD_DELETED, "long before"
+
+
 def with_address(pod: Pod, address: str) -> Pod:
     return replace(pod, status=replace(pod.status, pod_ip=address))
 

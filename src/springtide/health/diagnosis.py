@@ -139,17 +139,18 @@ def first_cause(reports: Sequence[RankReport], now: datetime) -> Cause | None:
     first = min(causes, key=_precedence, default=None)
     if first is None:
         return None
-    recorded = _recorded(reports, causes)
+    recorded = _recorded(reports, causes, now)
     if recorded:
         return min(recorded, key=_precedence)
     return first if first.primary else voted(first, causes, reports) or first
 
 
-def _recorded(reports: Sequence[RankReport], causes: Sequence[Cause]) -> list[Cause]:
-    """What the machines under the ranks recorded that explains the failure."""
-    first_exit = min(cause.when for cause in causes)
-    if first_exit == float("inf"):
-        return []
+def _recorded(reports: Sequence[RankReport], causes: Sequence[Cause], now: datetime) -> list[Cause]:
+    """What the machines under the ranks recorded that explains the failure.
+
+    A pod that is gone without a trace, as one that had to leave its node, has failed just now.
+    """
+    first_exit = min(now.timestamp(), *(cause.when for cause in causes))
     only_complaints = not any(cause.primary for cause in causes)
     return [
         Cause(
