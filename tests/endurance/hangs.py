@@ -25,7 +25,7 @@ from tests.e2e.platforms import Platform
 from tests.e2e.trained import Training, slowed, wait
 
 PAUSES = ("sleep", "rank0", "busy", "declared")
-LONG_STEPS = ("--work", "700", "--batches", "10", "--epochs", "60")
+LONG_STEPS = ("--work", "2000", "--batches", "10", "--epochs", "60")
 
 
 def main() -> int:
