@@ -73,7 +73,7 @@ async def test_a_log_that_cannot_be_read_does_not_prevent_the_verdict() -> None:
     async with control_plane(health.register) as plane:
         await running(plane)
         await fail(plane, 1, code=7)
-        await plane.settle(2)
+        await plane.settle(5)  # without a word of it, its peers and their nodes get longer to say why
         found = await plane.client.get(Diagnosis, "trainjob-job-0", "default")
         assert found.spec.message.endswith("exited with code 7")
 

@@ -140,6 +140,24 @@ CASES = [
         "used more memory than its limit",
     ),
     Case(
+        "an exit without a word beside a node that is lost",
+        Scene(pods=[rank(0), failed(1, 10)], nodes={"n0": node_that_is("n0", "Unknown", 12)}),
+        0,
+        Fault.NODE_LOST,
+        "is lost",
+    ),
+    Case(
+        "an exception of its own beside a node that is lost later",
+        Scene(
+            pods=[rank(0), failed(1, 10)],
+            nodes={"n0": node_that_is("n0", "Unknown", 12)},
+            logs={1: stamped(outputs.RAISED, 9.5)},
+        ),
+        1,
+        Fault.PROGRAM_ERROR,
+        "ValueError",
+    ),
+    Case(
         "a segmentation fault of the program itself",
         Scene(workload=gang(1), pods=[failed(0, 10, 139)]),
         0,

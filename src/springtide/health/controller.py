@@ -167,7 +167,7 @@ class _Health:
             else report
             for report in snapshot.reports
         ]
-        return replace(snapshot, reports=reports)
+        return replace(snapshot, reports=reports, logs_read=True)
 
     def _with_records(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with what the machines under the ranks recorded."""

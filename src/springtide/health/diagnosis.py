@@ -101,6 +101,11 @@ class Cause:
         return not self.primary and self.fault in (Fault.PEER_LOST, Fault.TEARDOWN, Fault.COLLECTIVE_TIMEOUT)
 
     @property
+    def is_unexplained(self) -> bool:
+        """Whether a program ended badly and neither it nor anybody else said why."""
+        return self.fault is Fault.PROGRAM_ERROR and self.finding is None
+
+    @property
     def message(self) -> str:
         """One line for people."""
         node = f" on {self.report.node}" if self.report.node else ""
@@ -142,6 +147,8 @@ def first_cause(reports: Sequence[RankReport], now: datetime) -> Cause | None:
     recorded = _recorded(reports, causes, now)
     if recorded:
         return min(recorded, key=_precedence)
+    if first.is_unexplained:  # a peer that exits without a word may have lost the rank on a node that is lost
+        first = lost_node(reports, now) or first
     return first if first.primary else voted(first, causes, reports) or first
 
 

@@ -59,7 +59,8 @@ class Settings:
     settle_seconds: float = 0.5
     """Wait after the first failure is seen, so that the first failing rank is judged beside its peers."""
     silent_settle_seconds: float = 4.0
-    """The longer wait while only consequences are seen: the rank that failed first has not spoken yet."""
+    """The longer wait while only consequences, or exits without a word, are seen: the rank that failed first
+    has not spoken yet."""
     node_grace_seconds: float = 40.0
     """How long a node may report itself not ready before its pods count as lost; unheard-of nodes at once."""
     cordon_seconds: float = 10.0
@@ -77,6 +78,8 @@ class Snapshot:
     """Of this workload, any attempt."""
     failing_since: datetime | None = None
     """When the failure of the current attempt was first seen; None: nothing seen before."""
+    logs_read: bool = False
+    """Whether the logs of those that failed are in `reports`, as far as they can be read."""
     policies: Sequence[RemediationPolicy] = ()
     """All there are."""
     hang: Hang | None = None
@@ -145,7 +148,8 @@ def _left_to_settle(snapshot: Snapshot, cause: Cause, now: datetime, settings: S
     """Seconds to wait for more evidence; none once every rank has ended."""
     if all(_has_ended(report) for report in snapshot.reports):
         return 0.0
-    patience = settings.settle_seconds if cause.primary else settings.silent_settle_seconds
+    telling = cause.primary and not (snapshot.logs_read and cause.is_unexplained)
+    patience = settings.settle_seconds if telling else settings.silent_settle_seconds
     since = snapshot.failing_since or now
     return (since + timedelta(seconds=patience) - now).total_seconds()
 
