@@ -30,7 +30,8 @@ from springtide.runtime import LoopClock
 from springtide.server import InProcessTransport
 from tests.embedded import server_in_memory
 
-MARK = "SPRINGTIDE_NODE_ID=node-of-this-test"
+MARK = f"SPRINGTIDE_NODE_ID=node-of-{os.getpid()}"
+"""Its own in each process that runs tests: a watchdog ends whatever on this machine bears its mark."""
 
 
 @asynccontextmanager
