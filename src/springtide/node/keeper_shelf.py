@@ -263,19 +263,23 @@ class Draft:
     folder: Path
     released: Callable[[], object]
     written: int = field(default=0, init=False)
+    _due: Iterator[tuple[int, int, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._due = self.manifest.chunks()
 
     def write(self, chunk: bytes | bytearray) -> None:
         """The next chunk. Raises Torn for one the manifest does not speak of, OSError for a full tmpfs."""
-        for at, size, checksum in self.manifest.chunks():
-            if at == self.written:
-                if len(chunk) != size:
-                    raise Torn(f"{self.manifest.part.folder}: {len(chunk)} bytes came where {size} were due")
-                check_chunk(self.manifest.part, at, chunk, checksum)
-                with (self.folder / DATA).open("ab") as file:
-                    file.write(chunk)
-                self.written += size
-                return
-        raise Torn(f"{self.manifest.part.folder}: more bytes came than its manifest speaks of")
+        due = next(self._due, None)
+        if due is None:
+            raise Torn(f"{self.manifest.part.folder}: more bytes came than its manifest speaks of")
+        at, size, checksum = due  # they come in order, so `at` is what was written so far
+        if len(chunk) != size:
+            raise Torn(f"{self.manifest.part.folder}: {len(chunk)} bytes came where {size} were due")
+        check_chunk(self.manifest.part, at, chunk, checksum)
+        with (self.folder / DATA).open("ab") as file:
+            file.write(chunk)
+        self.written += size
 
     def seal(self) -> Part:
         """All bytes are there: the manifest makes it a part. Raises Torn."""
