@@ -412,3 +412,61 @@ async def test_a_fetch_of_what_is_not_there_any_more_says_so(tmp_path: Path) -> 
         await send(writer, Fetch(JOB, part))
         assert "is not here any more" in (await receive(reader, Given)).refused
         writer.transport.abort()
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def test_a_part_that_nobody_takes_is_closed_again(tmp_path: Path) -> None:
+    async with peers(tmp_path, "a", "b") as (a, b):
+        part = a.write(7, 0)
+        await a.put(b, part)
+        before = open_files()
+        for _ in range(20):
+            await a.put(b, part)  # it is there already: no byte of it is asked for
+        await b.service.stop()
+        for _ in range(20):
+            with pytest.raises(Failed):
+                await a.put(b, part)
+        assert open_files() < before + 10
+
+
+async def test_a_node_that_publishes_no_certificate_disturbs_nobody_else(tmp_path: Path) -> None:
+    nonsense = "-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+    async with peers(tmp_path, "a", "b") as (a, b):
+        for one in (a, b):
+            one.trust.learn(
+                {"aa": Address("127.0.0.1", 1, nonsense), "a": a.address, "b": b.address},
+            )
+        part = a.write(7, 0)
+        await a.put(b, part)
+        assert b.shelf.copied_parts(JOB) == [part]
+
+
+async def test_a_part_is_not_given_out_through_a_link(tmp_path: Path) -> None:
+    async with peers(tmp_path, "a", "b") as (a, b):
+        part = a.write(7, 0)
+        await a.put(b, part)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (b.shelf.make(JOB) / "step-7").symlink_to(elsewhere)
+        with pytest.raises(OSError):
+            b.shelf.publish(JOB, part, os.getuid(), os.getgid())
+        assert list(elsewhere.iterdir()) == []
+
+
+def test_a_folder_changes_hands_and_nothing_behind_its_links(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may change the owner of a file")
+    shelf = Shelf(tmp_path / "memory", BUDGET, plenty)
+    own = shelf.make(JOB)
+    write_part(own, 7, 0, None)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "secret").touch()
+    (own / "step-8").symlink_to(kept)
+    shelf.make(JOB, 4321, 4321)
+    assert (own / "step-7" / "rank-0" / "manifest.json").stat().st_uid == 4321
+    assert (own.stat().st_uid, (own / "step-8").lstat().st_uid) == (4321, 4321)
+    assert (kept.stat().st_uid, (kept / "secret").stat().st_uid) == (0, 0)

@@ -30,10 +30,10 @@ def train(storage: Path, steps: int) -> None:
 
 
 def carry(source: Shelf, target: Shelf, part: Part) -> None:
-    manifest, chunks = read_part(source.locate(JOB, part))
-    draft = target.expect(JOB, manifest)
-    for chunk in chunks:
-        draft.write(chunk)
+    with read_part(source.locate(JOB, part)) as reading:
+        draft = target.expect(JOB, reading.manifest)
+        for chunk in reading.chunks():
+            draft.write(chunk)
     target.keep(JOB, draft)
 
 

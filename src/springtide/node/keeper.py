@@ -135,7 +135,7 @@ class Keeper:
     async def prepare(self, pod: Pod, tell: Tell) -> Mapping[str, str]:
         """Variables for the pod's containers; an event says why it has no memory here, if so."""
         job, uid = job_of(pod), pod.metadata.uid
-        if job is None or not self._on:
+        if job is None or not self._on or not job.is_well_named:
             return {}
         if uid not in self._prepared:
             async with self._locks.setdefault(job, asyncio.Lock()):
@@ -167,7 +167,7 @@ class Keeper:
             tell(
                 "SnapshotNotFetched", f"peers did not deliver the snapshot within {seconds:g} s", warning=True
             )
-        except (Failed, Full, Torn, LookupError, OSError) as error:
+        except (Failed, Full, Unusable, Torn, LookupError, OSError) as error:
             tell("SnapshotNotFetched", f"the snapshot could not be fetched from peers: {error}", warning=True)
         self._awake.set()
         return {MEMORY_DIR: str(folder), "SPRINGTIDE_MEMORY_BYTES": str(allowance)}
@@ -236,19 +236,25 @@ class Keeper:
         if not self._host:  # nobody leaves anything here: there is nothing to do before a job does
             await self._awake.wait()
         while True:
-            self._learn()
-            for job in await asyncio.to_thread(self._shelf.jobs):
-                await self._copy(job)
-            if self._runtime.clock.monotonic() - self._swept_at >= SWEEP_SECONDS:
-                self._swept_at = self._runtime.clock.monotonic()
-                await self._sweep()
+            try:
+                await self._look()
+            except Exception as error:  # loop boundary: the next round tries anew
+                log.error("keeper's round failed", exc_info=error)
             await asyncio.sleep(COPY_SECONDS)
+
+    async def _look(self) -> None:
+        self._learn()
+        for job in await asyncio.to_thread(self._shelf.jobs):
+            await self._copy(job)
+        if self._runtime.clock.monotonic() - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = self._runtime.clock.monotonic()
+            await self._sweep()
 
     async def _copy(self, job: Job) -> None:
         """Leave the newest part of each rank here with a peer, unless one that answers has it."""
-        newest: dict[int, Part] = {}
-        for part in await asyncio.to_thread(self._shelf.own_parts, job):
-            newest.setdefault(part.rank, part)
+        # newest in time: after a start from an older step, numbers begin again lower
+        parts = sorted(await asyncio.to_thread(self._shelf.own_parts, job), key=lambda one: one.time)
+        newest = {part.rank: part for part in parts}
         ready = self._ready_addresses()
         due = [part for part in newest.values() if not self._is_copied(job, part, ready)]
         if not due or self._copies is None:

@@ -24,6 +24,9 @@ import msgspec
 from springtide.api.labels import KEEPER
 from springtide.api.nodes import Node
 from springtide.node.keeper_layout import MANIFEST_BYTES_MAX, Job, Part
+from springtide.runtime import logger
+
+log = logger("node.keeper_channel")
 
 _LIFE = timedelta(days=3650)
 _FRAME_BYTES_MAX = MANIFEST_BYTES_MAX + 1024 * 1024
@@ -164,12 +167,17 @@ class Trust:
         self.server.verify_mode = ssl.CERT_REQUIRED
 
     def learn(self, addresses: Mapping[str, Address]) -> None:
-        """These nodes have keepers, and no others."""
-        self._nodes = {one.fingerprint: node for node, one in addresses.items()}
-        for address in addresses.values():
+        """These nodes have keepers, and no others. Who publishes what is no certificate is not heard."""
+        self._nodes = {}
+        for node, address in addresses.items():
             if address.fingerprint not in self._trusted:
-                self.server.load_verify_locations(cadata=address.certificate)
+                try:
+                    self.server.load_verify_locations(cadata=address.certificate)
+                except ssl.SSLError as error:
+                    log.warning("keeper publishes no certificate", node=node, error=str(error))
+                    continue
                 self._trusted.add(address.fingerprint)
+            self._nodes[address.fingerprint] = node
 
     def who(self, writer: asyncio.StreamWriter) -> str:
         """The node at the other end of a connection to us. Raises Broken for one that is none (any more)."""

@@ -53,15 +53,16 @@ class Copies:
         """Leave a copy of a part of ours with a peer. Raises Failed, and Torn if it changed meanwhile."""
         try:
             place = await asyncio.to_thread(self._shelf.locate, job, part)
-            manifest, chunks = await asyncio.to_thread(read_part, place)
+            reading = await asyncio.to_thread(read_part, place)
         except (LookupError, OSError) as error:
             raise Torn(str(error)) from None
-        async with self._connected(peer, address) as (reader, writer):
-            await send(writer, Put(job, part))
-            await send_bytes(writer, manifest.text)
-            if await self._agreed(peer, reader):
-                await send_chunks(writer, chunks, self._pace)
-                await self._agreed(peer, reader)
+        with reading:
+            async with self._connected(peer, address) as (reader, writer):
+                await send(writer, Put(job, part))
+                await send_bytes(writer, reading.manifest.text)
+                if await self._agreed(peer, reader):
+                    await send_chunks(writer, reading.chunks(), self._pace)
+                    await self._agreed(peer, reader)
 
     async def fetch(self, peer: str, address: Address, job: Job, part: Part) -> None:
         """Get a part from a peer, into our copies. Raises Failed, and Full when there is no room."""

@@ -55,6 +55,15 @@ class Job(msgspec.Struct, frozen=True):
                 raise ValueError(f"{field}: {text[:80]!r} is not a name of Kubernetes")
         return Path(self.namespace, self.name, self.uid)
 
+    @property
+    def is_well_named(self) -> bool:
+        """Whether it may have a place."""
+        try:
+            self.folder()
+        except ValueError:
+            return False
+        return True
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
@@ -209,7 +218,7 @@ def read_manifest(folder: int) -> Manifest:
 
 
 class Reader:
-    """Reads parts of jobs; a manifest that has not changed since is not read again."""
+    """Reads parts of jobs, in any thread; a manifest that has not changed since is not read again."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int, int], Part]] = {}
@@ -229,8 +238,8 @@ class Reader:
 
     def forget(self, folder: Path) -> None:
         """The job's folder is gone."""
-        for path in [path for path in self._known if path.is_relative_to(folder)]:
-            del self._known[path]
+        for path in [path for path in list(self._known) if path.is_relative_to(folder)]:
+            self._known.pop(path, None)
 
     def _part(self, folder: Path, step: str, rank: str) -> Part | None:
         place = folder / step / rank

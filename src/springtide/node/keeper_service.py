@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 
 from springtide.node.keeper_channel import (
     Broken,
@@ -34,6 +33,8 @@ log = logger("node.keeper_service")
 PATIENCE_SECONDS = 20.0
 """How long the other side may take for the next frame or chunk."""
 CONNECTIONS_MAX = 64
+HANDSHAKE_SECONDS = 5.0
+"""How long somebody who has not yet shown who it is may keep a connection."""
 HERE_ALREADY = "here already"
 """How a part is refused that was left before."""
 _BUFFER_BYTES = 4 * 1024 * 1024
@@ -75,7 +76,12 @@ class KeeperService:
     async def start(self, host: str, port: int = 0) -> int:
         """Listen; the port. Raises OSError."""
         self._server = await asyncio.start_server(
-            self._connected, host, port, ssl=self._trust.server, limit=_BUFFER_BYTES
+            self._connected,
+            host,
+            port,
+            ssl=self._trust.server,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            limit=_BUFFER_BYTES,
         )
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -111,7 +117,7 @@ class KeeperService:
                     question = await receive_question(reader)
             except EOFError:
                 return
-            if not _is_well_named(question.job) or not await self._entitled(node, question.job):
+            if not question.job.is_well_named or not await self._entitled(node, question.job):
                 log.warning("keeper refused", node=node, key=str(question.job))
                 await send(
                     writer, Given(f"node {node} has no pods of {question.job} ({question.job.uid[:64]})")
@@ -132,13 +138,14 @@ class KeeperService:
     async def _give(self, question: Fetch, writer: asyncio.StreamWriter) -> None:
         try:
             place = await asyncio.to_thread(self._shelf.locate, question.job, question.part)
-            manifest, chunks = await asyncio.to_thread(read_part, place)
+            part = await asyncio.to_thread(read_part, place)
         except (LookupError, OSError, Torn) as error:
             await send(writer, Given(f"{question.part.folder}: {error}"))
             return
-        await send(writer, Given())
-        await send_bytes(writer, manifest.text)
-        await send_chunks(writer, chunks)
+        with part:
+            await send(writer, Given())
+            await send_bytes(writer, part.manifest.text)
+            await send_chunks(writer, part.chunks())
 
     async def _take(self, question: Put, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -182,10 +189,3 @@ async def receive_chunks(reader: asyncio.StreamReader, draft: Draft, shelf: Shel
         await asyncio.to_thread(shelf.keep, job, draft)
     finally:
         await asyncio.to_thread(draft.close)
-
-
-def _is_well_named(job: Job) -> bool:
-    with suppress(ValueError):
-        job.folder()
-        return True
-    return False

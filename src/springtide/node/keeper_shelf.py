@@ -15,8 +15,11 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from springtide.node.keeper_layout import (
     COMMIT,
@@ -149,8 +152,7 @@ class Shelf:
             folder.mkdir(mode=0o711, exist_ok=True)
         own.mkdir(mode=0o700, exist_ok=True)
         if user >= 0 and own.stat().st_uid != user:
-            for path in (own, *own.rglob("*")):
-                os.chown(path, user, group, follow_symlinks=False)
+            _give_away(own, user, group)
         return own
 
     def expect(self, job: Job, manifest: Manifest) -> Draft:
@@ -196,12 +198,24 @@ class Shelf:
         raise LookupError(f"{job}: {part.folder} is not here any more")
 
     def publish(self, job: Job, part: Part, user: int = -1, group: int = -1) -> None:
-        """Give a copy to the job's own pods: moved, since a running program writes over its slots."""
-        place = self.own(job) / part.folder
-        _move(self._copies(job) / part.folder, place)
+        """Give a copy to the job's own pods: moved, since a running program writes over its slots.
+
+        It changes hands while it still lies in our folder: in theirs, a program could put a link in its way.
+        Raises OSError, also where the program made the step's folder a link.
+        """
+        source = self._copies(job) / part.folder
+        step, rank = part.folder.parts
         if user >= 0:
-            for path in (place.parent, place, *place.iterdir()):
-                os.chown(path, user, group, follow_symlinks=False)
+            _give_away(source, user, group)
+        with opened(self.own(job)) as own:
+            with suppress(FileExistsError):
+                os.mkdir(step, 0o700, dir_fd=own)
+                os.chown(step, user, group, dir_fd=own, follow_symlinks=False)
+            with opened(self.own(job), step) as folder:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(rank, dir_fd=folder)
+                os.rename(source, rank, dst_dir_fd=folder)
+        _drop_empty(source.parent)
 
     def commit(self, job: Job, step: int, user: int = -1, group: int = -1) -> None:
         """Say in the step's folder which parts of it the job now finds here."""
@@ -297,22 +311,45 @@ class Draft:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def read_part(place: Path) -> tuple[Manifest, Iterator[bytes]]:
-    """A part's manifest and its chunks, each checked while it is read. Raises OSError, Torn."""
+@dataclass
+class Reading:
+    """A part that is open; to be closed, whether its bytes were wanted or not."""
+
+    manifest: Manifest
+    _data: BinaryIO
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes, each chunk checked while it is read. Raises OSError, Torn."""
+        for at, size, checksum in self.manifest.chunks():
+            chunk = os.pread(self._data.fileno(), size, at)
+            if len(chunk) != size:
+                raise Torn(f"{self.manifest.part.folder}: data.bin ends at {at + len(chunk)}")
+            check_chunk(self.manifest.part, at, chunk, checksum)
+            yield chunk
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._data.close()
+
+
+def read_part(place: Path) -> Reading:
+    """Open a part for reading. Raises OSError, Torn."""
     with opened(place) as folder:
         manifest = read_manifest(folder)
-        data = open_file(folder, DATA)
-    return manifest, _chunks(manifest, data)
+        return Reading(manifest, os.fdopen(open_file(folder, DATA), "rb", buffering=0))
 
 
-def _chunks(manifest: Manifest, data: int) -> Iterator[bytes]:
-    with os.fdopen(data, "rb", buffering=0) as file:
-        for at, size, checksum in manifest.chunks():
-            chunk = os.pread(file.fileno(), size, at)
-            if len(chunk) != size:
-                raise Torn(f"{manifest.part.folder}: data.bin ends at {at + len(chunk)}")
-            check_chunk(manifest.part, at, chunk, checksum)
-            yield chunk
+def _give_away(folder: Path, user: int, group: int) -> None:
+    """Change the owner of a folder and all in it, through no link that somebody puts there meanwhile."""
+    for _, folders, files, descriptor in os.fwalk(folder):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                os.chown(name, user, group, dir_fd=descriptor, follow_symlinks=False)
+    os.chown(folder, user, group, follow_symlinks=False)
 
 
 def _move(source: Path, target: Path) -> None:
