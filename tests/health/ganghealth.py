@@ -58,6 +58,11 @@ class Rank:
     phase: str = ""
     busy_seconds: float | None = None
     best_seconds: float | None = None
+    low_seconds: float | None = None
+    """None: as `busy_seconds`; `recent_seconds` likewise."""
+    recent_seconds: float | None = None
+    queued_seconds: float | None = None
+    best_step_seconds: float | None = None
     step_seconds: float | None = None
     group: str = ""
     marked: bool = False
@@ -130,6 +135,10 @@ def marks(one: Rank, index: int) -> RankMarks:
         step_seconds=one.step_seconds,
         busy_seconds=one.busy_seconds,
         best_seconds=one.best_seconds,
+        low_seconds=one.busy_seconds if one.low_seconds is None else one.low_seconds,
+        recent_seconds=one.busy_seconds if one.recent_seconds is None else one.recent_seconds,
+        queued_seconds=one.queued_seconds,
+        best_step_seconds=one.best_step_seconds,
         collective=one.collective,
         waiting_since=at(one.quiet_from) if one.waiting else None,
         phase=one.phase,

@@ -110,6 +110,7 @@ def steps(moment: datetime, number: int, busy: float, best: float) -> Rank:
         busy_seconds=busy,
         best_seconds=best,
         step_seconds=max(busy, 0.9),
+        best_step_seconds=best,
         collective=1,
     )
 

@@ -162,7 +162,7 @@ def test_files_of_processes_that_are_gone_are_not_read(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"STMARKS1", b"\xff" * 300, b"STMARKS1" + b"\xff" * 300, b"{" * 2000]
+    "content", [b"", b"STMARKS2", b"\xff" * 300, b"STMARKS2" + b"\xff" * 300, b"{" * 2000]
 )
 def test_what_is_no_mark_is_nothing(progress_file: Path, content: bytes) -> None:
     Path(f"{progress_file}.rank0").write_bytes(content)

@@ -101,11 +101,19 @@ class RankMarks(Struct):
     step: int | None = None
     """Newest step it finished."""
     step_seconds: float | None = None
-    """Median wall time of its last ten steps, phases other than `train` left out."""
+    """Median wall time of its last twelve steps, phases other than `train` left out."""
+    best_step_seconds: float | None = None
+    """The least that `stepSeconds` ever was."""
     busy_seconds: float | None = None
-    """Median of the part of them in which it worked and did not wait for peers."""
+    """Median of the part of them in which it worked: it waited neither for peers nor for a processor."""
+    low_seconds: float | None = None
+    """It worked at least so long in ten of its last twelve steps."""
+    recent_seconds: float | None = None
+    """Median of the work of its last three steps."""
     best_seconds: float | None = None
     """The least that `busySeconds` ever was: how fast this rank was at its best."""
+    queued_seconds: float | None = None
+    """Median of the part of a step in which it was ready to work and others had the processors."""
     collective: int | None = None
     """How many collectives it has entered."""
     waiting_since: datetime | None = None

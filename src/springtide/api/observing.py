@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from springtide.api.nodehealth import Observation, PodActivity
+from springtide.api.nodehealth import Observation, PodActivity, RankMarks
 from springtide.api.struct import replace
 
 OBSERVATIONS_MAX = 64
@@ -21,6 +21,8 @@ CONTEXT_LINES = 8
 SAME_WITHIN = timedelta(minutes=1)
 QUIET_AFTER = timedelta(seconds=5)
 """A pod none of whose moments moved for so long is quiet."""
+SLOWER = 1.3
+"""Who needs so many times what it needed at its best has become slower, by itself or by others."""
 
 _TIMES = re.compile(r"\d{1,4}[-/]\d\d[-/]\d\d[T ]?|\d\d:\d\d:\d\d(?:[.,]\d+)?Z?|\b[IWEF]\d{4} ")
 """Dates and times in lines of logs, glog's `E1122 ` too: what differs only in them is the same."""
@@ -56,6 +58,25 @@ def is_quiet(pod: PodActivity, now: datetime) -> bool:
     """Whether nothing was heard of it lately; a pod that never gave a sign is not quiet but new."""
     since = quiet_since(pod)
     return since is not None and now - since >= QUIET_AFTER
+
+
+def is_slower(rank: RankMarks) -> bool:
+    """Whether nearly all of a rank's newest steps were more work for it than steps are at its best."""
+    return _grown(rank.low_seconds, rank.best_seconds)
+
+
+def is_slowed(rank: RankMarks) -> bool:
+    """Whether its steps take longer than they did at its best, whoever is the reason."""
+    return _grown(rank.step_seconds, rank.best_step_seconds)
+
+
+def may_turn(rank: RankMarks) -> bool:
+    """Whether its very last steps were longer: worth another look soon, and nothing more."""
+    return _grown(rank.recent_seconds, rank.best_seconds)
+
+
+def _grown(now: float | None, best: float | None) -> bool:
+    return now is not None and best is not None and now >= SLOWER * best
 
 
 def _same(

@@ -11,17 +11,20 @@ import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any
 
 import msgspec
 
 from springtide.api.nodehealth import PodActivity
+from springtide.api.observing import may_turn
 from springtide.collecting.proc import environment
 from springtide.collecting.rounds import Process, Round, Scene, WatchedPod
 from springtide.node.marks import read_marks, with_marks
 
 PROGRESS_FILE = b"SPRINGTIDE_PROGRESS_FILE"
+PERIOD_SECONDS = 1.0
+ATTENTIVE_SECONDS = 0.5
+"""The same where a rank's last steps were longer than its best: if that goes on it is to be told soon."""
 _FIELDS = (
     "ranks",
     "progress_time",
@@ -44,11 +47,11 @@ class Marks:
     """The source `marks`."""
 
     name = "marks"
-    period_seconds = 2.0
     deadline_seconds = 20.0
     doing = ""
 
     def __init__(self, proc: Path) -> None:
+        self.period_seconds = PERIOD_SECONDS
         self._proc = proc
         self._places: dict[str, tuple[Process, Path]] = {}
         """Of each pod, by uid: a process that lives and its progress file."""
@@ -62,6 +65,8 @@ class Marks:
                 fields = self._of_pod(pod, scene.processes.get(pod.uid, ()))
                 if fields:
                     activity[pod.uid] = fields
+        turning = any(may_turn(rank) for fields in activity.values() for rank in fields.get("ranks", ()))
+        self.period_seconds = ATTENTIVE_SECONDS if turning else PERIOD_SECONDS
         return Round(activity=activity)
 
     def close(self) -> None:
@@ -69,8 +74,7 @@ class Marks:
 
     def _of_pod(self, pod: WatchedPod, processes: Sequence[Process]) -> dict[str, Any]:
         place = self._place(pod.uid, processes)
-        plain = place is not None and _are_plain(place)
-        ranks = read_marks(place, self._living(processes).__contains__) if place and plain else []
+        ranks = read_marks(place, self._living(processes).__contains__) if place is not None else []
         if ranks:
             said = with_marks(PodActivity(name=pod.key, progress_time=_reported(pod)), ranks)
             return {name: getattr(said, name) for name in _FIELDS}
@@ -102,15 +106,6 @@ class Marks:
                 line = status.partition(b"\nNSpid:")[2].partition(b"\n")[0]
                 found.update(int(pid) for pid in line.split())
         return found
-
-
-def _are_plain(place: Path) -> bool:
-    """Whether there is nothing but files: a FIFO would hold us up, a link lead us out of the container."""
-    try:
-        found = [path.lstat().st_mode for path in place.parent.glob(f"{place.name}.rank*")]
-    except OSError:
-        return False
-    return all(S_ISREG(mode) for mode in found)
 
 
 def _reported(pod: WatchedPod) -> datetime | None:

@@ -18,9 +18,8 @@ from springtide.api.nodehealth import (
     NodeHealthStatus,
     Observation,
     PodActivity,
-    RankMarks,
 )
-from springtide.api.observing import is_quiet, observe
+from springtide.api.observing import is_quiet, is_slowed, is_slower, observe
 from springtide.api.struct import replace
 from springtide.collecting.rounds import Round, WatchedPod
 from springtide.collecting.settings import CollectSettings
@@ -30,8 +29,8 @@ BUSY_WRITES = 5
 """Writes within `BUSY_SECONDS`, from which on the next waits longer: a storm must not cost the node much."""
 BUSY_SECONDS = 10.0
 BUSY_FACTOR = 5.0
-SLOWER = 1.4
-"""A rank that works so many times as long as at its best is news."""
+SLOW_REFRESH_SECONDS = 3.0
+"""Longest time until moments are written of ranks that became slower: how long it lasts is judged."""
 _MOMENTS = ("log_time", "busy_time", "io_time", "progress_time")
 
 
@@ -97,7 +96,9 @@ class Pace:
             factor = BUSY_FACTOR if recent >= BUSY_WRITES else 1.0
             return max(0.0, self.settings.quick_seconds * factor - since)
         if _moments(status) != _moments(self._written):
-            return max(0.0, self.settings.refresh_seconds - since)
+            refresh = self.settings.refresh_seconds
+            slow = any(is_slower(rank) for pod in status.pods for rank in pod.ranks)
+            return max(0.0, (min(refresh, SLOW_REFRESH_SECONDS) if slow else refresh) - since)
         return max(0.0, self.settings.heartbeat_seconds - since)
 
     def wrote(self, status: NodeHealthStatus, now: datetime, monotonic: float) -> None:
@@ -117,22 +118,12 @@ def news(status: NodeHealthStatus, now: datetime) -> tuple[Any, ...]:
                 is_quiet(pod, now),
                 pod.stopped,
                 pod.phase,
-                tuple((one.rank, one.phase, _slower_for(one)) for one in pod.ranks),
+                tuple((one.rank, one.phase, is_slower(one), is_slowed(one)) for one in pod.ranks),
                 tuple((one.process, one.time) for one in pod.stacks),
             )
             for pod in status.pods
         ),
     )
-
-
-def _slower_for(rank: RankMarks) -> int | None:
-    """Steps, in threes, of a rank that works much longer a step than it did at its best; None: it does not.
-
-    Its peers wait for it, and whoever judges that wants to see it last for some steps.
-    """
-    busy, best = rank.busy_seconds, rank.best_seconds
-    slower = busy is not None and best is not None and busy >= SLOWER * best
-    return (rank.step or 0) // 3 if slower else None
 
 
 def _moments(status: NodeHealthStatus) -> tuple[Any, ...]:

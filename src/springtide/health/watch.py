@@ -1,4 +1,4 @@
-"""Looks at running gangs through the eyes of their nodes: caches -> `hangs`, `stragglers` -> what is told.
+"""Looks at running gangs through the eyes of their nodes: caches -> `hangs`, `slowness` -> what is told.
 
 Held by the controller. It remembers only what the next look is compared with: forgotten with a restart, it
 costs one lesson about a quiet spell and nothing else.
@@ -15,21 +15,18 @@ from springtide.api.commands import Apply, Command
 from springtide.api.core import Pod
 from springtide.api.kueue import Workload
 from springtide.api.nodehealth import NodeHealth, PodActivity
-from springtide.api.observing import is_quiet
-from springtide.health import quiet, stragglers
+from springtide.api.observing import is_quiet, is_slowed, is_slower
+from springtide.health import quiet, slowness
 from springtide.health.diagnosis import RankReport
 from springtide.health.gang import Member, members_of
 from springtide.health.hangs import HangSettings, Look, look
-from springtide.health.stragglers import Since, Slow
+from springtide.health.slowness import Since, Slow
 from springtide.runtime.informer import Informer
 
 ASK_AGAIN_SECONDS = 30.0
 """Stacks are asked for so often at most: sampling stops a process for some milliseconds."""
 STEPS_SECONDS = 30.0
 """How often the steps of a gang are compared that shows nothing else."""
-SLOW_RATIO = 1.4
-"""A rank that needs so many times what it needed at its best is worth a look."""
-
 
 _NOTHING = Look()
 
@@ -83,12 +80,12 @@ class GangWatch:
         found = look(members, known, now, self._settings)
         questions = tuple(_ask(member.report.pod, now) for member in found.wants_stacks if member.report.pod)
         asked = tuple(one for one in questions if one is not None)
-        slow = self._persistent(workload.key, attempt, stragglers.find(members))
+        slow = self._persistent(workload.key, attempt, slowness.find(members))
         return Watched(found, self._again(workload.key, members, found), lessons, asked, slow)
 
     def _persistent(self, key: str, attempt: int, found: Sequence[Slow]) -> Sequence[Slow]:
         known = self._slow.get(key, (attempt, {}))
-        since, sure = stragglers.still_slow(known[1] if known[0] == attempt else {}, found)
+        since, sure = slowness.still_slow(known[1] if known[0] == attempt else {}, found)
         self._slow[key] = (attempt, since)
         return sure
 
@@ -126,12 +123,7 @@ def _is_in_question(pod: PodActivity, settings: HangSettings) -> bool:
     spoken = [one for one in (pod.log_time, pod.io_time, pod.progress_time) if one is not None]
     if spoken and seen - max(spoken) >= timedelta(seconds=settings.silent_seconds):
         return True
-    return any(
-        one.busy_seconds is not None
-        and one.best_seconds is not None
-        and one.busy_seconds >= SLOW_RATIO * one.best_seconds
-        for one in pod.ranks
-    )
+    return any(is_slower(one) or is_slowed(one) for one in pod.ranks)
 
 
 def _ask(pod: Pod, now: datetime) -> Apply | None:

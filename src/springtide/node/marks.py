@@ -7,19 +7,22 @@ to an earlier life of the container. Called by the collectors once a round.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any
 
 from springtide.api.nodehealth import PodActivity, RankMarks
 from springtide.api.struct import replace
 
 RANKS_MAX = 16
 """As many as `NodeHealth.status.pods[].ranks` holds."""
-_LAYOUT = struct.Struct("<8sQiiddqdddqd24sd40sQ")
+_LAYOUT = struct.Struct("<8sQiiddqdddddddqd24sd40sQ")
 """As in `springtide.sdk.marks`, which stands alone and is imported by nobody; a test compares them."""
-_MAGIC = b"STMARKS1"
+_MAGIC = b"STMARKS2"
 _TRIES = 3
 
 
@@ -51,12 +54,20 @@ def with_marks(activity: PodActivity, ranks: Sequence[RankMarks]) -> PodActivity
     )
 
 
+def read_plain(path: Path, limit: int) -> bytes:
+    """The beginning of a file that a program made; of a link or a FIFO nothing. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        return file.read(limit)
+
+
 def _read(path: Path) -> RankMarks | None:
     """None for a file that is no rank's, or was being written every time."""
     for _ in range(_TRIES):
         try:
-            with path.open("rb") as file:
-                fields = _LAYOUT.unpack(file.read(_LAYOUT.size))
+            fields = _LAYOUT.unpack(read_plain(path, _LAYOUT.size))
         except (OSError, struct.error):
             return None
         if fields[0] == _MAGIC and fields[1] == fields[-1]:
@@ -64,12 +75,11 @@ def _read(path: Path) -> RankMarks | None:
     return None
 
 
-def _typed(
-    fields: tuple[int, int, float, float, int, float, float, float, int, float, bytes, float, bytes],
-) -> RankMarks | None:
-    rank, process, begun, said, step, wall, busy, best, collective, waiting, phase, phase_time, group = fields
+def _typed(fields: tuple[Any, ...]) -> RankMarks | None:
+    rank, process, begun, said, step, *times, collective, waiting, phase, phase_time, group = fields
     if rank < 0 or process <= 0:
         return None  # any program may write here: this is not from the SDK
+    wall, best_wall, busy, low, recent, best, queued = map(_seconds, times)
     try:
         return RankMarks(
             rank=rank,
@@ -77,9 +87,13 @@ def _typed(
             begun=_moment(begun),
             time=_moment(said),
             step=_count(step),
-            step_seconds=_seconds(wall),
-            busy_seconds=_seconds(busy),
-            best_seconds=_seconds(best),
+            step_seconds=wall,
+            best_step_seconds=best_wall,
+            busy_seconds=busy,
+            low_seconds=low,
+            recent_seconds=recent,
+            best_seconds=best,
+            queued_seconds=queued,
             collective=_count(collective),
             waiting_since=_moment(waiting),
             phase=_text(phase),

@@ -17,6 +17,7 @@ from _struct import calcsize, pack_into  # what `struct` only re-exports
 from _thread import allocate_lock
 
 from springtide.sdk.place import rank as rank_of_environment
+from springtide.sdk.steptimes import RunQueue, StepTimes
 
 TYPE_CHECKING = False  # importing `typing` would be most of this package's import time
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
     from mmap import mmap
 
 FILE_VARIABLE = "SPRINGTIDE_PROGRESS_FILE"
-STEPS = 10
-"""Times of steps are medians of so many: a long sentence or the garbage collector makes no step slow."""
 TRAIN = "train"
 _NEVER = -1
-LAYOUT = "<8sQiiddqdddqd24sd40sQ"
-"""Magic, sequence, rank, process, begun, time, step, stepSeconds, busySeconds, bestSeconds, collective,
+LAYOUT = "<8sQiiddqdddddddqd24sd40sQ"
+"""Magic, sequence, rank, process, begun, time, step, the seven times of `steptimes`, collective,
 waitingSince, phase, phaseTime, group, sequence again. In seconds of the epoch; -1, or time 0: unknown."""
-MAGIC = b"STMARKS1"
+MAGIC = b"STMARKS2"
 _PHASE_BYTES, _GROUP_BYTES = 24, 40
 
 
@@ -43,10 +42,12 @@ class Marks:
         clock: Callable[[], float] = time.perf_counter,
         wall: Callable[[], float] = time.time,
         processor: Callable[[], float] = time.process_time,
+        queue: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self._wall = wall
         self._processor = processor
+        self._queue = queue or RunQueue()
         self._lock = allocate_lock()
         self._stale = False
         self._map: mmap | None = None
@@ -63,12 +64,11 @@ class Marks:
         self._step_began = _NEVER + 0.0
         self._aside_began = _NEVER + 0.0
         self._aside = 0.0
-        self._processor_began = 0.0
-        self._walls: list[float] = []
-        self._busies: list[float] = []
-        self._wall_middle = self._busy_middle = _NEVER + 0.0
+        self._processor_began = self._queue_began = 0.0
+        self._apart_began = self._queued_apart = 0.0
+        """The queue's count where a wait or another phase began, and what it grew by within such."""
+        self._times = StepTimes()
         self._begun = self._wall()
-        self._best = _NEVER + 0.0
         self._collective = _NEVER
         self._waiting_since = 0.0
         self._wait_began = 0.0
@@ -95,35 +95,41 @@ class Marks:
         if number == self._step:
             self._write()  # said twice, or told between two steps: no step of its own
             return
-        now, processor = self._clock(), self._processor()
+        now, processor, queue = self._clock(), self._processor(), self._queue()
         if self._aside_began >= 0:
             self._aside += now - self._aside_began
             self._aside_began = now
+            self._queued_apart += queue - self._apart_began
+            self._apart_began = queue
         if self._step_began >= 0 and number == self._step + 1:
             wall = max(now - self._step_began - self._aside, 0.0)
-            self._wall_middle = _keep(self._walls, wall)
-            self._count_busy(wall, processor - self._processor_began, busy_seconds)
-        self._step, self._step_began, self._processor_began = number, now, processor
-        self._aside, self._waited = 0.0, 0.0
+            self._times.add(wall)
+            queued = queue - self._queue_began - self._queued_apart
+            self._count_work(wall, processor - self._processor_began, queued, busy_seconds)
+        self._step, self._step_began = number, now
+        self._processor_began, self._queue_began = processor, queue
+        self._aside = self._waited = self._queued_apart = 0.0
         self._write()
 
-    def _count_busy(self, wall: float, processor: float, measured: float | None) -> None:
+    def _count_work(self, wall: float, processor: float, queued: float, measured: float | None) -> None:
         if measured is not None:
-            busy = measured
+            self._times.add_work(measured, 0.0)
         elif _has_device():
             return  # the host only queues work for the device, or spins while it waits for it
+        elif self.watched:
+            own = max(wall - self._waited, 0.0)
+            queued = min(max(queued, 0.0), own)
+            self._times.add_work(own - queued, queued)
         else:
-            busy = max(wall - self._waited, 0.0) if self.watched else processor
-        middle = self._busy_middle = _keep(self._busies, busy)
-        if len(self._busies) == STEPS:
-            self._best = middle if self._best < 0 else min(self._best, middle)
+            self._times.add_work(processor, 0.0)
 
     def enter(self) -> None:
         """A collective begins: from here on this rank may wait for its peers."""
         if self._off:
             return
         self._collective = max(self._collective, 0) + 1
-        self._wait_began = self._clock()
+        if self._aside_began < 0:
+            self._wait_began, self._apart_began = self._clock(), self._queue()
         self._waiting_since = self._wall()
         self._write()
 
@@ -131,7 +137,9 @@ class Marks:
         """What was entered last is over."""
         if self._off or not self._waiting_since:
             return
-        self._waited += max(self._clock() - self._wait_began, 0.0)
+        if self._aside_began < 0:  # else all of it counts in no step anyway
+            self._waited += max(self._clock() - self._wait_began, 0.0)
+            self._queued_apart += self._queue() - self._apart_began
         self._waiting_since = 0.0
         self._write()
 
@@ -149,9 +157,10 @@ class Marks:
         now = self._clock()
         aside = name not in ("", TRAIN)
         if aside and self._aside_began < 0:
-            self._aside_began = now
+            self._aside_began, self._apart_began = now, self._queue()
         elif not aside and self._aside_began >= 0:
             self._aside += now - self._aside_began
+            self._queued_apart += self._queue() - self._apart_began
             self._aside_began = _NEVER + 0.0
         self._phase, self._phase_since = name, self._wall()
         self._phase_bytes = name.encode("ascii", "replace")[:_PHASE_BYTES]
@@ -177,6 +186,7 @@ class Marks:
                 self._lock.release()
 
     def _put(self, where: mmap) -> None:
+        times = self._times
         pack_into(
             LAYOUT,
             where,
@@ -188,9 +198,13 @@ class Marks:
             self._begun,
             self._said_at,
             self._step,
-            self._wall_middle,
-            self._busy_middle,
-            self._best,
+            times.wall,
+            times.best_wall,
+            times.busy,
+            times.low,
+            times.recent,
+            times.best,
+            times.queued,
             self._collective,
             self._waiting_since,
             self._phase_bytes,
@@ -221,16 +235,6 @@ class Marks:
     def forget(self) -> None:
         """In a forked child: the file is the parent's."""
         self._off, self._map = True, None
-
-
-def _keep(values: list[float], value: float) -> float:
-    """Remember the newest; the median of those remembered."""
-    values.append(value)
-    if len(values) > STEPS:
-        del values[0]
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _has_device() -> bool:
