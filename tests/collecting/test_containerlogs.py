@@ -5,12 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from springtide.api.nodehealth import Observation
+from springtide.collecting import containerlogs
 from springtide.collecting.bookmarks import Bookmarks
-from springtide.collecting.containerlogs import KEPT_LINES_OF_ONE, Block, ContainerLogs, text_of, whole
+from springtide.collecting.containerlogs import (
+    KEPT_LINES_OF_ONE,
+    Block,
+    ContainerLogs,
+    text_of,
+    time_of,
+    whole,
+)
 from springtide.collecting.tail import AHEAD_BYTES, BEHIND_BYTES, Tail
 from tests.collecting.scripted import POD, UID, keep, scene
 
@@ -199,3 +208,21 @@ def test_reading_is_bounded_whatever_is_there(tmp_path: Path) -> None:
     assert max(sizes) <= 64 * 1024 + 1100
     assert sum(sizes) == (log.folder / "0.log").stat().st_size > AHEAD_BYTES
     tail.close()
+
+
+def test_containers_that_flood_do_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containerlogs, "ROUND_BYTES_ALL", 4096)
+    log = begun(tmp_path)
+    (log.folder.with_name("other")).mkdir()
+    found: list[str] = []
+    for round_ in range(4):
+        log.write(*("step" for _ in range(200)))
+        log.write("BOOM: it broke", file=f"../other/{round_}.log")
+        found += [one.source for one in log.look(1000.0 + round_)]
+    assert "log:default/job-0/other" in found
+
+
+def test_digits_that_are_no_moment_are_no_stamp() -> None:
+    assert time_of(b"2026-13-45T99:99:99Z stdout F x") is None

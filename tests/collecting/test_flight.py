@@ -129,3 +129,29 @@ def test_a_dump_of_before_the_pod_was_seen_is_another_jobs(tmp_path: Path) -> No
     (proc.process(10) / "environ").write_bytes(b"RANK=0\0TORCH_FR_DUMP_TEMP_FILE=/t/rank_\0")
     write(proc.folder / "10" / "root" / "t" / "rank_0", STUCK, 900)
     assert Flight(proc.folder).look(scene(1000, [POD], {UID: (Process(10, 100),)})).seen == ()
+
+
+def test_lists_within_lists_and_endless_numbers_are_not_printed() -> None:
+    nested: list[Any] = ["x"]
+    for _ in range(60):
+        nested = [nested, nested]  # a few bytes as a pickle, 2**60 names in print
+    found = read(
+        dump(
+            entry(1, "started", ("0", nested), input_sizes=nested, profiling_name=nested),  # type: ignore[arg-type]
+            entry(10**5000, "started"),
+            entry(2, nested, ("1", "pp"), pg_id=10**5000),  # type: ignore[arg-type]
+        )
+    )
+    assert found == (
+        GroupProgress("0", 1, 0, 1, "unknown [[], []]", "started"),
+        GroupProgress("1 pp", 2, 0, 2, "nccl:all_reduce [[1024]]", ""),
+    )
+
+
+def test_processes_that_come_and_go_are_not_remembered(tmp_path: Path) -> None:
+    proc = Proc(tmp_path)
+    source = Flight(proc.folder)
+    for pid in range(100, 150):
+        (proc.process(pid) / "environ").write_bytes(b"RANK=0\0")
+        source.look(scene(1000, processes={UID: (Process(pid, 1),)}))
+    assert len(source._known[UID].files) == 1

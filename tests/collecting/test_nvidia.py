@@ -272,3 +272,20 @@ class Answer:
 def test_an_exporter_that_does_not_answer_makes_the_source_unavailable() -> None:
     with pytest.raises(Unavailable, match="does not answer"):
         Dcgm("http://127.0.0.1:1/metrics").open()
+
+
+def test_what_ended_and_comes_again_is_told_again() -> None:
+    driver = Driver(GPU)
+    source = Nvidia(driver, worth_keeping)
+    bad = replace(GPU, recovery=1, links_down=(3,))
+    told = []
+    for at, gpu in ((0, GPU), (5, bad), (10, GPU), (15, bad)):
+        driver.gpus = (gpu,)
+        told.append(lines(source, at))
+    again = ["GPU recovery required: the driver asks for: GPU reset", "NVLink 3: link is down"]
+    assert told == [[], again, [], again]
+
+
+def test_a_gauge_without_a_number_is_passed_over() -> None:
+    readings, _ = parse('DCGM_FI_DEV_PCIE_REPLAY_COUNTER{UUID="GPU-1",pci_bus_id="0"} NaN\n')
+    assert [one.counters for one in readings] in ([], [{}])

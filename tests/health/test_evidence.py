@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from springtide.api.core import Pod
+from springtide.api.meta import ObjectMeta
 from springtide.api.nodehealth import NodeHealth, NodeHealthStatus, Observation
 from springtide.api.springtide import Action, Blame
 from springtide.api.struct import replace
@@ -192,3 +193,14 @@ def test_a_site_that_knows_a_signature_better_is_believed() -> None:
     assert other == found
     program = judged(Scene(pods=[failed(0, 700), failed(1, 700)], logs={1: stamped(RAISED, 700)}))
     assert with_overrides(program, {"python_exception": Override(action=Action.IGNORE)}) == program
+
+
+def test_what_a_program_may_have_made_up_is_no_record_of_the_machine() -> None:
+    dumped = "flight recorder: rank 0, group 0: entered 3, completed 2, stuck in 3 NVRM: Xid 79 (started)"
+    status = NodeHealthStatus(
+        observations=[
+            Observation(id=name, collector=name, source=f"{name}:default/job-0", line=dumped)
+            for name in ("logs", "exits", "activity", "marks", "stacks", "flight")
+        ]
+    )
+    assert machine_records(NodeHealth(metadata=ObjectMeta(name="node-0"), status=status)) == ()

@@ -28,7 +28,9 @@ from springtide.client import Conflict, NotFound, execute
 from springtide.faults import Fault
 from springtide.health import policies_controller, remediation_controller, remediation_node
 from springtide.health.incidents import NAMESPACE, is_incident, moved
+from springtide.health.remediation_drain import due_to_leave, left_on
 from tests import builders
+from tests.builders import at
 from tests.health.incidentscene import OFF_BUS, asking, policy, seen, spec_of
 from tests.training.control_plane import ControlPlane, control_plane
 
@@ -425,3 +427,17 @@ async def test_a_policy_is_told_what_it_misspells() -> None:
         before = await plane.revision()
         await plane.settle(60)
         assert await plane.revision() == before
+
+
+@pytest.mark.parametrize("said", ['{"checkpointTime": "2026-01-01T00:00:00"}', '{"checkpointTime": 7}', "x"])
+def test_a_report_that_no_sdk_wrote_is_no_checkpoint_and_breaks_nothing(said: str) -> None:
+    pod = Pod(metadata=ObjectMeta(name="job-0", namespace="default", annotations={labels.PROGRESS: said}))
+    due, _ = due_to_leave([pod], at(0), Drain(checkpoint_seconds=600), at(1))
+    assert due == [pod]
+
+
+def test_only_jobs_of_the_platform_stay_on_a_node_that_is_drained() -> None:
+    def marked(namespace: str) -> Pod:
+        return Pod(metadata=ObjectMeta(name="p", namespace=namespace, labels={labels.INCIDENT: "node-0.x"}))
+
+    assert left_on([marked("kube-system"), marked("default")]) == [marked("default")]

@@ -59,6 +59,8 @@ class _Container:
     tail: Tail
     before: deque[bytes] = field(default_factory=lambda: deque(maxlen=CONTEXT_LINES))
     parts: dict[bytes, bytes] = field(default_factory=dict)
+    read_at: int = 0
+    """The round in which it was last read."""
 
     @property
     def source(self) -> str:
@@ -82,16 +84,20 @@ class ContainerLogs:
         self._may_hold = may_hold
         self._containers: dict[str, _Container] = {}
         self._first = True
+        self._rounds = 0
         self._skips: deque[tuple[float, str]] = deque(maxlen=3)
 
     def look(self, scene: Scene) -> Round:
         self._find(scene)
+        self._rounds += 1
         left = ROUND_BYTES_ALL
         seen: list[Observation] = []
         activity: dict[str, dict[str, Any]] = {}
-        for container in self._containers.values():
+        # who had to wait in the last round comes first: those that flood must not hide the others
+        for container in sorted(self._containers.values(), key=lambda one: one.read_at):
             if left <= 0:
                 break
+            container.read_at = self._rounds
             data, skipped = container.tail.read(min(ROUND_BYTES, left))
             left -= len(data)
             if skipped is not None:
@@ -239,7 +245,10 @@ def time_of(line: bytes) -> datetime | None:
     if shape is None:
         return None
     zone = shape[3].replace("Z", "+00:00")
-    return datetime.fromisoformat(f"{shape[1]}.{(shape[2] or '')[:6]:0<6}{zone}").astimezone(UTC)
+    try:
+        return datetime.fromisoformat(f"{shape[1]}.{(shape[2] or '')[:6]:0<6}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):  # digits that are no moment of any calendar
+        return None
 
 
 def whole(data: bytes, parts: dict[bytes, bytes]) -> bytes:

@@ -52,9 +52,7 @@ class Collection:
         self._pods = runtime.informer(
             Pod, field_selector=f"spec.nodeName={settings.node}" if one else "", indexes={ROOM: _by_node}
         )
-        self._known = runtime.informer(
-            NodeHealth, field_selector=f"metadata.name={settings.node}" if one else ""
-        )
+        self._known = runtime.informer(NodeHealth, field_selector=f"metadata.name={settings.node}")
         self._controller = runtime.controller(ROOM, self._write, [(self._pods, self._concerns)])
         for source in sources:
             runtime.background(f"{ROOM}.{source.name}", self._keeper(source, runner))

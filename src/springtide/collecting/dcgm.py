@@ -8,6 +8,7 @@ Source of names and labels: dcgm-exporter's default counters (`gpu`, `UUID`, `pc
 
 from __future__ import annotations
 
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ def parse(text: str) -> tuple[list[GpuReading], dict[str, tuple[str, int]]]:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             uuid = sample.labels.get("UUID", "")
-            if uuid:
+            if uuid and math.isfinite(sample.value):
                 name = sample.name.removesuffix("_total")  # which the parser adds to counters
                 values.setdefault(uuid, {})[name] = sample.value
                 buses[uuid] = short_address(sample.labels.get("pci_bus_id", ""))

@@ -39,6 +39,10 @@ class Mount:
     kind: str
     read_only: bool
 
+    @property
+    def key(self) -> str:
+        return f"{self.device} {self.path}"
+
 
 class Disk:
     """The source `disk`."""
@@ -60,6 +64,7 @@ class Disk:
     def look(self, scene: Scene) -> Round:
         self.doing = "reading the mounts"
         mounts = self._mounts()
+        self._writable &= {mount.key for mount in mounts}
         seen: list[Observation] = []
         for mount in mounts:
             lines = (*self._turned(mount, scene.monotonic), *self._room(mount, scene.monotonic))
@@ -82,7 +87,7 @@ class Disk:
 
     def _turned(self, mount: Mount, monotonic: float) -> Iterator[str]:
         """A file system that could be written and now cannot: the kernel's answer to errors."""
-        key = f"{mount.device} {mount.path}"
+        key = mount.key
         if not mount.read_only:
             self._writable.add(key)
         turned = mount.read_only and key in self._writable

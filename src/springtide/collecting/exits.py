@@ -37,7 +37,8 @@ class Exits:
         self._bookmarks = bookmarks
         self._keep = keep
         self._told: set[str] = set(bookmarks.known.get("told", []))
-        self._kills = Counters()
+        self._kills: dict[str, Counters] = {}
+        """Of each pod, by uid: there is no end of groups that come and go."""
         self._known_pods: set[str] | None = None
 
     def look(self, scene: Scene) -> Round:
@@ -50,6 +51,7 @@ class Exits:
                 new = pod.uid not in known
                 seen += self._oom_kills(pod, scene.processes.get(pod.uid, ()), scene, new=new)
         self._known_pods = living
+        self._kills = {uid: kills for uid, kills in self._kills.items() if uid in living}
         self._told = {key for key in self._told if key.partition("/")[0] in living}
         self._bookmarks.save({"told": sorted(self._told)}, scene.monotonic, now=bool(seen))
         return Round(seen=tuple(seen))
@@ -86,7 +88,8 @@ class Exits:
                 counter(folder / "memory.events", "oom_kill"),
                 counter(folder / "memory.oom_control", "oom_kill"),
             )
-            line = self._kills.line(str(folder), "oom_kill", kills, scene.monotonic, first=0 if new else None)
+            counters = self._kills.setdefault(pod.uid, Counters())
+            line = counters.line(str(folder), "oom_kill", kills, scene.monotonic, first=0 if new else None)
             if line:
                 yield Observation(
                     id="",

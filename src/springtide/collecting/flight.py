@@ -20,6 +20,7 @@ from springtide.collecting.flightrecord import DUMP_BYTES, BadDump, GroupProgres
 from springtide.collecting.proc import environment
 from springtide.collecting.rounds import Process, Round, Scene, WatchedPod
 from springtide.node.container import FLIGHT_FOLDER
+from springtide.node.marks import read_plain
 
 VARIABLES = (b"TORCH_FR_DUMP_TEMP_FILE", b"TORCH_NCCL_DEBUG_INFO_TEMP_FILE")
 """Beginning of the paths of dumps, to which the rank is added; the newer name first."""
@@ -35,8 +36,10 @@ _RANK = re.compile(r"(\d+)$")
 class _Known:
     """Where the dumps of a pod are, and which were read."""
 
-    files: dict[tuple[int, int], tuple[Path, ...]] = field(default_factory=dict)
-    """By process, each rank's file."""
+    files: dict[tuple[int, int], Path | None] = field(default_factory=dict)
+    """By process that lives, its rank's file."""
+    lasting: set[Path] = field(default_factory=set)
+    """Files in the folder of the node, which outlive their processes."""
     read: set[tuple[str, int]] = field(default_factory=set)
     began: datetime | None = None
 
@@ -81,23 +84,25 @@ class Flight:
 
     def _find(self, known: _Known, processes: tuple[Process, ...]) -> None:
         """Where processes that are new would write; a folder of the node itself outlives them."""
+        before, known.files = known.files, {}
         for one in processes:
-            if (one.pid, one.start) in known.files:
+            key = (one.pid, one.start)
+            if key in before:
+                known.files[key] = before[key]
                 continue
             folder = self._proc / str(one.pid)
             variables = environment(folder)
             rank = variables.get(b"RANK", b"").decode("ascii", "replace")
-            files: tuple[Path, ...] = ()
-            if rank.isdecimal():
-                path = Path(_prefix(variables) + rank)
-                inside = folder / "root" / str(path).lstrip("/")
-                files = (path,) if path.parent.name == FLIGHT_FOLDER.name else (inside,)
-            known.files[one.pid, one.start] = files
+            path = Path(_prefix(variables) + rank) if rank.isdecimal() else None
+            if path is not None and path.parent.name == FLIGHT_FOLDER.name:
+                known.lasting.add(path)
+                path = None
+            known.files[key] = folder / "root" / str(path).lstrip("/") if path is not None else None
 
     def _fresh(self, known: _Known, scene: Scene) -> Iterator[tuple[Path, _Dump]]:
         """Dumps written since the pod was first seen that are whole and were not read yet."""
         count = 0
-        for path in sorted({file for files in known.files.values() for file in files}):
+        for path in sorted({*known.lasting, *filter(None, known.files.values())}):
             try:
                 stat = path.lstat()
             except OSError:
@@ -115,8 +120,7 @@ class Flight:
             count += 1
             self.doing = f"reading {path}"
             try:
-                with path.open("rb") as file:
-                    groups = read(file.read(DUMP_BYTES + 1))
+                groups = read(read_plain(path, DUMP_BYTES + 1))
             except (OSError, BadDump):  # not ours to mend: what is no dump says nothing
                 continue
             yield path, _Dump(int(number[1]), written, groups)

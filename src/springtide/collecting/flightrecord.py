@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 DUMP_BYTES = 64 * 1024 * 1024
 ENTRIES_MAX = 100_000
 OPERATION_CHARACTERS = 200
+SIZES_MAX = 16
+GROUP_NAMES_MAX = 2
+"""A group has a name and a description."""
 
 
 class BadDump(ValueError):
@@ -75,7 +78,7 @@ def read(data: bytes) -> tuple[GroupProgress, ...]:
 
 def _progress(name: str, entries: Sequence[Mapping[str, Any]], completed: int) -> GroupProgress:
     """`completed` is what the recorder itself says; entries of gloo stay `scheduled` after their end."""
-    numbers = [int(entry["collective_seq_id"]) for entry in entries]
+    numbers = [entry["collective_seq_id"] for entry in entries]
     done = [
         number for number, entry in zip(numbers, entries, strict=True) if entry.get("state") == "completed"
     ]
@@ -83,32 +86,52 @@ def _progress(name: str, entries: Sequence[Mapping[str, Any]], completed: int) -
     left = [entry for number, entry in zip(numbers, entries, strict=True) if number > completed]
     if not left:
         return GroupProgress(name, max(numbers), completed)
-    first = min(left, key=lambda entry: int(entry["collective_seq_id"]))
-    operation = f"{first.get('profiling_name', 'unknown')} {first.get('input_sizes', '')}".strip()
+    first = min(left, key=lambda entry: entry["collective_seq_id"])
     return GroupProgress(
         name,
         max(numbers),
         completed,
-        int(first["collective_seq_id"]),
-        operation[:OPERATION_CHARACTERS],
-        str(first.get("state", "")),
+        first["collective_seq_id"],
+        _operation(first),
+        _text(first.get("state")),
     )
+
+
+def _operation(entry: Mapping[str, Any]) -> str:
+    sizes = entry.get("input_sizes")
+    shapes = [
+        [number for number in shape[:SIZES_MAX] if _is_number(number)]
+        for shape in (sizes[:SIZES_MAX] if isinstance(sizes, (list, tuple)) else ())
+        if isinstance(shape, (list, tuple))
+    ]
+    name = _text(entry.get("profiling_name")) or "unknown"
+    return f"{name} {shapes if shapes else ''}".strip()[:OPERATION_CHARACTERS]
+
+
+def _is_number(value: object) -> bool:
+    """Of the size that counters have: a longer one cannot even be printed."""
+    return isinstance(value, int) and abs(value) < 1 << 63
+
+
+def _text(value: object) -> str:
+    """Texts and numbers alone: lists within lists, named over and over, grow beyond all bounds in print."""
+    return str(value)[:OPERATION_CHARACTERS] if isinstance(value, str) or _is_number(value) else ""
 
 
 def _last_completed(document: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
     """Of the entry's group, by the recorder's own account; 0: none, or it does not say."""
     statuses = document.get("pg_status")
-    status = statuses.get(str(entry.get("pg_id"))) if isinstance(statuses, dict) else None
+    status = statuses.get(_text(entry.get("pg_id"))) if isinstance(statuses, dict) else None
     number = status.get("last_completed_collective") if isinstance(status, dict) else None
-    return max(0, number) if isinstance(number, int) else 0
+    return max(0, number) if isinstance(number, int) and _is_number(number) else 0
 
 
 def _is_collective(entry: Mapping[str, Any]) -> bool:
-    return isinstance(entry.get("collective_seq_id"), int) and not entry.get("is_p2p")
+    return _is_number(entry.get("collective_seq_id")) and not entry.get("is_p2p")
 
 
 def _group(entry: Mapping[str, Any]) -> str:
     group = entry.get("process_group")
     if isinstance(group, (list, tuple)):
-        return " ".join(str(part) for part in group if part)[:100]
-    return str(group or entry.get("pg_id", ""))[:100]
+        return " ".join(filter(None, map(_text, group[:GROUP_NAMES_MAX])))[:100]
+    return _text(group or entry.get("pg_id"))[:100]

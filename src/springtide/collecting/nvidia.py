@@ -54,6 +54,8 @@ class Nvidia:
         self._standing = Standing()
         self._links: dict[str, set[int]] = {}
         """NVLinks that were down when a GPU was first seen: those have no partner."""
+        self._lost: dict[str, set[int]] = {}
+        """NVLinks that were lost at the last look."""
 
     def look(self, scene: Scene) -> Round:
         if not self._open:
@@ -104,9 +106,10 @@ class Nvidia:
         for name, holds in sorted(gpu.flags.items()):
             if lasts(name, holds):
                 yield f"{name} 1"
-        if lasts(f"recovery {gpu.recovery}", gpu.recovery != 0):
-            action = RECOVERY_ACTIONS.get(gpu.recovery, f"action {gpu.recovery}")
-            yield f"GPU recovery required: the driver asks for: {action}"
+        for number in sorted({*RECOVERY_ACTIONS, gpu.recovery} - {0}):
+            if lasts(f"recovery {number}", number == gpu.recovery):
+                action = RECOVERY_ACTIONS.get(number, f"action {number}")
+                yield f"GPU recovery required: the driver asks for: {action}"
         for reason in (
             "hw_slowdown",
             "hw_thermal_slowdown",
@@ -116,15 +119,17 @@ class Nvidia:
             if lasts(reason, reason in gpu.slowdowns, SLOW_SECONDS):
                 heat = f" at {gpu.celsius} C" if gpu.celsius is not None else ""
                 yield f"clocks_event_reasons.{reason} active for {SLOW_SECONDS:g} s{heat}"
-        for link in self._links_lost(gpu):
-            if lasts(f"link {link}", True):
+        lost = self._links_lost(gpu)
+        for link in sorted(self._lost.get(gpu.uuid, set()) | lost):
+            if lasts(f"link {link}", link in lost):
                 yield f"NVLink {link}: link is down"
+        self._lost[gpu.uuid] = lost
 
-    def _links_lost(self, gpu: GpuReading) -> list[int]:
+    def _links_lost(self, gpu: GpuReading) -> set[int]:
         """Links that were up since the first look and are down now."""
         unused = self._links.setdefault(gpu.uuid, set(gpu.links_down))
         unused.intersection_update(gpu.links_down)
-        return [link for link in gpu.links_down if link not in unused]
+        return set(gpu.links_down) - unused
 
     def _observation(self, line: str, uuid: str, bus: str, scene: Scene) -> Observation:
         return Observation(

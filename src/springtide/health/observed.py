@@ -22,19 +22,20 @@ BEFORE_COMPLAINT_SECONDS = 35 * 60.0
 """The same where ranks only complain: PyTorch's collectives wait for 10 or 30 minutes."""
 AFTER_EXIT_SECONDS = 30.0
 """Records of the kernel may reach the node's collectors in another order than exits reach the server."""
-_OF_PROGRAMS = ("logs", "exits", "activity", "stacks")
-"""Collectors that see programs, not the machine."""
+_OF_PROGRAMS = ("logs", "exits", "activity", "marks", "stacks", "flight")
+"""Collectors that see programs, not the machine: what they tell, any program may have made up."""
+
+
+def is_of_machine(seen: Observation) -> bool:
+    """Whether the machine itself recorded it (kernel, driver, counters)."""
+    return seen.collector not in _OF_PROGRAMS and not seen.source.startswith(("log:", "flight:"))
 
 
 def machine_records(health: NodeHealth | None) -> tuple[Observation, ...]:
     """What the node's own collectors saw of the machine, earliest first."""
     if health is None:
         return ()
-    seen = (
-        one
-        for one in health.status.observations
-        if one.collector not in _OF_PROGRAMS and not one.source.startswith("log:")
-    )
+    seen = filter(is_of_machine, health.status.observations)
     return tuple(sorted(seen, key=lambda one: (stamp(one.time), one.id)))
 
 

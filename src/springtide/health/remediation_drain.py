@@ -13,6 +13,7 @@ from springtide.api import labels
 from springtide.api.core import Pod
 from springtide.api.meta import controller_of
 from springtide.api.remediation import Drain
+from springtide.health.incidents import NAMESPACE
 
 AGAIN_SECONDS = 10.0
 """A pod that a disruption budget holds back is asked again so much later."""
@@ -47,12 +48,14 @@ def checkpoint_time(pod: Pod) -> datetime | None:
     """When the pod's program last saved a checkpoint, as it reported itself."""
     try:
         report = json.loads(pod.metadata.annotations.get(labels.PROGRESS, ""))
-        return datetime.fromisoformat(report["checkpointTime"].replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(report["checkpointTime"].replace("Z", "+00:00"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+    return moment if moment.tzinfo is not None else None  # any program may write this
 
 
 def _stays(pod: Pod) -> bool:
     owner = controller_of(pod)
     of_node = owner is not None and owner.kind in ("DaemonSet", "Node")
-    return of_node or _STATIC in pod.metadata.annotations or labels.INCIDENT in pod.metadata.labels
+    mends = labels.INCIDENT in pod.metadata.labels and pod.metadata.namespace == NAMESPACE
+    return of_node or mends or _STATIC in pod.metadata.annotations

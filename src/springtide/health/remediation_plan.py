@@ -51,7 +51,9 @@ def plan(view: NodeView, now: datetime) -> Steps:
         return without_node(view, current, now)
     if current is None:
         return at_rest(view, view.node, now)
-    return _PHASES[phase_of(current)](view, view.node, current, now)
+    phase = phase_of(current)
+    interrupted = None if _PHASES[phase] is _open else _interrupted(view, view.node, current, now)
+    return interrupted or _PHASES[phase](view, view.node, current, now)
 
 
 # -- phases -----------------------------------------------------------------------------------------
@@ -71,7 +73,8 @@ def _open(view: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Ste
         message = "only reported: the node would be taken out of service"
         said = Emit(node, "WouldCordon", _why(incident), "Warning", "Remediating")
         return Steps((_ended(incident, IncidentPhase.REPORTED, "ReportOnly", message, now), said))
-    if incident.spec.confidence < spec.cordon_confidence:
+    by_history = incident.spec.implications > 0 and spec.escalation.incidents > 0
+    if incident.spec.confidence < spec.cordon_confidence and not by_history:
         message = f"not sure enough ({incident.spec.confidence:g} of {spec.cordon_confidence:g})"
         return Steps((_ended(incident, IncidentPhase.WITHHELD, "NotSure", message, now),))
     cap = cap_of(spec.breaker, len(view.peers))
@@ -116,14 +119,8 @@ def _withheld(node: Node, incident: Diagnosis, cap: int, now: datetime) -> Steps
     return Steps((_ended(incident, IncidentPhase.WITHHELD, BREAKER_OPEN, message, now), said))
 
 
-def _cordoned(view: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Steps:
+def _cordoned(view: NodeView, _node: Node, incident: Diagnosis, now: datetime) -> Steps:
     """The node is emptied."""
-    taken_over = _taken_over(node, incident, now)
-    if taken_over is not None:
-        return taken_over
-    together = crowd(incident, view.incidents, view.policy.spec.breaker)
-    if together:
-        return _crowded(view, incident, together, now)
     drain = view.policy.spec.drain
     since = time_of(incident, CORDONED) or now
     left = left_on(view.pods)
@@ -140,9 +137,6 @@ def _cordoned(view: NodeView, node: Node, incident: Diagnosis, now: datetime) ->
 
 def _repairing(view: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Steps:
     """Somebody mends it, or a person is called."""
-    taken_over = _taken_over(node, incident, now)
-    if taken_over is not None:
-        return taken_over
     returning, repair = view.policy.spec.returning, view.policy.spec.repair
     count = len(recent(view.own, now, returning.window_seconds))
     if returning.incidents and count >= returning.incidents:
@@ -195,12 +189,6 @@ def _by_another(node: Node, incident: Diagnosis, until: datetime, now: datetime)
 
 def _checking(view: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Steps:
     """Quarantine, then the check, then back."""
-    taken_over = _taken_over(node, incident, now)
-    if taken_over is not None:
-        return taken_over
-    together = crowd(incident, view.incidents, view.policy.spec.breaker)
-    if together:
-        return _crowded(view, incident, together, now)
     returning = view.policy.spec.returning
     mended = time_of(incident, REPAIRED) or now
     quiet_from = max([mended, *(one.detected_at for one in view.seen if one.detected_at is not None)])
@@ -213,9 +201,9 @@ def _checking(view: NodeView, node: Node, incident: Diagnosis, now: datetime) ->
     return _returned(node, incident, f"no fault for {returning.quarantine_seconds:g} s", now)
 
 
-def _waiting(_: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Steps:
+def _waiting(_view: NodeView, _node: Node, _incident: Diagnosis, _now: datetime) -> Steps:
     """Held for a person, who returns it with `kubectl uncordon`."""
-    return _taken_over(node, incident, now) or Steps()
+    return Steps()
 
 
 _PHASES = {
@@ -231,11 +219,15 @@ _PHASES = {
 # -- steps ------------------------------------------------------------------------------------------
 
 
-def _taken_over(node: Node, incident: Diagnosis, now: datetime) -> Steps | None:
-    """A person who uncordons the node, or takes our mark off it, has the last word."""
-    if on_node.is_ours(node, incident.metadata.name):
-        return None
-    return Steps((_taken_back(incident, now),), 0.0)
+def _interrupted(view: NodeView, node: Node, incident: Diagnosis, now: datetime) -> Steps | None:
+    """What ends the work on a node that is out: a person's word, or many nodes that show the same.
+
+    A person who uncordons the node, or takes our mark off it, has the last word.
+    """
+    if not on_node.is_ours(node, incident.metadata.name):
+        return Steps((_taken_back(incident, now),), 0.0)
+    together = crowd(incident, view.incidents, view.policy.spec.breaker)
+    return _crowded(view, incident, together, now) if together else None
 
 
 def _taken_back(incident: Diagnosis, now: datetime) -> Command:

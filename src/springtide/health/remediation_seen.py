@@ -16,6 +16,7 @@ from springtide.api.nodes import Node
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
 from springtide.faults import VERDICTS, Fault, Match, Override, Secondary, match
 from springtide.health.incidents import NAMESPACE, incident_name
+from springtide.health.observed import is_of_machine
 from springtide.health.remediation import Failure, asks_for_cordon
 from springtide.health.remediation_policy import Effective
 
@@ -23,8 +24,6 @@ OBSERVATION_AGE = timedelta(hours=1)
 """What was last seen longer ago does not begin an incident: the node may have been mended since."""
 SILENT_AFTER = timedelta(seconds=180)
 """Collectors write at least every half minute; none of them having written for so long is silence."""
-_OF_PROGRAMS = ("logs", "exits", "activity", "marks", "stacks", "flight")
-"""Collectors that see programs, not the machine."""
 
 
 def overrides_of(policy: Effective) -> Mapping[str, Override]:
@@ -44,7 +43,7 @@ def seen_on(node: str, health: NodeHealth, policy: Effective) -> list[DiagnosisS
     found: list[tuple[datetime, DiagnosisSpec]] = []
     for one in health.status.observations:
         moment = one.last_time or one.time
-        if moment is None or one.collector in _OF_PROGRAMS or one.source.startswith("log:"):
+        if moment is None or not is_of_machine(one):
             continue
         meaning = match(one.line, one.context, overrides)
         if meaning is not None and asks_for_cordon(_failure(meaning), policy):
