@@ -23,6 +23,8 @@ DEFINITION_PREFIX = "dev.springtide.v1alpha1"
 _POSITIVE = Limits(minimum=1)
 _NOT_NEGATIVE = Limits(minimum=0)
 _SHARE = Limits(minimum=0, maximum=1)
+_SUSPECT = (Blame.NODE.value, Blame.NETWORK.value, Blame.STORAGE.value, Blame.UNKNOWN.value)
+"""Blames of failures that a node may have had a part in."""
 
 
 class Step(StrEnum):
@@ -129,6 +131,20 @@ class Drain(Struct):
     """After this long the node counts as drained, whatever disruption budgets still hold back."""
 
 
+class Escalation(Struct):
+    """When a node is taken out for what it had a part in before, though no verdict alone would do that."""
+
+    incidents: Annotated[int, _NOT_NEGATIVE] = 2
+    """With so many failures within the window, this one included, the node goes; 0: never. A job that fails
+    again before it has left the node counts once, another job once in all. Not if the failure follows the
+    rank to other nodes, or if so many could as well be chance: among few nodes it takes more."""
+    window_seconds: Annotated[float, _POSITIVE] = 7 * 86400.0
+    """The window."""
+    blames: Annotated[list[str], ListSet(), Limits(max_items=8, items=Limits(enum=_SUSPECT))] = []
+    """Failures that count, by whose fault they were found to be; a program's own never do. Empty: those of
+    the network and of nobody."""
+
+
 class Repair(Struct):
     """Who mends a node. Without job and external repairer, only the check decides about its return."""
 
@@ -189,6 +205,8 @@ class RemediationPolicySpec(Struct):
     """A node is only taken out of service by a verdict as sure as this."""
     signatures: Annotated[list[SignatureOverride], ListMap("name"), Limits(max_items=512)] = []
     """What the site knows better about signatures."""
+    escalation: Escalation = Escalation()
+    """When a node is taken out for its history."""
     breaker: Breaker = Breaker()
     """When no more nodes are taken out."""
     drain: Drain = Drain()

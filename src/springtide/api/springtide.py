@@ -95,6 +95,9 @@ class DiagnosisSpec(Struct):
     """Device of the node that failed, where one is known."""
     secondary: bool = False
     """Whether only consequences were seen, and no cause: then no node is taken out and no program blamed."""
+    implications: int = 0
+    """How many failures the node had a part in within the window of the policy's `escalation`, this one
+    included, where it is taken out for that; 0: it is not."""
     stack: list[str] = []
     """What the rank at the root was doing, innermost call first, where it was sampled."""
     happened_at: datetime | None = None

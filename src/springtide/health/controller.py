@@ -170,10 +170,11 @@ class _Health:
         return replace(snapshot, reports=reports, logs_read=True)
 
     def _with_records(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with what the machines under the ranks recorded."""
+        """The snapshot with what the machines under the ranks recorded, and what all had a part in."""
         seen = self._healths.cache.get
         reports = [replace(one, records=machine_records(seen(one.node))) for one in snapshot.reports]
-        return replace(snapshot, reports=reports)
+        histories = {one.metadata.name: one.status.history for one in self._healths.cache.list()}
+        return replace(snapshot, reports=reports, histories=histories)
 
     async def _read_logs(self, pods: Sequence[Pod]) -> dict[str, LogEvidence]:
         ended = sorted(pods, key=ended_at)[:LOG_PODS_MAX]

@@ -10,8 +10,8 @@ only lost nodes are this room's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from springtide.api import labels
 from springtide.api.commands import Apply, Create, Emit, Plan
 from springtide.api.kueue import Workload, WorkloadCondition, WorkloadReason, is_own_eviction
 from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, owner_reference, set_condition
+from springtide.api.nodehealth import Incident
 from springtide.api.remediation import RemediationPolicy, Step
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence, of_failures
 from springtide.api.struct import encode
@@ -32,6 +33,7 @@ from springtide.health.diagnosis import (
     lost_node,
     with_overrides,
 )
+from springtide.health.escalation import Suspect, implications
 from springtide.health.evidence import LINE_CHARACTERS
 from springtide.health.faults import VERDICTS, Fault
 from springtide.health.hangs import Hang
@@ -84,6 +86,8 @@ class Snapshot:
     """All there are."""
     hang: Hang | None = None
     """What was found where no rank has failed and none goes on."""
+    histories: Mapping[str, Sequence[Incident]] = field(default_factory=dict)
+    """What nodes had a part in, by name, of all that are watched; read where a verdict is due."""
 
 
 def attempt_of(workload: Workload) -> int:
@@ -181,6 +185,7 @@ def _diagnose(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, set
         policy=remedy.policy,
         budget=remedy.budget,
         retry_after_seconds=remedy.retry_after_seconds,
+        implications=remedy.implications,
         signature=cause.meaning.signature if cause.meaning is not None else "",
         device=cause.meaning.device if cause.meaning is not None else "",
         secondary=cause.is_consequence,
@@ -208,6 +213,7 @@ def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, setti
     """
     workload = snapshot.workload
     policy = _policy(snapshot, settings)
+    earlier = [one for one in of_failures(snapshot.diagnoses) if one.spec.attempt < attempt]
     failure = Failure(
         fault_class=cause.fault.value,
         blame=cause.blame.value,
@@ -216,10 +222,26 @@ def _remedy(snapshot: Snapshot, cause: Cause, attempt: int, now: datetime, setti
         signature=cause.meaning.signature if cause.meaning is not None else "",
         secondary=not cause.primary,
         has_node=bool(cause.report.node),
+        implications=_implications(snapshot, cause, earlier, policy, now),
     )
-    earlier = [one for one in of_failures(snapshot.diagnoses) if one.spec.attempt < attempt]
     elastic = _is_elastic(workload)
     return decide(failure, policy, earlier, now, max_restarts=_max_restarts(workload), elastic=elastic)
+
+
+def _implications(
+    snapshot: Snapshot, cause: Cause, earlier: Sequence[Diagnosis], policy: Effective, now: datetime
+) -> int:
+    """How many failures speak against the node under the rank that failed."""
+    report = cause.report
+    suspect = Suspect(
+        workload=snapshot.workload.key,
+        node=report.node,
+        pod_set=report.pod_set,
+        rank=report.index,
+        fault_class=cause.fault.value,
+        blame=cause.blame.value,
+    )
+    return implications(suspect, earlier, snapshot.histories, policy.spec.escalation, now)
 
 
 def _is_elastic(workload: Workload) -> bool:

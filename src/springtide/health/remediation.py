@@ -2,7 +2,8 @@
 
 Called by `plan` with the verdict, the effective policy and the job's earlier Diagnoses. Everything is
 reckoned from those, so that a restart of the controller forgets nothing. Whatever a policy says, a node is
-never taken out of service for a program's fault, on consequences alone, or by an unsure verdict.
+never taken out of service for a program's fault, on consequences alone, or by an unsure verdict alone: but by
+failures that come back to it (`escalation`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Failure:
     """Only consequences were seen."""
     has_node: bool = True
     """Whether it is known on which node it happened."""
+    implications: int = 0
+    """How many failures, this one included, speak against the node; 0: not enough (`escalation`)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Remedy:
     retry_after_seconds: float = 0.0
     told: str = ""
     """To be added to the message; begins with a separator."""
+    implications: int = 0
+    """For how many failures the node goes; 0: it does not, or for this one alone."""
 
 
 def decide(
@@ -75,6 +80,9 @@ def decide(
     """
     rule = rule_for(failure, policy)
     step, doubt = _allowed(_step_of(rule, failure, earlier), failure, policy, elastic=elastic)
+    escalates = _escalates(step, failure)
+    if escalates:
+        step, doubt = Step.CORDON_AND_EVICT, _by_history(failure, policy)
     ends = step is Step.FAIL_FAST
     budget = _budget_of(rule, policy, ends=ends)
     allowed = budget.restarts + (max_restarts if budget.name == PROGRAM else 0)
@@ -88,7 +96,8 @@ def decide(
     remedy = Remedy(step, _ACTIONS[step], policy.name, told=told)
     if remedy.action in RESTARTS:
         wait_seconds = wait_before(budget.backoff, used)
-        remedy = Remedy(step, remedy.action, policy.name, budget.name, wait_seconds, told)
+        count = failure.implications if escalates else 0
+        remedy = Remedy(step, remedy.action, policy.name, budget.name, wait_seconds, told, count)
     return _reported(remedy) if policy.reports_only else remedy
 
 
@@ -182,6 +191,18 @@ def _allowed(step: Step, failure: Failure, policy: Effective, *, elastic: bool) 
         sure = f"{failure.confidence:g} of {policy.spec.cordon_confidence:g}"
         return Step.RESTART_ELSEWHERE, f"; the node stays in service: not sure enough ({sure})"
     return step, ""
+
+
+def _escalates(step: Step, failure: Failure) -> bool:
+    """Whether the node's history asks for more than the verdict does."""
+    gentle = step in (Step.RESTART_IN_PLACE, Step.RESTART_ELSEWHERE, Step.SHRINK)
+    may = failure.has_node and not failure.secondary and failure.blame != Blame.PROGRAM
+    return gentle and may and failure.implications > 0
+
+
+def _by_history(failure: Failure, policy: Effective) -> str:
+    days = policy.spec.escalation.window_seconds / 86400
+    return f"; its node goes: it had a part in {failure.implications} failures within {days:g} days"
 
 
 def _budget_of(rule: RemediationRule, policy: Effective, *, ends: bool) -> RestartBudget:

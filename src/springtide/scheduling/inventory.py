@@ -93,12 +93,26 @@ class Inventory:
         for cell in workload.devices:
             self._reserve(workload, cell, sign * self._missing(workload, cell))
 
+    def recount_workload(self, before: WorkloadFacts, after: WorkloadFacts) -> None:
+        """A workload that asks for the same as before changed: only devices that differ are counted."""
+        if not before.devices or not after.devices:
+            self.count_workload(before, -1)
+            self.count_workload(after, +1)
+            return
+        self._workloads[after.key] = after
+        if before.devices == after.devices and before.attempt == after.attempt:
+            return
+        for cell in {**before.devices, **after.devices}:
+            self._reserve(after, cell, self._missing(after, cell) - self._missing(before, cell))
+
     def _missing(self, workload: WorkloadFacts, cell: tuple[str, str, str]) -> int:
         created = self._created.get(workload.key)
         exist = created[(workload.attempt, *cell)] if created is not None else 0
         return max(0, workload.devices.get(cell, 0) - exist)
 
     def _reserve(self, workload: WorkloadFacts, cell: tuple[str, str, str], pods: int) -> None:
+        if not pods:
+            return
         pod_set, node, devices = cell
         asked = next((one.pod_class.devices for one in workload.pod_sets if one.name == pod_set), None)
         self._take(node, reserved(asked, devices), pods)

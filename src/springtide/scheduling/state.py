@@ -181,11 +181,13 @@ class ClusterState:
         moved = self._volcano.change_workload(key, new, after)
         if after is not None:
             self._workloads[key] = after
-        alike = before is not None and after is not None and before.pod_sets is after.pod_sets
-        if before is not None:
-            self._count_workload(before, -1, alike=alike)
-        if after is not None:
-            self._count_workload(after, +1, alike=alike)
+        if before is not None and after is not None and before.pod_sets is after.pod_sets:
+            self._recount_workload(before, after)
+        else:
+            if before is not None:
+                self._count_workload(before, -1)
+            if after is not None:
+                self._count_workload(after, +1)
         if moved or not is_same_workload(before, after):
             self.version += 1
 
@@ -446,11 +448,28 @@ class ClusterState:
         if not self._demands[sort]:
             del self._demands[sort]
 
-    def _count_workload(self, workload: WorkloadFacts, sign: int, *, alike: bool) -> None:
-        """`alike`: what it asks for stays the same."""
-        for facts in workload.pod_sets if not alike else ():
+    def _count_workload(self, workload: WorkloadFacts, sign: int) -> None:
+        for facts in workload.pod_sets:
             self._count_demand(facts.pod_class, sign * facts.count)
         self._inventory.count_workload(workload, sign)
+        self._count_usage(workload, sign)
+        for pod_set, node in workload.assigned:
+            self._reserve(workload, pod_set, node, sign * self._missing(workload, (pod_set, node)))
+
+    def _recount_workload(self, before: WorkloadFacts, after: WorkloadFacts) -> None:
+        """It asks for the same as before: only places that differ are counted, of thousands mostly none."""
+        self._inventory.recount_workload(before, after)
+        self._count_usage(before, -1)
+        self._count_usage(after, +1)
+        if before.assigned == after.assigned and before.attempt == after.attempt:
+            return
+        for cell in {**before.assigned, **after.assigned}:
+            pods = self._missing(after, cell) - self._missing(before, cell)
+            if pods:
+                self._reserve(after, *cell, pods)
+
+    def _count_usage(self, workload: WorkloadFacts, sign: int) -> None:
+        """What it takes of its queue's quota; nothing without an admission."""
         if workload.admission is None:
             return
         used = self._usage.get(workload.admission.cluster_queue)
