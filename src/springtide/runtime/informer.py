@@ -8,7 +8,7 @@ jittered exponential backoff; a relist now and then repairs whatever a faulty pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -41,6 +41,8 @@ class InformerSettings:
     """After so many failures in a row the version is not trusted either (a server restored from a backup)."""
     backoff: Backoff = field(default_factory=lambda: Backoff(base_seconds=0.2, limit_seconds=30.0))
     """Wait between failing attempts; each is shortened by up to half at random."""
+    pool: Callable[[], Pool] = Pool
+    """Where equal parts of objects are kept once: one for each informer, unless many runtimes share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ class Informer(Generic[T]):
         settings: InformerSettings | None = None,
         indexes: Mapping[str, Index[T]] | None = None,
     ) -> None:
-        self._server = client.sharing_collection(scope.kind, Pool(), self._unreadable)
-        self._clock = clock
         self._settings = settings or InformerSettings()
+        self._server = client.sharing_collection(scope.kind, self._settings.pool(), self._unreadable)
+        self._clock = clock
         self._version = ""
         self._listed_at = float("-inf")
         self._failures = 0

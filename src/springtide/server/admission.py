@@ -6,8 +6,10 @@ A kind is built in when `springtide.api` says so. For special treatment write a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import springtide.api as api
+from springtide.api.meta import Object
 from springtide.api.resources import Resource, resource_of
 from springtide.api.schema import builtin_definitions, definition_name
 from springtide.server import metrics_api
@@ -142,6 +144,13 @@ def _verbs(found: Resource) -> tuple[str, ...]:
     return tuple(verb for verb in VERBS if not one_by_one or verb != "deletecollection")
 
 
+@cache
+def _validator(kind: type[Object]) -> Schema:
+    """One for all servers of a process: what a schema has compiled does not depend on who asks."""
+    named = builtin_definitions()
+    return Schema(named[definition_name(kind)], named, null_is_absent=True)
+
+
 def builtin_kinds() -> Iterator[ServedKind]:
     """One `ServedKind` for each built-in kind of `springtide.api`."""
     types = [kind for kind in api.registered() if resource_of(kind).builtin and kind is not api.core.Binding]
@@ -157,7 +166,7 @@ def builtin_kinds() -> Iterator[ServedKind]:
             plural=found.plural,
             namespaced=found.namespaced,
             schema=named[definition_name(kind)],
-            validator=Schema(named[definition_name(kind)], named, null_is_absent=True),
+            validator=_validator(kind),
             singular=found.singular,
             list_kind=f"{found.kind}List",
             short_names=found.short_names,

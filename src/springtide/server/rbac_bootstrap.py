@@ -66,10 +66,11 @@ def completed_with(found: Json, wanted: Json) -> Json:
         result.setdefault("aggregationRule", wanted["aggregationRule"])
     else:
         there = found.get("rules") or []
-        owned = compile_rules(there)
-        missing = [one for one in wanted["rules"] if uncovered(owned, compile_rules([one]))]
-        if missing:
-            result["rules"] = [*there, *missing]
+        if there != wanted["rules"]:  # which they nearly always are, and comparing them costs a start little
+            owned = compile_rules(there)
+            missing = [one for one in wanted["rules"] if uncovered(owned, compile_rules([one]))]
+            if missing:
+                result["rules"] = [*there, *missing]
     return result
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from springtide.api.resources import Column
 from springtide.server.context import Context
@@ -40,6 +43,21 @@ class CustomResourceStrategy(Strategy):
             self._emptied(self._definition, context)
 
 
+def _schema_of(version: Json) -> Json:
+    found: Json = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+    return found
+
+
+def _compiled(schema: Json) -> Schema:
+    """The same for equal schemas, as those of many versions, and of one that is served again, are."""
+    return _of_bytes(msgspec.json.encode(schema))
+
+
+@lru_cache(maxsize=128)
+def _of_bytes(schema: bytes) -> Schema:
+    return Schema(msgspec.json.decode(schema))
+
+
 def served_kinds(definition: Json, strategy: Strategy) -> Iterator[ServedKind]:
     """One `ServedKind` for each served version."""
     spec = definition["spec"]
@@ -47,13 +65,13 @@ def served_kinds(definition: Json, strategy: Strategy) -> Iterator[ServedKind]:
     storage = next(version["name"] for version in spec["versions"] if version["storage"])
     rereads = definition["metadata"].get("generation", 1) > 1 or len(spec["versions"]) > 1
     stored: Json = next((one for one in spec["versions"] if one["storage"]), {})
-    storing = Schema((stored.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"})
+    storing = _compiled(_schema_of(stored))
     for version in spec["versions"]:
         if not version["served"]:
             continue
-        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+        schema = _schema_of(version)
         subresources = version.get("subresources") or {}
-        validator = Schema(schema)
+        validator = _compiled(schema)
         yield ServedKind(
             group=spec["group"],
             version=version["name"],

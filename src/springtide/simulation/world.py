@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from springtide.api.core import Node
-from springtide.api.meta import ObjectMeta
-from springtide.api.nodes import NodeStatus
 from springtide.api.resources import type_of
 from springtide.api.struct import decode
 from springtide.api.trainer import ClusterTrainingRuntime, TrainJob
@@ -29,14 +25,13 @@ from springtide.server import InProcessTransport, Server
 from springtide.simulation import loop
 from springtide.simulation.faults import (
     NO_FAULTS,
-    ControllersCrashed,
     FaultCounts,
     FaultSettings,
-    FaultyTransport,
 )
 from springtide.simulation.invariants import Ledger, Violation, terminal
+from springtide.simulation.processes import ObservedLog, Process, Surroundings, machine
 from springtide.simulation.scenario import Event, Scenario, draw
-from springtide.store import MemoryLog, Record, Store
+from springtide.store import Record, Store
 from springtide.up.bootstrap import bootstrap
 from springtide.up.rooms import register_controllers
 
@@ -44,18 +39,6 @@ PATIENCE_SECONDS = 900.0
 """Virtual time after the faults within which every job must have ended."""
 QUIET_SECONDS = 90.0
 """Virtual time in which freshly restarted controllers over a finished world must write nothing."""
-
-
-class ObservedLog(MemoryLog):
-    """A log that shows every durable record, in order, to whoever checks."""
-
-    def __init__(self, observer: Callable[[Record], None]) -> None:
-        super().__init__()
-        self._observer = observer
-
-    def append(self, record: Record) -> None:
-        super().append(record)
-        self._observer(record)
 
 
 @dataclass
@@ -107,17 +90,24 @@ class World:
         user = Client(self._inner).with_manager("user")
         await bootstrap(user)
         await user.create(decode(ClusterTrainingRuntime, self._scenario.runtime))
+        self._controllers = Process(
+            Surroundings(self._inner, self._clock, self._report.counts),
+            register_controllers,
+            self._chances,
+            self._settings,
+            pause_seconds=20.0,
+        )
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(self._run_nodes()),
-                group.create_task(self._keep_controllers_running()),
+                group.create_task(self._controllers.live()),
                 group.create_task(self._check_gangs()),
             ]
             for event in self._scenario.events:
                 await self._sleep_until(event.at)
                 await self._happen(event, user)
             await self._sleep_until(self._scenario.calm_at)
-            self._settings = self._transport.settings = NO_FAULTS
+            self._controllers.calm()
             await self._expect_all_to_end(user)
             await self._expect_quiet()
             for task in background:
@@ -133,27 +123,9 @@ class World:
     async def _run_nodes(self) -> None:
         runtime = Runtime(Client(self._inner).with_manager("node"), self._clock)
         self._nodes = SimulatedNodes(
-            runtime, [_node(name, room) for name, room in self._scenario.nodes.items()]
+            runtime, [machine(name, room) for name, room in self._scenario.nodes.items()]
         )
         await runtime.run()
-
-    async def _keep_controllers_running(self) -> None:
-        while True:
-            self._transport = FaultyTransport(
-                self._inner, self._chances, self._settings, self._report.counts, crash=self._crash
-            )
-            runtime = Runtime(Client(self._transport), self._clock)
-            register_controllers(runtime)
-            self._controllers = asyncio.ensure_future(runtime.run())
-            try:
-                await asyncio.wait([self._controllers])
-            finally:
-                self._controllers.cancel()
-            _raise_unless_crashed(self._controllers)
-            await asyncio.sleep(self._chances.uniform(0.1, 20))
-
-    def _crash(self) -> None:
-        self._controllers.cancel()
 
     # -- what happens to it ------------------------------------------------------------------------
 
@@ -215,7 +187,7 @@ class World:
         """Restart the controllers over the finished world: they must find nothing to write."""
         await asyncio.sleep(QUIET_SECONDS)
         before = len(self._noise)
-        self._transport.die()
+        self._controllers.die()
         await asyncio.sleep(QUIET_SECONDS)
         written = self._noise[before:]
         if written:
@@ -231,24 +203,6 @@ class World:
 
     async def _sleep_until(self, moment: float) -> None:
         await asyncio.sleep(max(0.0, moment - self._clock.monotonic()))
-
-
-def _raise_unless_crashed(controllers: asyncio.Task[None]) -> None:
-    """Controllers end because the world killed them; any other end is a defect."""
-    if controllers.cancelled():
-        return
-    error = controllers.exception()
-    if error is None:
-        raise RuntimeError("the controllers ended by themselves")
-    _, others = error.split(ControllersCrashed) if isinstance(error, BaseExceptionGroup) else (None, error)
-    if others is not None:
-        raise others
-
-
-def _node(name: str, room: dict[str, Any]) -> Node:
-    return Node(
-        metadata=ObjectMeta(name=name), status=NodeStatus(capacity=dict(room), allocatable=dict(room))
-    )
 
 
 def _outcome(job: TrainJob) -> str:
