@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
-
+from springtide.api.nodehealth import RankMarks
 from springtide.node.marks import read_marks
 from tests.e2e.platforms import Platform
 
@@ -80,11 +80,15 @@ class Training:
         pods = self.platform.get("pods", "-l", marks)["items"]
         return sum(pod["status"].get("phase") == "Running" for pod in pods)
 
+    def marks(self, process: int) -> RankMarks:
+        """What a rank says at this instant, from its own marks and not by way of the API."""
+        files = self.platform.data_dir.glob("node/pods/*/report/progress.json.rank*")
+        found = [one for path in files for one in read_marks(path.with_name("progress.json"))]
+        return next(one for one in found if one.process == process)
+
     def step_now(self, process: int) -> int:
-        """The step of a rank at this instant, from its own marks and not by way of the API."""
-        marks = self.platform.data_dir.glob("node/pods/*/report/progress.json.rank*")
-        found = [one for path in marks for one in read_marks(path.with_name("progress.json"))]
-        return next(one.step or 0 for one in found if one.process == process)
+        """The step of a rank at this instant."""
+        return self.marks(process).step or 0
 
     def diagnoses(self) -> list[dict[str, Any]]:
         """The specs of what was written down about it."""
@@ -109,7 +113,7 @@ class Training:
         return self.platform.kubectl("logs", "-l", selector, "--tail=20").out
 
 
-def wait(what: str, probe: Callable[[], T | None], seconds: float) -> T:
+def wait(what: str, probe: Callable[[], T | None], seconds: float, pause_seconds: float = 1.0) -> T:
     """The first answer of a probe that is something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -117,39 +121,64 @@ def wait(what: str, probe: Callable[[], T | None], seconds: float) -> T:
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(1)  # each look is a kubectl
+        time.sleep(pause_seconds)  # each look is a kubectl
 
 
-def _processor_share(process: int, seconds: float = 4.0) -> float:
-    """What part of a core a process has had lately."""
+class Steps:
+    """How far a rank is at every moment, by its own marks and not by way of the API."""
 
-    def used() -> float:
-        times = psutil.Process(process).cpu_times()
-        return times.user + times.system
+    def __init__(self, job: Training, process: int) -> None:
+        self._job, self._process = job, process
+        self._seen: list[tuple[float, int]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
 
-    before = used()
-    time.sleep(seconds)
-    return min((used() - before) / seconds, 1.0)
+    def __enter__(self) -> Steps:
+        self._seen.append((time.time(), self._job.step_now(self._process)))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def at(self, moment: float) -> int:
+        """The step it had made at a moment."""
+        return max((step for seen, step in self._seen if seen <= moment), default=self._seen[0][1])
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            with contextlib.suppress(StopIteration):  # being written, or gone
+                step = self._job.step_now(self._process)
+                if step > self._seen[-1][1]:
+                    self._seen.append((time.time(), step))
+
+
+RUN_SECONDS = 0.01
 
 
 @contextmanager
-def slowed(process: int, share: float, period_seconds: float = 0.06) -> Iterator[None]:
-    """Let a process have only this share of the processor time it had before.
+def slowed(process: int, share: float, rate: float) -> Iterator[None]:
+    """Let a process work at this share of the rate at which it worked before.
 
-    The machine may be busy: what it had is measured first, and it gets that much less by being stopped most
-    of the time.
+    `rate`: seconds of processor it used a second of its work; less than 1 where the machine is busy. It runs
+    until it has used ten milliseconds and is stopped for as long as it takes until that is the share it is
+    to have: by what it used, for a process that was stopped is let run first when it goes on.
     """
     over = threading.Event()
-    share *= _processor_share(process)
 
     def cycle() -> None:
         with contextlib.suppress(PermissionError):  # the machine may be busy, and this must keep its time
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -15)
         while not over.is_set():
-            os.kill(process, signal.SIGSTOP)
-            over.wait(period_seconds * (1 - share))
-            os.kill(process, signal.SIGCONT)
-            over.wait(period_seconds * share)
+            began, used = time.monotonic(), processor_seconds(process)
+            while (gained := processor_seconds(process) - used) < RUN_SECONDS and not over.wait(0.001):
+                pass
+            left_seconds = gained / (share * rate) - (time.monotonic() - began)
+            if left_seconds > 0:
+                os.kill(process, signal.SIGSTOP)
+                over.wait(left_seconds)
+                os.kill(process, signal.SIGCONT)
 
     thread = threading.Thread(target=cycle)
     thread.start()
@@ -158,3 +187,8 @@ def slowed(process: int, share: float, period_seconds: float = 0.06) -> Iterator
     finally:
         over.set()
         thread.join()
+
+
+def processor_seconds(process: int) -> float:
+    """What the main thread of a process has used so far."""
+    return int(Path("/proc", str(process), "schedstat").read_text().split()[0]) * 1e-9

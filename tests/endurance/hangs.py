@@ -1,8 +1,9 @@
 """Hangs, pauses and slow ranks with real PyTorch processes: `python -m tests.endurance.hangs [CASE …]`.
 
 Each case is jobs of two ranks on a platform of its own; one JSON object a row is printed. `stop`: a rank
-gets SIGSTOP; `pause`: ten healthy runs with a quiet evaluation of 20 s; `slow`: a rank runs a third of the
-time; `stage`: the last rank has three times the work by design. All of them without a case named.
+gets SIGSTOP; `pause`: ten healthy runs with a quiet evaluation of 20 s; `slow`: a rank works at a third of
+its rate, at three lengths of steps; `stage`: the last rank has three times the work by design. All of them
+without a case named.
 """
 
 from __future__ import annotations
@@ -17,15 +18,23 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from springtide.api.nodehealth import RankMarks
 from tests.e2e.platforms import Platform
-from tests.e2e.trained import Training, slowed, wait
+from tests.e2e.trained import Steps, Training, processor_seconds, slowed, wait
 
 PAUSES = ("sleep", "rank0", "busy", "declared")
-LONG_STEPS = ("--work", "2000", "--batches", "10", "--epochs", "60")
+PRODUCTS = (2000, 900, 300)
+"""Work of a step: on an idle core about 0.3, 0.15 and 0.05 s."""
+STEPS = 14
+STEPS_MAX, SECONDS_MAX = 20, 8.0
+"""Within so many steps a slow rank is to be named, or seconds where steps are very short."""
+SHARES = (0.25, 0.42)
+"""A third, as exactly as a busy machine lets it be."""
 
 
 def main() -> int:
@@ -33,19 +42,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="stop, pause, slow, stage")
-    parser.add_argument("--runs", type=int, default=0, help="of each case; 0: 3, and 10 pauses")
-    parser.add_argument("--together", type=int, default=1, help="pauses at the same time")
+    parser.add_argument("--runs", type=int, default=0, help="of each case; 0: 3, 6 slow, 10 pauses")
+    parser.add_argument("--together", type=int, default=1, help="pauses or stages at the same time")
     options = parser.parse_args()
     cases: dict[str, tuple[Callable[[Platform, int], dict[str, Any]], int]] = {
         "stop": (stop, 3),
         "pause": (pause, 10),
-        "slow": (slow, 3),
+        "slow": (slow, 6),
         "stage": (stage, 3),
     }
     failed = 0
     for name in options.cases or cases:
         case, usual = cases[name]
-        with platform() as made, ThreadPoolExecutor(options.together if name == "pause" else 1) as pool:
+        together = options.together if name in ("pause", "stage") else 1
+        with platform() as made, ThreadPoolExecutor(together) as pool:
             runs = range(options.runs or usual)
             for run, found in zip(runs, pool.map(partial(case, made), runs), strict=True):
                 print(json.dumps({"case": name, "run": run, **found}), flush=True)
@@ -109,28 +119,52 @@ def pause(made: Platform, run: int) -> dict[str, Any]:
 
 
 def slow(made: Platform, run: int) -> dict[str, Any]:
-    """A rank that runs a third of the time from some step on: within how many steps it is named."""
-    victim = run % 2
+    """A rank that works at a third from some step on: within how many steps it is named."""
+    victim, products = run % 2, PRODUCTS[run // 2 % len(PRODUCTS)]
     job = Training(made, f"slow-{run}")
-    job.start(*LONG_STEPS)
-    before = job.wait_for_step(25, 300)
+    job.start("--work", str(products), "--batches", "10", "--epochs", "10000")
+    before = job.wait_for_step(40, 300)
     process = before[victim]["process"]
-    with slowed(process, 1 / 3):
-        first = job.step_now(process)
-        began = time.monotonic()
-        found = wait("the slow rank", lambda: _suspicion(job), 240)
-        steps = job.step_now(process) - first
-    seconds = time.monotonic() - began
+    usual = job.marks(process)
+    rate = _rate(job, process)
+    with Steps(job, process) as steps, slowed(process, 1 / 3, rate):
+        first, began = job.step_now(process), time.time()
+        found = wait("the slow rank", lambda: _suspicion(job), 240, pause_seconds=0.2)
+        while job.step_now(process) < first + STEPS:  # its median is of slow steps alone
+            time.sleep(0.2)
+        now = job.marks(process)
     job.end()
+    named = datetime.fromisoformat(found["detectedAt"]).timestamp()
+    count, seconds = steps.at(named) - first, named - began
+    share = _work_seconds(usual) / _work_seconds(now)
     right = found["globalRank"] == victim and found["action"] == "ignore"
     return {
-        "passed": right and steps <= 20,
-        "steps": steps,
+        "passed": right
+        and (count <= STEPS_MAX or seconds <= SECONDS_MAX)
+        and SHARES[0] <= share <= SHARES[1],
+        "steps": count,
         "seconds": round(seconds, 1),
-        "step_seconds_before": before[victim].get("stepSeconds"),
+        "step_seconds": [round(one.step_seconds or 0, 3) for one in (usual, now)],
+        "work_seconds": [round(_work_seconds(one), 3) for one in (usual, now)],
+        "share": round(share, 2),
+        "load": round(os.getloadavg()[0], 1),
         "blame": found["blame"],
         "message": found["message"],
     }
+
+
+def _work_seconds(marks: RankMarks) -> float:
+    """What a rank needs for its own part of a step."""
+    return (marks.busy_seconds or 0.0) + (marks.queued_seconds or 0.0)
+
+
+def _rate(job: Training, process: int, seconds: float = 5.0) -> float:
+    """Seconds of processor a rank uses a second of its work, for some seconds."""
+    step, used = job.step_now(process), processor_seconds(process)
+    time.sleep(seconds)
+    marks = job.marks(process)
+    worked = ((marks.step or 0) - step) * _work_seconds(marks)
+    return min((processor_seconds(process) - used) / worked, 1.0)
 
 
 def _suspicion(job: Training) -> dict[str, Any] | None:

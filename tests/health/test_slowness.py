@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springtide.health.slowness import (
@@ -22,6 +24,7 @@ from springtide.health.slowness import (
     find,
     still_slow,
 )
+from springtide.sdk.steptimes import StepTimes
 from tests.health.ganghealth import Rank, members
 
 
@@ -188,3 +191,74 @@ def test_a_new_attempt_begins_anew() -> None:
     ranks = [one(0.3, number=3), one(0.9, 0.3, number=3)]
     known, _ = still_slow({1: Since(40, 40)}, slow_in(ranks))
     assert known == {1: Since(3, 3)}
+
+
+@dataclass
+class Ranks:
+    """Ranks that train together step by step; what each takes is told by its own `StepTimes`."""
+
+    count: int
+    base: float
+    times: list[StepTimes] = field(default_factory=list)
+    step: int = 0
+    known: dict[int, Since] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.times = [StepTimes() for _ in range(self.count)]
+
+    def take(self, factors: Sequence[float]) -> list[int]:
+        """One step, so many times as long as usual on each; who is named after it."""
+        works = [self.base * factor for factor in factors]
+        for times, work in zip(self.times, works, strict=True):
+            times.add(max(works))
+            times.add_work(work, 0.0)
+        self.step += 1
+        self.known, sure = still_slow(self.known, slow_in([self._told(one) for one in self.times]))
+        return [slow.rank.rank for slow in sure]
+
+    def _told(self, times: StepTimes) -> Rank:
+        known = {
+            "busy_seconds": times.busy,
+            "low_seconds": times.low,
+            "recent_seconds": times.recent,
+            "best_seconds": times.best,
+            "step_seconds": times.wall,
+        }
+        return Rank(busy=200, step=self.step, **{name: one for name, one in known.items() if one >= 0})
+
+
+def noise(seed: Random, count: int, most: float) -> list[float]:
+    return [seed.uniform(1.0, most) for _ in range(count)]
+
+
+@given(st.integers(0, 2**32), st.integers(2, 5), st.floats(0.03, 3.0))
+@settings(max_examples=30, deadline=None)
+def test_equal_ranks_are_never_named_whatever_disturbs_them(number: int, count: int, base: float) -> None:
+    ranks, seed = Ranks(count, base), Random(number)
+    for _ in range(6):
+        victim, times = seed.randrange(count), seed.uniform(1.0, 9.0)
+        for step in range(15):
+            factors = noise(seed, count, 1.4)
+            factors[victim] *= times if step < 9 else 1.0
+            assert ranks.take(factors) == []
+
+
+@given(st.integers(0, 2**32), st.integers(2, 5), st.floats(0.03, 3.0))
+@settings(max_examples=30, deadline=None)
+def test_a_rank_at_a_third_is_named_within_twelve_steps_or_some_seconds(
+    number: int, count: int, base: float
+) -> None:
+    ranks, seed = Ranks(count, base), Random(number)
+    victim, steps = seed.randrange(count), 1
+    for _ in range(20):
+        assert ranks.take(noise(seed, count, 1.2)) == []
+
+    def slowed() -> list[int]:
+        factors = noise(seed, count, 1.2)
+        factors[victim] *= 3
+        return ranks.take(factors)
+
+    while not (named := slowed()):
+        steps += 1
+        assert steps <= max(12, CLEAR_SECONDS / (3 * base) + 2), "eight of twenty are left to tell of it"
+    assert named == [victim]

@@ -20,11 +20,12 @@ from tests.builders import at
 
 
 class Hands:
-    """Clocks one turns by hand: of the wall, and of the processor."""
+    """Clocks one turns by hand: of the wall, of the processor, and of the queue for it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.worked = 0.0
+        self.queued = 0.0
 
 
 @pytest.fixture
@@ -45,7 +46,12 @@ def rank(progress_file: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch) -> 
 
     def made(number: int) -> Marks:
         monkeypatch.setenv("RANK", str(number))
-        return Marks(clock=lambda: hands.now, wall=lambda: hands.now, processor=lambda: hands.worked)
+        return Marks(
+            clock=lambda: hands.now,
+            wall=lambda: hands.now,
+            processor=lambda: hands.worked,
+            queue=lambda: hands.queued,
+        )
 
     return made
 
@@ -117,6 +123,42 @@ def test_one_long_step_changes_nothing(
     for work in (0.3, 0.3, 9.0, 0.3, 0.3, 4.0, 0.3):
         steps(marks, hands, 1, work=work, wait=0.0)
     assert only(progress_file).busy_seconds == 0.3
+
+
+def test_queueing_for_a_processor_is_no_work(
+    rank: Callable[[int], Marks], progress_file: Path, hands: Hands
+) -> None:
+    marks = rank(0)
+    marks.watched = True
+    for number in range(14):
+        if number == 6:
+            marks.phase("evaluate")
+            hands.now, hands.queued = hands.now + 9, hands.queued + 5
+            marks.phase("train")
+        hands.now, hands.queued = hands.now + 0.9, hands.queued + 0.6
+        marks.enter()
+        hands.now, hands.queued = hands.now + 1.0, hands.queued + 0.2
+        marks.leave()
+        marks.step()
+    found = only(progress_file)
+    assert (found.busy_seconds, found.queued_seconds) == (0.3, 0.6)
+    assert (found.low_seconds, found.recent_seconds, found.best_seconds) == (0.3, 0.3, 0.3)
+    assert (found.step_seconds, found.best_step_seconds) == (1.9, 1.9)
+
+
+def test_waits_within_an_evaluation_are_not_taken_off_twice(
+    rank: Callable[[int], Marks], progress_file: Path, hands: Hands
+) -> None:
+    marks = rank(0)
+    marks.watched = True
+    for _ in range(3):
+        marks.phase("evaluate")
+        marks.enter()
+        hands.now += 20
+        marks.leave()
+        marks.phase("train")
+        steps(marks, hands, 1, work=0.5, wait=0.1)
+    assert only(progress_file).busy_seconds == 0.5
 
 
 def test_an_evaluation_is_part_of_no_step(

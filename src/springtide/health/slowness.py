@@ -27,7 +27,7 @@ RATIO = 1.5
 CLEAR_RATIO = 2.0
 """From here on nothing but slowness explains it."""
 LOW_RATIO = 1.25
-"""And so many times in nearly every step."""
+"""And so many times in nearly every step; where nothing else explains it, `RATIO` times."""
 DEVIATIONS = 4.0
 """And so many times what they usually differ by (median absolute deviation, scaled to a standard one)."""
 _MAD_SCALE = 1.4826
@@ -72,6 +72,8 @@ class Slow:
     step: int
     peers_ratio: float = 1.0
     """How many times their own best its peers need: above 1 where the whole machine or job slowed down."""
+    low_seconds: float = 0.0
+    """Nearly all of its steps take it at least so long."""
     queued_seconds: float = 0.0
     """Of `busy_seconds` the time in which others had its processors, where that is what makes it slow."""
 
@@ -99,8 +101,9 @@ class Slow:
 
     @property
     def clear(self) -> bool:
-        """Whether it is twice as slow as its peers and as itself."""
-        return self.ratio >= CLEAR_RATIO and self.own_ratio >= CLEAR_RATIO
+        """Whether it is twice as slow as its peers and as itself, and slow in nearly every step."""
+        slow = min(self.ratio, self.own_ratio) >= CLEAR_RATIO
+        return slow and self.low_seconds >= RATIO * self.peers_seconds
 
     @property
     def small(self) -> bool:
@@ -158,9 +161,16 @@ def _slow_at_work(rank: RankView, marks: RankMarks, peers: Sequence[RankMarks]) 
     steady = (marks.low_seconds or 0.0) >= LOW_RATIO * middle
     if not steady or not _is_far(busy, works, RATIO) or not _holds_up(busy, marks):
         return None
-    ratio = median(_own_ratio(peer) for peer in peers)
-    wall = marks.step_seconds or busy
-    return Slow(rank, busy, middle, marks.best_seconds, wall, marks.step or 0, ratio)
+    return Slow(
+        rank,
+        busy,
+        middle,
+        marks.best_seconds,
+        step_seconds=marks.step_seconds or busy,
+        step=marks.step or 0,
+        peers_ratio=median(_own_ratio(peer) for peer in peers),
+        low_seconds=marks.low_seconds or 0.0,
+    )
 
 
 def _slow_in_queue(rank: RankView, marks: RankMarks, peers: Sequence[RankMarks]) -> Slow | None:
