@@ -147,7 +147,7 @@ def test_the_dominant_share_is_what_is_borrowed_of_all_there_is(
         QuotaNode("b", "all", {GPU: CellQuota(12)}),
     ]
     book = Book(Tree(queues), {"a": {GPU: used}})
-    assert book.share("a", {GPU: more}) == share
+    assert book.share("a", {GPU: more}).weighted == share
 
 
 def test_cohorts_in_a_circle_are_refused_by_name() -> None:

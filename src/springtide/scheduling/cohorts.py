@@ -4,7 +4,7 @@ A node of the tree is a ClusterQueue (a leaf) or a Cohort. What a node does not 
 the rest goes up to its parent and may be used by anybody below it, up to each one's borrowing limit. A cell
 is a flavor and a resource. `Tree` is fixed as long as the queues are; `Book` is what one cycle reckons with.
 Called by `quota` and `preemption`. Source: Kueue's semantics of nominalQuota, borrowingLimit and lendingLimit
-over hierarchical cohorts, and its dominant resource share.
+over hierarchical cohorts; of its dominant resource share see `dominance`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-Cell = tuple[str, str]
-"""Flavor and resource."""
+from springtide.scheduling.dominance import NOTHING, Share, dominant, whole_weights
+from springtide.scheduling.dominance import Cell as Cell
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class _Node:
     known: dict[Cell, tuple[int, int, int | None]] = field(default_factory=dict)
     potential: dict[Cell, int] = field(default_factory=dict)
     """What it might use if nobody else used anything, once somebody has asked."""
+    lendable: dict[str, int] = field(default_factory=dict)
+    """Of a cohort, what it might use of each resource by weight, once somebody has asked."""
 
     def terms(self, cell: Cell) -> tuple[int, int, int | None]:
         """What belongs to it, what of that no one outside may use, and how much of others' it may use."""
@@ -74,6 +77,17 @@ class _Node:
         limit = self.cells[cell].lending_limit if cell in self.cells else None
         return 0 if limit is None else max(0, self.subtree.get(cell, 0) - limit)
 
+    def might_use(self, cell: Cell) -> int:
+        """What it might use if nobody else used anything."""
+        found = self.potential.get(cell)
+        if found is None:
+            own, kept, limit = self.terms(cell)
+            found = own if self.parent is None else kept + self.parent.might_use(cell)
+            if limit is not None:
+                found = min(found, own + limit)
+            self.potential[cell] = found
+        return found
+
     def line(self) -> Iterator[_Node]:
         """Itself and its ancestors, upwards."""
         node: _Node | None = self
@@ -89,8 +103,17 @@ class CycleError(ValueError):
 class Tree:
     """The queues and cohorts, linked."""
 
-    def __init__(self, queues: Iterable[QuotaNode], cohorts: Iterable[QuotaNode] = ()) -> None:
-        """A cohort that is named but does not exist has no quota of its own. Raises CycleError."""
+    def __init__(
+        self,
+        queues: Iterable[QuotaNode],
+        cohorts: Iterable[QuotaNode] = (),
+        weights: Mapping[Cell, Fraction] | None = None,
+    ) -> None:
+        """A cohort that is named but does not exist has no quota of its own. Raises CycleError.
+
+        `weights`: how much more than 1 a cell counts in shares, where it does.
+        """
+        self._usual, self._weights = whole_weights(weights or {})
         known = {node.name: node for node in cohorts}
         self._cohorts: dict[str, _Node] = {}
         self._queues: dict[str, _Node] = {}
@@ -117,6 +140,27 @@ class Tree:
     def cohort(self, name: str) -> _Node:
         """A Cohort. Raises KeyError."""
         return self._cohorts[name]
+
+    def find(self, name: str, *, cohort: bool) -> _Node | None:
+        """A ClusterQueue or Cohort, if it is of this tree."""
+        return (self._cohorts if cohort else self._queues).get(name)
+
+    def above(self, name: str) -> tuple[str, ...]:
+        """The Cohorts a ClusterQueue is below, its own first."""
+        return tuple(node.name for node in self._queues[name].line())[1:]
+
+    def weight(self, cell: Cell) -> int:
+        """How much a cell counts in shares, compared with others of its resource."""
+        return self._weights.get(cell, self._usual)
+
+    def lendable(self, cohort: _Node) -> Mapping[str, int]:
+        """What those below a cohort might use of each resource, by weight; looked up once."""
+        if not cohort.lendable:
+            *_, root = cohort.line()
+            for cell in root.subtree:
+                more = cohort.might_use(cell) * self.weight(cell)
+                cohort.lendable[cell[1]] = cohort.lendable.get(cell[1], 0) + more
+        return cohort.lendable
 
     def around(self, name: str) -> frozenset[str]:
         """The ClusterQueues that share quota with this one, itself among them."""
@@ -185,17 +229,7 @@ class Book:
 
     def potential(self, queue: str, cell: Cell) -> int:
         """What the queue might use if nobody else used anything."""
-        leaf = self._tree.queue(queue)
-        found = leaf.potential.get(cell)
-        if found is None:
-            found = 0
-            for node in reversed(list(leaf.line())):
-                own, kept, limit = node.terms(cell)
-                found = own if node.parent is None else found + kept
-                if limit is not None:
-                    found = min(found, own + limit)
-            leaf.potential[cell] = found
-        return found
+        return self._tree.queue(queue).might_use(cell)
 
     def borrowed(self, queue: str, cell: Cell, more: int = 0) -> int:
         """What the queue uses of others', if it used so much more."""
@@ -223,33 +257,31 @@ class Book:
         left = {cell: max(0, more[cell] - max(0, node.kept(cell) - used.get(cell, 0))) for cell in more}
         return within, left
 
-    def share(self, name: str, more: Mapping[Cell, int] | None = None, *, cohort: bool = False) -> float:
-        """Dominant resource share: the largest part borrowed of anything lendable, by weight.
-
-        In thousandths, for a queue or a cohort; 0 for one that borrows nothing, infinite for one of weight 0
-        that does.
-        """
+    def share(self, name: str, more: Mapping[Cell, int] | None = None, *, cohort: bool = False) -> Share:
+        """Dominant resource share of a queue or a cohort, if it used so much more."""
         return self.share_of(self._tree.cohort(name) if cohort else self._tree.queue(name), more)
 
-    def standing(self, queue: str) -> tuple[float, ...]:
+    def shares(self, name: str, *, cohort: bool = False) -> bool:
+        """Whether a queue or cohort is in a cohort; False for one that is not of this tree."""
+        found = self._tree.find(name, cohort=cohort)
+        return found is not None and found.parent is not None
+
+    def standing(self, queue: str) -> tuple[Share, ...]:
         """Shares of the queue's cohorts and its own, from the top: the larger has more than others."""
         line = list(self._tree.queue(queue).line())
         return tuple(self.share_of(node) for node in reversed(line[:-1]))
 
-    def share_of(self, node: _Node, more: Mapping[Cell, int] | None = None) -> float:
-        """The same, of a node of the tree."""
+    def share_of(self, node: _Node, more: Mapping[Cell, int] | None = None) -> Share:
+        """The same, of a node of the tree. A root has none."""
         if node.parent is None:
-            return 0.0
-        over: dict[str, int] = defaultdict(int)
-        lendable: dict[str, int] = defaultdict(int)
-        for cell in {*node.parent.subtree, *(more or {})}:
-            lendable[cell[1]] += node.parent.subtree.get(cell, 0)
-            used = self._used[node].get(cell, 0) + (more or {}).get(cell, 0)
-            over[cell[1]] += max(0, used - node.subtree.get(cell, 0))
-        largest = max((1000 * over[name] / lendable[name] for name in over if lendable[name]), default=0.0)
-        if not largest:
-            return 0.0
-        return largest / node.weight if node.weight else float("inf")
+            return NOTHING
+        used = self._used[node]
+        borrowed: dict[str, int] = {}
+        for cell in {**used, **more} if more else used:
+            over = used.get(cell, 0) + (more.get(cell, 0) if more else 0) - node.subtree.get(cell, 0)
+            if over > 0:
+                borrowed[cell[1]] = borrowed.get(cell[1], 0) + over * self._tree.weight(cell)
+        return dominant(borrowed, self._tree.lendable(node.parent), node.weight) if borrowed else NOTHING
 
     def _apply(self, queue: str, cell: Cell, amount: int) -> None:
         """What a node cannot take from what it keeps for itself it takes from its parent, and so on up.

@@ -325,7 +325,7 @@ class Cycle:
             for facts in self._snapshot.admitted
             if facts.key not in ended
         }
-        return reports(self._snapshot, self._lineup.samples(), used, self.admitted, now)
+        return reports(self._snapshot, self._lineup.samples(), used, self.admitted, now, fair=self._fair)
 
     # -- one workload ------------------------------------------------------------------------------
 
@@ -338,7 +338,8 @@ class Cycle:
     def _borrowers(self) -> Iterator[WorkloadFacts]:
         """Those who would borrow, and who stands behind them: after all who ask for their queue's own."""
         if self._fair:
-            return turns.by_share(self._behind, self._standing)
+            above = self._snapshot.queues.quota.above
+            return turns.by_share(self._behind, above, self._standing, self._lineup.key)
         return turns.by_order(self._behind, self._lineup.key)
 
     def _standing(self, queue: str, facts: WorkloadFacts) -> turns.Standing:

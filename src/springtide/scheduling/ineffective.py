@@ -19,13 +19,14 @@ UNSUPPORTED = "UnsupportedFields"
 _MESSAGE_CHARACTERS_MAX = 32768
 """The API's limit for a condition's message."""
 
+_UNFAIR = "it counts only if the scheduler shares fairly; else the order is priority, then age"
 CLUSTER_QUEUE_WHY = {
     "flavorFungibility.preference": "whenCanBorrow and whenCanPreempt alone decide which flavor is next",
-    "fairSharing": "it counts only if the scheduler shares fairly; else the order is priority, then age",
+    "fairSharing": _UNFAIR,
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
-COHORT_WHY = {"fairSharing": "cohorts share by quota alone, queues by weight"}
-FLAVOR_WHY = {"resourceWeights": "all resources count the same in fair sharing"}
+COHORT_WHY = {"fairSharing": _UNFAIR}
+FLAVOR_WHY = {"resourceWeights": "they count only if the scheduler shares fairly"}
 ADMISSION_CHECK_WHY = {"retryDelayMinutes": "a check that wants another try says itself when"}
 """Kinds without a status to say it in; their pages of the reference do."""
 LOCAL_QUEUE_WHY = {"fairSharing": "it counts only in a ClusterQueue whose admissionScope shares by use"}
@@ -41,9 +42,11 @@ _DEFAULTS = {
 """Values that ask for what is done anyway; the API server writes some of them by default."""
 
 
-def unsupported_condition(obj: ClusterQueue | LocalQueue | Workload) -> Condition | None:
-    """What the object has set in vain; None where everything takes effect."""
-    found = ineffective_fields(obj)
+def unsupported_condition(
+    obj: ClusterQueue | LocalQueue | Workload, *, fair: bool = False
+) -> Condition | None:
+    """What the object has set in vain; None where everything takes effect. `fair`: queues share fairly."""
+    found = [one for one in ineffective_fields(obj) if not (fair and one.endswith(_UNFAIR))]
     if not found:
         return None
     message = "No effect: " + "; ".join(found)

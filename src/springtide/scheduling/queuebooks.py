@@ -32,7 +32,7 @@ from springtide.scheduling.queues import (
 )
 
 F = TypeVar("F")
-Q = TypeVar("Q", ClusterQueue, LocalQueue)
+Q = TypeVar("Q", ClusterQueue, LocalQueue, Cohort)
 
 
 class QueueBooks:
@@ -45,6 +45,7 @@ class QueueBooks:
         self._local_queues: dict[str, LocalQueueFacts] = {}
         self._cluster_queue_objects: dict[str, ClusterQueue] = {}
         self._local_queue_objects: dict[str, LocalQueue] = {}
+        self._cohort_objects: dict[str, Cohort] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._cohorts: dict[str, QuotaNode] = {}
         self._flavors: dict[str, FlavorFacts] = {}
@@ -72,6 +73,7 @@ class QueueBooks:
                 node = cohort_node(new)
             except ValueError:
                 node = QuotaNode(new.metadata.name, new.spec.parent_name)
+        _remember(key_of(old, new), new, self._cohort_objects)
         self._keep(self._cohorts, key_of(old, new), node)
 
     def change_flavor(self, old: ResourceFlavor | None, new: ResourceFlavor | None) -> None:
@@ -112,6 +114,11 @@ class QueueBooks:
     def objects(self) -> tuple[ClusterQueue | LocalQueue, ...]:
         """The queues as last seen, for what their status says."""
         return (*self._cluster_queue_objects.values(), *self._local_queue_objects.values())
+
+    @property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """The Cohorts as last seen, for what their status says."""
+        return tuple(self._cohort_objects.values())
 
     @property
     def local_queues(self) -> Iterable[LocalQueue]:

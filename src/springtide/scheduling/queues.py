@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from functools import cached_property
 
 from springtide.api import labels
@@ -29,7 +30,7 @@ from springtide.api.kueue import (
     Workload,
 )
 from springtide.api.nodes import Taint
-from springtide.api.quantity import milli
+from springtide.api.quantity import parse
 from springtide.api.selectors import Labels, from_label_selector
 from springtide.scheduling.checks import CheckRule, rules_of
 from springtide.scheduling.cohorts import Cell, CellQuota, QuotaNode, Tree
@@ -145,6 +146,10 @@ class FlavorFacts:
     topology: str = ""
     levels: tuple[str, ...] = ()
     """Those of its topology, the widest first; none where it names none, or one that does not exist."""
+    weights: Mapping[str, Fraction] = field(default_factory=dict)
+    """How much its resources count in fair sharing; 1 for those not named."""
+    error: str = ""
+    """Why it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,16 @@ class QueueTree:
     def quota(self) -> Tree:
         """Their quota as a tree."""
         nodes = [queue.node for queue in self.cluster_queues.values() if not self._in_circle(queue.cohort)]
-        return Tree(nodes, [node for name, node in self.cohorts.items() if not self._in_circle(name)])
+        cohorts = [node for name, node in self.cohorts.items() if not self._in_circle(name)]
+        return Tree(
+            nodes,
+            cohorts,
+            {
+                (flavor, name): weight
+                for flavor, facts in self.flavors.items()
+                for name, weight in facts.weights.items()
+            },
+        )
 
     def resolve(self, workload: Workload) -> ClusterQueueFacts | Closed:
         """The ClusterQueue that takes the workload, or why none does."""
@@ -231,7 +245,11 @@ class QueueTree:
         missing = sorted({f.name for group in queue.groups for f in group if f.name not in self.flavors})
         if missing:
             return Closed("FlavorNotFound", f"ResourceFlavor {', '.join(missing)} doesn't exist; create it")
-        flavors = (self.flavors[flavor.name] for group in queue.groups for flavor in group)
+        used = sorted({flavor.name for group in queue.groups for flavor in group})
+        wrong = [f"ResourceFlavor {name}: {why}" for name in used if (why := self.flavors[name].error)]
+        if wrong:
+            return Closed("Misconfigured", "; ".join(wrong))
+        flavors = (self.flavors[name] for name in used)
         flat = sorted({flavor.topology for flavor in flavors if flavor.topology and not flavor.levels})
         if flat:
             return Closed("TopologyNotFound", f"Topology {', '.join(flat)} doesn't exist; create it")
@@ -328,10 +346,25 @@ def cluster_queue_facts(obj: ClusterQueue) -> ClusterQueueFacts:
 
 
 def flavor_facts(obj: ResourceFlavor) -> FlavorFacts:
-    """Parse a ResourceFlavor."""
+    """Parse a ResourceFlavor; weights that cannot be used close the queues that have the flavor."""
     spec = obj.spec
+    weights: dict[str, Fraction] = {}
+    error = ""
+    for name, value in sorted(spec.resource_weights.items()):
+        try:
+            weights[name] = parse(value)
+        except ValueError as problem:
+            error = f"spec.resourceWeights[{name}]: {problem}"
+        else:
+            if weights[name] <= 0:
+                error = f"spec.resourceWeights[{name}]: {value} is not greater than 0; leave it out for 1"
     return FlavorFacts(
-        spec.node_labels, tuple(spec.node_taints), tuple(spec.tolerations), spec.topology_name or ""
+        spec.node_labels,
+        tuple(spec.node_taints),
+        tuple(spec.tolerations),
+        spec.topology_name or "",
+        weights={} if error else weights,
+        error=error,
     )
 
 
@@ -368,9 +401,12 @@ def weight_of(sharing: FairSharing | None) -> float:
     if sharing is None or sharing.weight is None:
         return 1.0
     try:
-        return milli(sharing.weight) / 1000
+        weight = parse(sharing.weight)
     except ValueError as problem:
         raise ValueError(f"fairSharing.weight: {problem}") from None
+    if weight < 0:
+        raise ValueError(f"fairSharing.weight: {sharing.weight} is less than 0; set 0 or more")
+    return float(weight)
 
 
 def _flavor_quota(flavor: FlavorQuotas) -> FlavorQuota:

@@ -17,6 +17,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from springtide.scheduling.cohorts import Book, Cell, Tree
+from springtide.scheduling.dominance import Share
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.queues import DEFAULT_FLAVOR, ClusterQueueFacts, FlavorQuota
 from springtide.scheduling.requests import PODS, Amounts, readable_amount, readable_pair
@@ -182,7 +183,7 @@ class Quota:
             return False
         return any(self.book.borrowed(queue.name, cell, amount) for cell, amount in wanted.usage.items())
 
-    def standing_with(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> tuple[float, ...]:
+    def standing_with(self, queue: ClusterQueueFacts, pod_sets: Sequence[PodSetFacts]) -> tuple[Share, ...]:
         """What shares the queue and its cohorts would have with this workload, from the top."""
         answer = self.ask(queue, pod_sets)
         wanted = answer.wanted if isinstance(answer, Refused) else answer

@@ -1,7 +1,9 @@
 """What queues say of themselves: how many workloads wait and run in each, and how much quota they hold.
 
-The status of ClusterQueues and LocalQueues belongs to this room. Called by the plan at the end of a cycle
-and by the cluster state, which remembers what every queue says already, so that only changes are written.
+The status of ClusterQueues, LocalQueues and Cohorts belongs to this room. Where queues share fairly, those of
+cohorts and the cohorts say how much they have borrowed for their weight (`weightedShare`). Called by the plan
+at the end of a cycle and by the cluster state, which remembers what every queue says already, so that only
+changes are written.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from datetime import datetime
 from typing import Any
 
 from springtide.api.commands import Apply, Command
-from springtide.api.kueue import ClusterQueue, LocalQueue
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.struct import encode
+from springtide.scheduling.cohorts import Book
 from springtide.scheduling.facts import WorkloadFacts
 from springtide.scheduling.ineffective import UNSUPPORTED, unsupported_condition
 from springtide.scheduling.network import hyper_node_commands
@@ -25,6 +28,7 @@ from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Placed
 
 _OWNED = ("Active", UNSUPPORTED)
+_CLUSTER = "ClusterQueue"
 Queue = ClusterQueue | LocalQueue
 Used = Mapping[tuple[str, str], int]
 """Amount by (flavor, resource)."""
@@ -42,9 +46,15 @@ class Tally:
 class Report:
     """Counts up workloads by queue, then says which queues' status is out of date."""
 
-    def __init__(self, tree: QueueTree, samples: Mapping[str, dict[str, Any]] | None = None) -> None:
-        """`samples`: `status.fairSharing` of LocalQueues that share by use, by key."""
+    def __init__(
+        self, tree: QueueTree, samples: Mapping[str, dict[str, Any]] | None = None, *, fair: bool = False
+    ) -> None:
+        """`samples`: `status.fairSharing` of LocalQueues that share by use, by key.
+
+        `fair`: whether queues share fairly.
+        """
         self._tree = tree
+        self._fair = fair
         self._samples = samples or {}
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._pairs: dict[tuple[str, str], tuple[Tally, ...]] = {}
@@ -62,26 +72,31 @@ class Report:
             for cell, amount in used.items():
                 sums[cell] = sums.get(cell, 0) + amount
 
-    def commands(self, queues: Iterable[Queue], now: datetime) -> Iterator[Apply]:
-        """One status for every queue that says something else so far."""
+    def commands(self, queues: Iterable[Queue], cohorts: Iterable[Cohort], now: datetime) -> Iterator[Apply]:
+        """One status for every queue and cohort that says something else so far."""
+        book = self._book() if self._fair else None
         for queue in queues:
             tally = self._tallies.get((queue.kind, queue.key), Tally())
             status = self._status(queue, tally, now)
+            if isinstance(queue, ClusterQueue) and book is not None:
+                status |= _sharing(book, queue.metadata.name, cohort=False)
             if status != _said(queue):
-                metadata = queue.metadata
-                yield Apply(
-                    type(queue),
-                    metadata.namespace,
-                    metadata.name,
-                    {"status": status},
-                    subresource="status",
-                    uid=metadata.uid,
-                )
+                yield _apply(queue, status)
+        for cohort in cohorts:
+            status = {} if book is None else _sharing(book, cohort.metadata.name, cohort=True)
+            said = cohort.status.fair_sharing
+            if status != ({} if said is None else {"fairSharing": encode(said)}):
+                yield _apply(cohort, status)
+
+    def _book(self) -> Book:
+        """Who uses how much of the tree."""
+        of_queues = {name: tally.used for (kind, name), tally in self._tallies.items() if kind == _CLUSTER}
+        return Book(self._tree.quota, of_queues)
 
     def _of(self, local: str, cluster: str) -> tuple[Tally, ...]:
         found = self._pairs.get((local, cluster))
         if found is None:
-            named = (("LocalQueue", local), ("ClusterQueue", cluster))
+            named = (("LocalQueue", local), (_CLUSTER, cluster))
             found = tuple(self._tallies.setdefault(one, Tally()) for one in named if one[1])
             self._pairs[local, cluster] = found
         return found
@@ -89,7 +104,7 @@ class Report:
     def _status(self, queue: Queue, tally: Tally, now: datetime) -> dict[str, Any]:
         known = [c for c in queue.status.conditions if c.type in _OWNED]
         conditions = [_stamped(known, self._active(queue), now)]
-        unsupported = unsupported_condition(queue)
+        unsupported = unsupported_condition(queue, fair=self._fair)
         if unsupported is not None:
             conditions.append(_stamped(known, unsupported, now))
         used = _flavors(tally.used)
@@ -120,13 +135,15 @@ def reports(
     used: Mapping[str, Used],
     admitted: Mapping[str, tuple[WorkloadFacts, Placed]],
     now: datetime,
+    *,
+    fair: bool,
 ) -> list[Command]:
     """Commands that bring the status of all queues up to date, at the end of a cycle.
 
-    `samples`: see `Report`. `used`: what those hold who were admitted before and stay so, by key.
+    `samples`, `fair`: see `Report`. `used`: what those hold who were admitted before and stay so, by key.
     `admitted`: those of this cycle, by key.
     """
-    tree, counts = snapshot.queues, Report(snapshot.queues, samples)
+    tree, counts = snapshot.queues, Report(snapshot.queues, samples, fair=fair)
     waiting = (one for one in snapshot.waiting if one.key not in admitted)
     for line, number in Counter(tree.line(facts.obj) for facts in waiting).items():
         counts.waits(*line, number)
@@ -137,13 +154,26 @@ def reports(
             counts.waits(*tree.line(facts.obj))
     for facts, placed in admitted.values():
         counts.runs(tree.line(facts.obj)[0], placed.cluster_queue, placed.usage)
-    commands: list[Command] = list(counts.commands(snapshot.queue_objects, now))
+    commands: list[Command] = list(counts.commands(snapshot.queue_objects, snapshot.cohort_objects, now))
     commands += hyper_node_commands(snapshot.nodes.network, snapshot.hyper_nodes, now)
     if snapshot.volcano is not None:
         new = {key: placed.usage for key, (_, placed) in admitted.items()}
         over = {facts.key: facts.usage for facts in snapshot.admitted if facts.key not in used}
         commands += snapshot.volcano.commands(snapshot.usage, new, over)
     return commands
+
+
+def _sharing(book: Book, name: str, *, cohort: bool) -> dict[str, Any]:
+    """What a queue or cohort says of its share; nothing of one that is in no cohort, or in a circle."""
+    if not book.shares(name, cohort=cohort):
+        return {}
+    return {"fairSharing": {"weightedShare": book.share(name, cohort=cohort).spelled}}
+
+
+def _apply(obj: Queue | Cohort, status: dict[str, Any]) -> Apply:
+    meta = obj.metadata
+    fields = {"status": status}
+    return Apply(type(obj), meta.namespace, meta.name, fields, subresource="status", uid=meta.uid)
 
 
 def _stamped(known: list[Condition], new: Condition, now: datetime) -> Condition:
@@ -168,7 +198,7 @@ def _said(queue: Queue) -> dict[str, Any]:
         "reservingWorkloads": queue.status.reserving_workloads,
         "admittedWorkloads": queue.status.admitted_workloads,
     }
-    if isinstance(queue, LocalQueue) and queue.status.fair_sharing is not None:
+    if queue.status.fair_sharing is not None:
         said["fairSharing"] = encode(queue.status.fair_sharing)
     reserved = [
         {

@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 
 from springtide.api.hypernodes import HyperNode
-from springtide.api.kueue import ClusterQueue, LocalQueue
+from springtide.api.kueue import ClusterQueue, Cohort, LocalQueue
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.budgets import Budget
 from springtide.scheduling.devices import Devices
@@ -74,6 +74,8 @@ class Snapshot:
     """The HyperNodes as last seen, for what their status says."""
     queue_objects: tuple[ClusterQueue | LocalQueue, ...] = ()
     """The queues as last seen, for what their status says."""
+    cohort_objects: tuple[Cohort, ...] = ()
+    """The same of Cohorts."""
     volcano: QueueBooks | None = None
     """The same of Queues of Volcano; None without any."""
     cooling: tuple[WorkloadFacts, ...] = ()

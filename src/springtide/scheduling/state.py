@@ -311,6 +311,7 @@ class ClusterState:
             volcano=self._volcano.books(),
             cooling=self._volcano.cooling(self._workloads),
             queue_objects=self.queues.objects,
+            cohort_objects=self.queues.cohorts,
             usage={queue: dict(+used) for queue, used in self._usage.items() if +used},
             releasing=tuple(self._releasing()),
             gone={key: self._gone_of(key) for key in self._gone if key in self._workloads},

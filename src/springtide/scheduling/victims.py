@@ -335,7 +335,10 @@ class _FairWalk:
             one = left[queue].pop(0)
             if not left[queue]:
                 del left[queue]
-            if queue == self._own or self._allows(one, strategy):
+            if queue != self._own and self._claims(one):
+                _use(self._book, one, -1)
+                chosen.append(replace(one, reason=WorkloadReason.IN_COHORT_RECLAMATION))
+            elif queue == self._own or self._allows(one, strategy):
                 _use(self._book, one, -1)
                 chosen.append(one)
             elif one.while_borrowing:
@@ -356,6 +359,19 @@ class _FairWalk:
                 _use(self._book, one, -1)
                 chosen.append(one)
         return chosen
+
+    def _claims(self, one: Candidate) -> bool:
+        """Whether the preemptor, or a cohort it is in and the other is not, takes back no more than its own.
+
+        Then its share does not matter: it may have borrowed something else altogether.
+        """
+        meeting = self._tree.meeting(self._own, one.queue)
+        for node in self._tree.queue(self._own).line():
+            if node is meeting:
+                return False
+            if not self._book.exceeds(node, self._cells):
+                return True
+        return False
 
     def _allows(self, one: Candidate, strategy: str) -> bool:
         meeting = self._tree.meeting(self._own, one.queue)
