@@ -30,6 +30,8 @@ from tests.e2e.trained import Steps, Training, processor_seconds, slowed, wait
 PAUSES = ("sleep", "rank0", "busy", "declared")
 PRODUCTS = (2000, 900, 300)
 """Work of a step: on an idle core about 0.3, 0.15 and 0.05 s."""
+HEALTHY_PRODUCTS = (0, 100, 400)
+"""Steps of some milliseconds, of a fiftieth and of a fifteenth of a second."""
 STEPS = 14
 STEPS_MAX, SECONDS_MAX = 20, 8.0
 """Within so many steps a slow rank is to be named, or seconds where steps are very short."""
@@ -105,17 +107,23 @@ def stop(made: Platform, run: int) -> dict[str, Any]:
 
 def pause(made: Platform, run: int) -> dict[str, Any]:
     """A healthy job whose evaluation is quiet for 20 s ends without a word about it."""
-    how = PAUSES[run % len(PAUSES)]
+    how, products = PAUSES[run % len(PAUSES)], HEALTHY_PRODUCTS[run % len(HEALTHY_PRODUCTS)]
     job = Training(made, f"pause-{run}")
-    job.start(
-        "--epochs", "20", "--batches", "10", "--pause-epoch", "10", "--pause-seconds", "20", "--pause", how
-    )
+    length = ("--epochs", "20", "--batches", "10", "--work", str(products))
+    job.start(*length, "--pause-epoch", "10", "--pause-seconds", "20", "--pause", how)
     wait("the end", lambda: job.condition("Complete") or job.condition("Failed"), 900)
     said = job.diagnoses()
     complete = job.condition("Complete")
     job.end()
     alarms = [f"{one['faultClass']}: {one['message']}" for one in said]
-    return {"passed": complete and not alarms, "pause": how, "complete": complete, "alarms": alarms}
+    return {
+        "passed": complete and not alarms,
+        "pause": how,
+        "work": products,
+        "complete": complete,
+        "load": round(os.getloadavg()[0], 1),
+        "alarms": alarms,
+    }
 
 
 def slow(made: Platform, run: int) -> dict[str, Any]:

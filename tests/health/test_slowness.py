@@ -118,10 +118,12 @@ def test_who_became_clearly_slow_is_named_at_the_first_look() -> None:
 
 
 def test_who_became_somewhat_slow_must_go_on() -> None:
-    ranks = one(0.8), one(1.3, 0.8, step=1.5)
+    ranks = one(1.2), one(1.9, 1.2, step=2.0)
     assert looks(at_step(40, *ranks), at_step(39 + MILD_STEPS, *ranks)) == [[], []]
     assert looks(at_step(40, *ranks), at_step(40 + MILD_STEPS, *ranks)) == [[], [1]]
-    well = at_step(42, one(0.8), one(0.8))
+    short = [changed(rank, step_seconds=1.2, busy_seconds=(rank.busy_seconds or 0) / 2) for rank in ranks]
+    assert looks(at_step(40, *short), at_step(40 + MILD_STEPS, *short)) == [[], []], "not half a minute"
+    well = at_step(42, one(1.2), one(1.2))
     assert looks(at_step(40, *ranks), well, at_step(61, *ranks)) == [[], [], []], "forgotten when it is over"
 
 

@@ -47,7 +47,7 @@ SEEN_STEPS = 10
 """Whoever is seen slow has been for so many steps: nearly all of those that a rank tells of together."""
 CLEAR_SECONDS = 5.0
 """Who became clearly slow must have been for so long: short steps are disturbed for as long as long ones."""
-MILD_STEPS = 20
+MILD_STEPS = 8
 MILD_SECONDS = 30.0
 """Who became slow and not clearly so must go on for so many steps, and so long in all."""
 DESIGN_STEPS = 50
