@@ -219,14 +219,15 @@ class Ranks:
         return [slow.rank.rank for slow in sure]
 
     def _told(self, times: StepTimes) -> Rank:
-        known = {
-            "busy_seconds": times.busy,
-            "low_seconds": times.low,
-            "recent_seconds": times.recent,
-            "best_seconds": times.best,
-            "step_seconds": times.wall,
-        }
-        return Rank(busy=200, step=self.step, **{name: one for name, one in known.items() if one >= 0})
+        return Rank(
+            busy=200,
+            step=self.step,
+            busy_seconds=times.busy,
+            low_seconds=times.low,
+            recent_seconds=times.recent,
+            best_seconds=times.best if times.best > 0 else None,
+            step_seconds=times.wall,
+        )
 
 
 def noise(seed: Random, count: int, most: float) -> list[float]:
