@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from springtide.api.core import PersistentVolumeClaim, Pod, PodSpec
 from springtide.api.kueue import Workload
+from springtide.api.meta import Object
 from springtide.api.struct import decode, encode, replace
+from springtide.cli.saved_cluster import load
 from springtide.client import Client
 from springtide.server import documents
 from tests.builders import cluster_queue, local_queue, node, pod_set, pod_spec, resource_flavor, workload
@@ -164,5 +168,68 @@ def test_a_cluster_is_saved_and_asked_without_a_server(tmp_path: Path) -> None:
 )
 def test_a_wrong_change_says_what_there_is(arguments: list[str], message: str) -> None:
     result = cluster().run("simulate", "capacity", *arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def dumped(tmp_path: Path, *items: dict[str, Any]) -> Path:
+    """A file as `kubectl get -A -o json` leaves it: a list that says nothing of itself."""
+    path = tmp_path / "dump.json"
+    metadata = {"resourceVersion": ""}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}))
+    return path
+
+
+def raw(made: Object, **more: Any) -> dict[str, Any]:
+    return {"apiVersion": made.api_version, "kind": made.kind, **encode(made), **more}
+
+
+def test_a_dump_of_a_real_cluster_is_read_as_one(tmp_path: Path) -> None:
+    claim, waiting = job_with_claim()
+    spec = replace(pod_spec(cpu=2), scheduler_name="default-scheduler")
+    web = decode(Pod, {"metadata": {"name": "web", "namespace": "default"}, "spec": encode(spec)})
+    ours = replace(web, metadata=replace(web.metadata, name="ours"))
+    ours = replace(ours, spec=replace(ours.spec, scheduler_name="springtide"))
+    bound = replace(web, metadata=replace(web.metadata, name="bound"))
+    bound = replace(bound, spec=replace(bound.spec, node_name="a"))
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    other = {
+        "apiVersion": "core.oam.dev/v1beta1",
+        "kind": "Workload",
+        "metadata": {"name": "of another group"},
+    }
+    cluster_ = (node("a", cpu=8), resource_flavor(), cluster_queue(), local_queue())
+    path = dumped(tmp_path, *map(raw, (*cluster_, claim, waiting, web, ours, bound)), lease, other)
+    result = Scene().run("simulate", "capacity", "--snapshot", str(path), "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert "passed over, since the scheduler does not look at them: 1 Lease, 1 Workload" in result.stderr
+    now = json.loads(result.stdout)["now"]
+    assert now["starts"] == ["default/ours"], "pods that name no scheduler are another one's"
+    assert [one["key"] for one in now["waits"]] == ["default/digits"]
+    assert "persistentvolumeclaim data is not bound" in now["waits"][0]["why"]
+    assert now["used"]["cpu"] == "4 of 8 (50 %)", "what runs there takes its room"
+
+
+def test_a_dump_is_of_the_newest_moment_it_tells_of(tmp_path: Path) -> None:
+    machine = raw(node("a", cpu=8))
+    machine["metadata"]["creationTimestamp"] = "2025-03-01T00:00:00Z"
+    machine["metadata"]["managedFields"] = [{"manager": "kubelet", "time": "2025-03-02T10:00:00Z"}]
+    machine["metadata"]["deletionTimestamp"] = "2099-01-01T00:00:00Z"
+    assert load(dumped(tmp_path, machine)).now == datetime(2025, 3, 2, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"kind": "Node"}, "items[0] is no object"),
+        (
+            {"apiVersion": "kueue.x-k8s.io/v1alpha9", "kind": "ClusterQueue", "metadata": {"name": "q"}},
+            "ClusterQueue is of kueue.x-k8s.io/v1alpha9",
+        ),
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}, "it holds Secret"),
+    ],
+)
+def test_a_dump_that_holds_no_cluster_says_why(tmp_path: Path, item: dict[str, Any], message: str) -> None:
+    result = Scene().run("simulate", "capacity", "--snapshot", str(dumped(tmp_path, item)))
     assert result.exit_code == 1
     assert message in result.stderr

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,8 @@ from springtide.api.quantity import milli
 from springtide.cli.cluster import embeds, objects, options
 from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
+from springtide.cli.saved_cluster import Saved, load
+from springtide.cli.saved_cluster import save as write
 from springtide.cli.session import Session, connected
 from springtide.cli.target import Target, target_options
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from springtide.scheduling.policies import Policy
     from springtide.simulation.capacity import Changes, Outlook, Quota
 
-_PROVISIONED = "springtide.dev/provisioned-volumes"
-"""Annotation of a saved list: the cluster was one where claims wait for their volumes."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _SHOWN = 10
 
@@ -59,7 +57,9 @@ class _There:
 )
 @click.option("--policy", default="", help="Another placement policy: registered, or FILE.py:NAME.")
 @click.option(
-    "--snapshot", type=_FILE, help="Decide on the cluster in this file (as --save writes it), not a live one."
+    "--snapshot",
+    type=_FILE,
+    help="Decide on the cluster in this file, as --save or `kubectl get KINDS -A -o json` writes it.",
 )
 @click.option("--save", type=_FILE, help="Write the cluster as it is to a file, and end.")
 @output_option(JSON, YAML)
@@ -82,7 +82,8 @@ def capacity(
     changes = _changes(added, removed, quotas)
     other = _policy(policy)
     if snapshot is not None:
-        there = _loaded(snapshot)
+        known = load(snapshot)
+        there = _There(known.objects, known.now, None, known.provisioned)
     else:
 
         async def read(session: Session) -> _There:
@@ -91,7 +92,7 @@ def capacity(
 
         there = connected(Target(kubeconfig, context, namespace), read)
     if save is not None:
-        _save(there, save)
+        write(Saved(there.objects, there.now, there.provisioned), save)
         click.echo(f"{len(there.objects)} objects written to {save}", err=True)
         return
     before, after = _outlooks(there, changes, other)
@@ -181,46 +182,3 @@ def _policy(name: str) -> Policy | None:
         return find_policy(name) if name else None
     except ValueError as error:
         raise CliError(str(error)) from None
-
-
-def _save(there: _There, path: Path) -> None:
-    from springtide.api.struct import encode
-
-    items = [{"apiVersion": one.api_version, "kind": one.kind, **encode(one)} for one in there.objects]
-    notes = {_PROVISIONED: "true"} if there.provisioned else {}
-    metadata = {"creationTimestamp": there.now.isoformat(), "annotations": notes}
-    found = {"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}
-    path.write_text(json.dumps(found, indent=1) + "\n")
-
-
-def _said(path: Path) -> tuple[datetime, bool]:
-    """When a file was saved, and whether claims waited for volumes there, as it says itself; else now, no."""
-    try:
-        said = json.loads(path.read_text())["metadata"]
-        provisioned = said.get("annotations", {}).get(_PROVISIONED) == "true"
-        return datetime.fromisoformat(said["creationTimestamp"]), provisioned
-    except (ValueError, KeyError, TypeError, AttributeError):  # a file that something else wrote
-        return datetime.now(UTC), False
-
-
-def _loaded(path: Path) -> _There:
-    """The cluster of a file. Raises CliError for what the scheduler does not look at."""
-    from springtide.api.struct import decode
-    from springtide.cli.manifests import read
-    from springtide.scheduling.feeds import feeds
-    from springtide.scheduling.state import ClusterState
-
-    if not path.exists():
-        raise CliError(f"{path}: no such file", "`springtide simulate capacity --save FILE` writes one")
-    kinds: dict[str, type[Object]] = {kind.__name__: kind for kind in feeds(ClusterState())}
-    found: list[Object] = []
-    for manifest in read(str(path), sys.stdin):
-        kind = kinds.get(manifest.kind)
-        if kind is None:
-            raise CliError(f"{manifest.place}: the scheduler does not look at kind {manifest.kind}")
-        try:
-            found.append(decode(kind, manifest.raw))
-        except ValueError as error:
-            raise CliError(f"{manifest.place}: {error}") from None
-    now, provisioned = _said(path)
-    return _There(found, now, None, provisioned)
