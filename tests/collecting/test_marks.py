@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from springtide.collecting.marks import Marks
+from springtide.collecting.marks import ATTENTIVE_SECONDS, PERIOD_SECONDS, Marks
 from springtide.collecting.rounds import Process
 from springtide.runtime.clock import EPOCH
 from springtide.sdk import marks as sdk
@@ -58,6 +58,24 @@ def test_marks_of_a_process_that_is_gone_do_not_count(ranks: Ranks) -> None:
     ranks.step(12, 990)
     (ranks.proc.folder / "10" / "status").write_text("NSpid:\t10\t77777777\n")
     assert ranks.fields() == {}
+
+
+def test_where_steps_become_longer_the_next_look_is_soon(ranks: Ranks) -> None:
+    hands = 1000.0
+    marks = sdk.Marks(clock=lambda: hands, wall=lambda: hands, queue=lambda: 0.0)
+    marks.watched = True
+    for work, period in (
+        [(0.3, PERIOD_SECONDS)] * 15 + [(0.9, PERIOD_SECONDS)] + [(0.9, ATTENTIVE_SECONDS)] * 3
+    ):
+        hands += work
+        marks.step()
+        ranks.fields()
+        assert ranks.source.period_seconds == period
+    for _ in range(2):
+        hands += 0.3
+        marks.step()
+    ranks.fields()
+    assert ranks.source.period_seconds == PERIOD_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link"])
