@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from springtide.api.remediation import Escalation, RemediationPolicy, RemediationPolicySpec
 from springtide.cli.root import root as springtide
 from springtide.simulation.ettr import SYSTEMS, Outcome, Setting, compare, gained, play
 from springtide.simulation.ettr_report import picture, report
@@ -29,10 +31,23 @@ from springtide.simulation.faultmix import (
 from springtide.simulation.gangplaces import CountedPlaces, EnginePlaces, Places, Size
 from springtide.simulation.recovery import Job
 from springtide.simulation.recoverytimes import Times, load_times, sources
-from springtide.simulation.responses import Ours, Timeout, is_taken_for_a_fault
+from springtide.simulation.responses import (
+    Ours,
+    Place,
+    Timeout,
+    is_sure_of_the_node,
+    is_taken_for_a_fault,
+)
 
 SURE = load_times()
-TIMES = replace(SURE, state_gigabytes=48.0, evidence_lost_part=0.0, unfixed_part=0.0, unseen_slow_count=0.0)
+TIMES = replace(
+    SURE,
+    state_gigabytes=48.0,
+    evidence_lost_part=0.0,
+    misnamed_part=0.0,
+    unfixed_part=0.0,
+    unseen_slow_count=0.0,
+)
 """As on the large cluster by node, and nothing is left to chance."""
 SMALL = Size(nodes=16, block=8, spares=4, small_jobs=1, small_nodes=2)
 XID_79 = "NVRM: Xid (PCI:0000:a1:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
@@ -263,7 +278,58 @@ def test_both_systems_are_named_after_themselves() -> None:
 
 
 def test_who_answers_is_asked_with_the_lines_of_the_fault() -> None:
-    answer = Ours(TIMES, 8, 16).answer(
-        "large", Happening(0, "it", Bad.NODE, Symptom.STALL, Repair.REPLACE, XID_79, "", 0, 0, False), 0.0
-    )
+    fault = Happening(0, "it", Bad.NODE, Symptom.STALL, Repair.REPLACE, XID_79, "", 0, 0, False)
+    answer = Ours(TIMES, 8, 16).answer("large", fault, Place("n0", 0), 0.0)
     assert answer.detect_seconds == TIMES.detect_kernel_seconds
+
+
+HANG = Happening(0, "it", Bad.NODE, Symptom.HANG, Repair.REPLACE, "", "", 0, 0, False)
+"""A node that hangs its job, and nothing says which node it is but the ranks that wait."""
+
+
+@pytest.mark.parametrize(
+    ("incidents", "steps"),
+    [
+        (2, ["RestartInPlace", "RestartInPlace", "RestartElsewhere", "CordonAndEvict"]),
+        (0, ["RestartInPlace", "RestartInPlace", "RestartElsewhere", "RestartElsewhere"]),
+    ],
+)
+def test_a_node_that_hangs_its_job_again_goes_for_its_history(incidents: int, steps: list[str]) -> None:
+    policy = RemediationPolicy(spec=RemediationPolicySpec(escalation=Escalation(incidents=incidents)))
+    ours = Ours(TIMES, 8, 16, policy)
+    ours.watch(f"n{number}" for number in range(2048))
+    places = [Place("n7", 1), Place("n8", 2), Place("n9", 3), Place("n9", 4)]
+    answers = [ours.answer("large", HANG, place, 40_000.0 * at) for at, place in enumerate(places)]
+    assert [one.step.value for one in answers] == steps
+    assert [one.by_history for one in answers] == [False, False, False, incidents > 0]
+
+
+@pytest.mark.parametrize(
+    ("what", "fault", "sure"),
+    [
+        ("a record of the kernel", replace(HANG, kernel=XID_79), True),
+        ("the machine is gone", replace(HANG, symptom=Symptom.GONE), True),
+        ("a slow node that was checked", replace(HANG, symptom=Symptom.SLOW), True),
+        ("only the ranks tell", HANG, False),
+    ],
+)
+def test_only_where_ranks_alone_tell_another_node_may_be_blamed(
+    what: str, fault: Happening, sure: bool
+) -> None:
+    assert is_sure_of_the_node(fault) is sure, what
+
+
+def test_a_policy_of_the_site_is_played(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: springtide.dev/v1alpha1\nkind: RemediationPolicy\nmetadata: {name: gentle}\n"
+        "spec: {cordonConfidence: 1, escalation: {incidents: 0}}\n"
+    )
+    size = ["--nodes", "16", "--small-jobs", "0", "--days", "30", "--seeds", "1", "--quick", "-o", "json"]
+    done = CliRunner().invoke(springtide, ["simulate", "faults", *size, "--policy", str(policy)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["policy"]["spec"]["escalation"]["incidents"] == 0
+    policy.write_text(policy.read_text().replace("incidents", "incident"))
+    refused = CliRunner().invoke(springtide, ["simulate", "faults", *size, "--policy", str(policy)])
+    assert refused.exit_code != 0
+    assert "incident" in refused.output

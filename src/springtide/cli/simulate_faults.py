@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from springtide.cli.errors import CliError
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 
 if TYPE_CHECKING:
+    from springtide.api.remediation import RemediationPolicy
     from springtide.simulation.ettr import Outcome, Setting
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -33,6 +35,7 @@ _OUT = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--mix", "mix_file", type=_FILE, help="Causes with counts and lines (YAML); else Llama 3's.")
 @click.option("--profile", type=_FILE, help="Times of recovery that replace the built-in ones (YAML).")
+@click.option("--policy", "policy_file", type=_FILE, help="A RemediationPolicy; else what is built in.")
 @click.option("--quick", is_flag=True, help="Find places by counting instead of by the scheduling engine.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at a time.")
 @click.option("--report", "report_file", type=_OUT, help="Also write picture and tables as an HTML page.")
@@ -48,6 +51,7 @@ def faults(
     small_jobs: int,
     mix_file: Path | None,
     profile: Path | None,
+    policy_file: Path | None,
     quick: bool,
     jobs: int,
     report_file: Path | None,
@@ -73,7 +77,8 @@ def faults(
         mix, times, told = load_mix(mix_file or LLAMA3), load_times(profile), sources(profile)
     except MixError as error:
         raise CliError(str(error)) from error
-    setting = Setting(mix, times, size, days, engine=not quick)
+    policy = _policy(policy_file) if policy_file is not None else None
+    setting = Setting(mix, times, size, days, engine=not quick, policy=policy)
     outcomes = compare(setting, range(seed, seed + seeds), jobs=jobs, done=_say)
     title = f"{mix.source}; {days:g} days on {nodes * gpus_per_node:,} GPUs"
     if report_file is not None:
@@ -89,6 +94,29 @@ def faults(
             click.echo(f"wrote {file}", err=True)
 
 
+def _policy(file: Path) -> RemediationPolicy:
+    """The one policy of a file; a misspelt field or step is named."""
+    import msgspec
+
+    from springtide.api.remediation import RemediationPolicy, Step
+    from springtide.api.struct import decode, unknown_paths
+    from springtide.cli.manifests import read
+
+    found = read(str(file), sys.stdin)
+    if [one.kind for one in found] != ["RemediationPolicy"]:
+        raise CliError(f"{file}: holds {', '.join(one.kind for one in found)}, not one RemediationPolicy")
+    try:
+        policy = decode(RemediationPolicy, found[0].raw)
+    except msgspec.ValidationError as error:
+        raise CliError(f"{file}: {error}") from error
+    if unknown := unknown_paths(policy):
+        raise CliError(f"{file}: no such field: {', '.join(unknown)}")
+    for at, rule in enumerate(policy.spec.rules):
+        if not rule.steps or not {*rule.steps} <= {*Step}:
+            raise CliError(f"{file}: spec.rules[{at}].steps: {rule.steps} must be some of {', '.join(Step)}")
+    return policy
+
+
 def _say(outcome: Outcome) -> None:
     told = f"seed {outcome.seed}: {outcome.system} trains {outcome.ettr:.2%} of the time"
     click.echo(f"{told} ({outcome.cpu_seconds:.1f} s)", err=True)
@@ -97,6 +125,7 @@ def _say(outcome: Outcome) -> None:
 def _data(
     outcomes: Sequence[Outcome], setting: Setting, told: dict[str, tuple[float, str]]
 ) -> dict[str, Any]:
+    from springtide.api.struct import encode
     from springtide.simulation.ettr import SYSTEMS, gained, mean_down, mean_phases, of_system, spread
 
     systems = {}
@@ -112,6 +141,7 @@ def _data(
             },
         }
     return {
+        "policy": encode(setting.policy) if setting.policy is not None else None,
         "mix": setting.mix.source,
         "days": setting.days,
         "size": asdict(setting.size),
@@ -137,6 +167,7 @@ def _table(outcomes: Sequence[Outcome]) -> str:
         "STOPS",
         "SAVES EVERY",
         "CORDONS",
+        "BY HISTORY",
         "WRONG",
         "MISSED",
         "OUT",
@@ -168,6 +199,7 @@ def _system(name: str, runs: Sequence[Outcome]) -> tuple[str, ...]:
         f"{spread([one.interruptions for one in runs]).mean:.0f}",
         duration(runs[0].interval_seconds),
         f"{spread([one.cordons for one in runs]).mean:.0f}",
+        f"{spread([one.by_history for one in runs]).mean:.1f}",
         f"{spread([one.wrong_cordons for one in runs]).mean:.1f}",
         f"{spread([one.missed for one in runs]).mean:.0f}",
         f"{out[0]:.1f} / {out[1]}",

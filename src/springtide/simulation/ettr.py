@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from statistics import fmean, stdev
 from time import process_time
 
+from springtide.api.remediation import RemediationPolicy
 from springtide.simulation.faultmix import Mix
 from springtide.simulation.gangplaces import Size
 from springtide.simulation.recovery import PHASES, Run
@@ -31,6 +32,8 @@ class Setting:
     days: float = 54.0
     engine: bool = True
     """Whether ours finds places by the scheduling engine; without it by counting, which is quicker."""
+    policy: RemediationPolicy | None = None
+    """What ours does about faults; None: what is built in."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Outcome:
     cordons: int
     wrong_cordons: int
     """Nodes taken out that were not broken."""
+    by_history: int
+    """Nodes taken out for what they had a part in before, though no verdict alone would have."""
     missed: int
     """Faults of broken nodes after which the node stayed in service."""
     repeats: int
@@ -84,7 +89,11 @@ def play(setting: Setting, system: str, seed: int) -> Outcome:
     """One run."""
     began = process_time()
     times, size = setting.times, setting.size
-    chosen = Ours(times, size.gpus, size.nodes) if system == Ours.name else Timeout(times, size.nodes)
+    chosen = (
+        Ours(times, size.gpus, size.nodes, setting.policy)
+        if system == Ours.name
+        else Timeout(times, size.nodes)
+    )
     engine = setting.engine and isinstance(chosen, Ours)
     run = Run(chosen, setting.mix, times, size, seed, setting.days, engine=engine)
     run.play()
@@ -102,6 +111,7 @@ def play(setting: Setting, system: str, seed: int) -> Outcome:
         interval_seconds=large.interval,
         cordons=tally.cordons,
         wrong_cordons=tally.wrong_cordons,
+        by_history=tally.by_history,
         missed=tally.missed,
         repeats=tally.repeats,
         moved=tally.moved,

@@ -76,6 +76,9 @@ class Places(Protocol):
     def node(self, job: str, part: float) -> str:
         """The node at this part, 0 to 1, of the job's ranks; empty while it has no places."""
 
+    def rank(self, job: str, node: str) -> int | None:
+        """Which rank of the job is on this node; None: none."""
+
     def holds(self, job: str, node: str) -> bool:
         """Whether a rank of the job is on this node."""
 
@@ -109,6 +112,9 @@ class CountedPlaces:
     def node(self, job: str, part: float) -> str:
         held = self._of[job]
         return held[int(part * len(held))] if held else ""
+
+    def rank(self, job: str, node: str) -> int | None:
+        return _rank_in(self._of[job], node)
 
     def holds(self, job: str, node: str) -> bool:
         return node in self._of[job]
@@ -186,6 +192,9 @@ class EnginePlaces:
     def node(self, job: str, part: float) -> str:
         held = self._held.get(job, [])
         return held[int(part * len(held))] if held else ""
+
+    def rank(self, job: str, node: str) -> int | None:
+        return _rank_in(self._held.get(job, ()), node)
 
     def holds(self, job: str, node: str) -> bool:
         return node in self._held.get(job, ())
@@ -284,6 +293,10 @@ def _is(known: Workload, type_: str, reason: str = "") -> bool:
 def _evicted(conditions: Sequence[Condition], status: str, reason: str, now: float) -> list[Condition]:
     new = Condition(type="Evicted", status=status, reason=reason, message=reason)
     return set_condition(conditions, new, EPOCH + timedelta(seconds=now))
+
+
+def _rank_in(held: Sequence[str], node: str) -> int | None:
+    return held.index(node) if node in held else None
 
 
 def _places(known: Workload) -> list[str]:

@@ -21,7 +21,15 @@ from springtide.scheduling.stranded import REPLACEMENT_SECONDS
 from springtide.simulation.faultmix import Bad, Happening, Mix, Repair, Symptom, benign_lines, draw
 from springtide.simulation.gangplaces import CountedPlaces, EnginePlaces, Places, Size
 from springtide.simulation.recoverytimes import Times
-from springtide.simulation.responses import Ours, Response, Timeout, is_broken, is_taken_for_a_fault
+from springtide.simulation.responses import (
+    Ours,
+    Place,
+    Response,
+    Timeout,
+    is_broken,
+    is_sure_of_the_node,
+    is_taken_for_a_fault,
+)
 
 PHASES = (
     "train",
@@ -119,6 +127,8 @@ class Tally:
     """By cause, interruptions of the large job, recurrences included."""
     cordons: int = 0
     wrong_cordons: int = 0
+    by_history: int = 0
+    """Cordons for what the node had a part in before."""
     missed: int = 0
     """Broken nodes that stayed in service at first."""
     moved: int = 0
@@ -151,6 +161,8 @@ class Run:
         self._times, self._size = times, size
         self._chances = random.Random(f"{seed} of {system.name}")
         self._places: Places = (EnginePlaces if engine else CountedPlaces)(size)
+        if isinstance(system, Ours):
+            system.watch(size.names())
         self.jobs = {name: self._job(name, nodes) for name, nodes in size.jobs.items()}
         self._heap: list[tuple[float, int, Callable[[float], None]]] = []
         self._numbers = itertools.count()
@@ -218,7 +230,9 @@ class Run:
 
     def _stop(self, job: Job, fault: Happening, node: str, now: float) -> None:
         """A fault ends the attempt; everything until training again follows."""
-        answer = self.system.answer(job.name, fault, now)
+        named = self._named(job, fault, node)
+        place = Place(named, self._places.rank(job.name, named))
+        answer = self.system.answer(job.name, fault, place, now)
         leaves = answer.step in (Step.CORDON_AND_EVICT, Step.RESTART_ELSEWHERE)
         dies = leaves or fault.symptom is Symptom.GONE
         job.stop(now, self.system.lag_seconds(job.nodes) if dies else 0.0)
@@ -232,22 +246,34 @@ class Run:
         job.spend("wait", answer.backoff_seconds)
         if fault.bad is Bad.SWITCH:
             job.spend("wait", self._switch_left(fault, job.since - begun))
-        self._count(fault, answer)
-        again = self._node_after(fault, node, answer, job.since)
+        self._count(fault, answer, right=named == node)
+        again = self._node_after(fault, node, named, answer, job.since)
         self._at(job.since, lambda _: self._start(job, fault, begun, moved=leaves))
         if again is not None:
             self._broken[node] = again
 
-    def _node_after(self, fault: Happening, node: str, answer: Response, now: float) -> Happening | None:
-        """What becomes of the node; what it will show again if it stays in service broken."""
+    def _named(self, job: Job, fault: Happening, node: str) -> str:
+        """The node that is blamed: where only ranks tell, now and then that of another rank."""
+        if isinstance(self.system, Timeout) or is_sure_of_the_node(fault):
+            return node
+        wrong = self._chances.random() < self._times.misnamed_part
+        return self._places.node(job.name, self._chances.random()) if wrong else node
+
+    def _node_after(
+        self, fault: Happening, node: str, named: str, answer: Response, now: float
+    ) -> Happening | None:
+        """What becomes of the node that is blamed; what the true one shows again if it stays in service."""
         broken = is_broken(fault)
         away = fault.symptom is Symptom.GONE or answer.step is Step.FAIL_FAST  # the person who looks finds it
-        if answer.step is Step.CORDON_AND_EVICT or (away and broken):
+        if away and broken:
             self._take_out(node, fault, now)
             return None
+        if answer.step is Step.CORDON_AND_EVICT:
+            self._take_out(named, fault if named == node else _nothing(now, "wrongly blamed"), now)
+            return replace(fault, at=now) if broken and named != node else None
         if answer.step is Step.RESTART_ELSEWHERE:
-            self._places.lose(node)
-            self._at(now + self._times.reschedule_seconds, partial(self._give_back, node))
+            self._places.lose(named)
+            self._at(now + self._times.reschedule_seconds, partial(self._give_back, named))
         return replace(fault, at=now) if broken else None
 
     def _start(self, job: Job, fault: Happening, begun: float, *, moved: bool) -> None:
@@ -377,7 +403,7 @@ class Run:
         self.tally.displaced += 1
         if job.running:
             job.stop(now, self.system.lag_seconds(job.nodes))
-        fault = Happening(now, "displaced", Bad.NOTHING, Symptom.CRASH, Repair.NONE, "", "", 0.0, 0.0, False)
+        fault = _nothing(now, "displaced")
         job.since = max(job.since, now)
         self._at(job.since, lambda _: self._start(job, fault, now, moved=True))
 
@@ -402,11 +428,13 @@ class Run:
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    def _count(self, fault: Happening, answer: Response) -> None:
-        right = is_broken(fault)
+    def _count(self, fault: Happening, answer: Response, *, right: bool) -> None:
+        """`right`: whether the node that is truly at fault was named."""
+        broken = is_broken(fault)
         if answer.step is Step.CORDON_AND_EVICT:
-            self.tally.wrong_cordons += not right
-        elif right and fault.symptom is not Symptom.GONE:
+            self.tally.wrong_cordons += not (broken and right)
+            self.tally.by_history += answer.by_history
+        elif broken and fault.symptom is not Symptom.GONE:
             self.tally.missed += 1
         if fault.symptom is not Symptom.GONE:
             self.tally.moved += answer.step is Step.RESTART_ELSEWHERE
@@ -426,3 +454,8 @@ class Run:
 
     def _at(self, moment: float, act: Callable[[float], None]) -> None:
         heapq.heappush(self._heap, (moment, next(self._numbers), act))
+
+
+def _nothing(now: float, cause: str) -> Happening:
+    """A stop of a job for which nothing is broken."""
+    return Happening(now, cause, Bad.NOTHING, Symptom.CRASH, Repair.NONE, "", "", 0.0, 0.5, False)

@@ -48,6 +48,7 @@ class Times:
     unseen_slow_seconds: float
     silent_seconds: float
     evidence_lost_part: float
+    misnamed_part: float
     recurs_seconds: float
     unfixed_part: float
     person_seconds: float

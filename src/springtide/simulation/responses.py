@@ -8,19 +8,25 @@ by `recovery`.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from springtide.api.meta import ObjectMeta
-from springtide.api.remediation import Step
+from springtide.api.nodehealth import Incident
+from springtide.api.remediation import RemediationPolicy, Step
 from springtide.api.springtide import Action, Diagnosis, DiagnosisSpec
 from springtide.faults import VERDICTS, Fault, Match, Secondary, match
+from springtide.health.escalation import Suspect, implications
+from springtide.health.history import concerns, incident_of
 from springtide.health.remediation import Failure, asks_for_cordon, decide
 from springtide.health.remediation_policy import Effective, effective
 from springtide.runtime.clock import EPOCH
 from springtide.sdk.checkpoint.interval import interval_steps, mtbf_seconds
 from springtide.simulation.faultmix import Bad, Happening, Symptom
 from springtide.simulation.recoverytimes import Times
+
+_NAMESPACE, _POD_SET = "default", "node"
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,16 @@ class Response:
     decide_seconds: float
     backoff_seconds: float
     step: Step
+    by_history: bool = False
+    """Whether the node goes for what it had a part in before."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job is found to have failed."""
+
+    node: str
+    rank: int | None
 
 
 class Ours:
@@ -38,12 +54,19 @@ class Ours:
 
     name = "springtide"
 
-    def __init__(self, times: Times, gpus_per_node: int, large_nodes: int) -> None:
+    def __init__(
+        self, times: Times, gpus_per_node: int, large_nodes: int, policy: RemediationPolicy | None = None
+    ) -> None:
         self._times = times
         self._gpus = gpus_per_node
         self._gigabytes = times.state_gigabytes / large_nodes
         self._earlier: dict[str, list[Diagnosis]] = defaultdict(list)
-        self._policy = effective(None)
+        self._histories: dict[str, list[Incident]] = {}
+        self._policy = effective(policy)
+
+    def watch(self, nodes: Iterable[str]) -> None:
+        """The nodes there are: collectors run on each of them."""
+        self._histories = {node: [] for node in nodes}
 
     @property
     def slow_seconds(self) -> float:
@@ -51,8 +74,8 @@ class Ours:
         times = self._times
         return times.straggler_steps * times.step_seconds * times.slow_factor + times.paired_check_seconds
 
-    def answer(self, job: str, fault: Happening, now: float) -> Response:
-        """By the lines that it left, and the job's earlier restarts."""
+    def answer(self, job: str, fault: Happening, place: Place, now: float) -> Response:
+        """By the lines that it left, the job's earlier restarts and what its node had a part in."""
         times = self._times
         if fault.symptom in (Symptom.SLOW, Symptom.SILENT):  # found by a check, or by a person
             return Response(0.0, times.decide_seconds, 0.0, Step.CORDON_AND_EVICT)
@@ -60,19 +83,42 @@ class Ours:
         earlier = self._earlier[job]
         moment = EPOCH + timedelta(seconds=now)
         restarts = int(times.program_restarts)
+        failure = replace(failure, implications=self._implications(job, failure, place, moment))
         remedy = decide(failure, self._policy, earlier, moment, max_restarts=restarts)
         spec = DiagnosisSpec(
+            workload=job,
+            attempt=len(earlier),
+            pod_set=_POD_SET,
+            rank=place.rank,
+            node=place.node,
             fault_class=failure.fault_class,
             blame=failure.blame,
             action=remedy.action.value,
             step=remedy.step.value,
             budget=remedy.budget,
+            secondary=failure.secondary,
         )
-        earlier.append(Diagnosis(metadata=ObjectMeta(creation_timestamp=moment), spec=spec))
+        metadata = ObjectMeta(name=f"{job}-{len(earlier)}", namespace=_NAMESPACE, creation_timestamp=moment)
+        earlier.append(Diagnosis(metadata=metadata, spec=spec))
+        if concerns(earlier[-1], place.node):
+            self._histories.setdefault(place.node, []).append(incident_of(earlier[-1]))
         detect = self._detect_seconds(
             fault, acts_on_kernel=by_kernel and asks_for_cordon(failure, self._policy)
         )
-        return Response(detect, times.decide_seconds, remedy.retry_after_seconds, remedy.step)
+        by_history = remedy.implications > 0
+        return Response(detect, times.decide_seconds, remedy.retry_after_seconds, remedy.step, by_history)
+
+    def _implications(self, job: str, failure: Failure, place: Place, now: datetime) -> int:
+        suspect = Suspect(
+            workload=f"{_NAMESPACE}/{job}",
+            node=place.node,
+            pod_set=_POD_SET,
+            rank=place.rank,
+            fault_class=failure.fault_class,
+            blame=failure.blame,
+        )
+        terms = self._policy.spec.escalation
+        return implications(suspect, self._earlier[job], self._histories, terms, now)
 
     def checkpoints(self, nodes: int) -> tuple[float, float]:
         """Seconds between snapshots, and how long each holds up training."""
@@ -120,9 +166,9 @@ class Timeout:
         """Until a person finds the slow node."""
         return self._times.baseline_slow_seconds
 
-    def answer(self, job: str, fault: Happening, now: float) -> Response:
+    def answer(self, job: str, fault: Happening, place: Place, now: float) -> Response:
         """The timeout, whatever it was."""
-        del job, now
+        del job, place, now
         found = fault.symptom in (Symptom.SLOW, Symptom.SILENT)
         detect = 0.0 if found else self._times.baseline_timeout_seconds
         step = Step.CORDON_AND_EVICT if is_broken(fault) else Step.RESTART_IN_PLACE
@@ -157,6 +203,11 @@ def verdict(fault: Happening) -> tuple[Failure, bool]:
     if fault.symptom is Symptom.GONE:
         return _unmatched(Fault.NODE_LOST), False
     return _unmatched(Fault.PROGRAM_ERROR if fault.symptom is Symptom.CRASH else Fault.HANG), False
+
+
+def is_sure_of_the_node(fault: Happening) -> bool:
+    """Whether the machine's own record, a check or a person says which node it is; else ranks have to."""
+    return fault.symptom in (Symptom.GONE, Symptom.SLOW, Symptom.SILENT) or verdict(fault)[1]
 
 
 def is_taken_for_a_fault(line: str, policy: Effective | None = None) -> bool:
