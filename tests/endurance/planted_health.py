@@ -38,6 +38,7 @@ from springtide.health import (
 from springtide.health.incidents import NAMESPACE
 from springtide.health.remediation_policy import Effective
 from springtide.health.remediation_view import Steps
+from springtide.scheduling.door import Door
 from springtide.simulation.healthscenario import (
     CROWDED,
     PERSONS,
@@ -85,9 +86,8 @@ def many_out(scenario: HealthScenario) -> bool:
 
 def waits_when_calm(scenario: HealthScenario) -> bool:
     """Scenarios in which nodes break so late that some still wait for room when no crash wakes them."""
-    late = {event.target for event in scenario.events if event.action == "gpu" and event.at > 40}
-    quarantine_seconds = scenario.policy["spec"]["returning"]["quarantineSeconds"]
-    return out(scenario) and len(late) > scenario.cap and quarantine_seconds == 30
+    late = {event.target for event in scenario.events if event.action == "gpu" and event.at > 70}
+    return out(scenario) and len(late) > scenario.cap
 
 
 def waits(scenario: HealthScenario) -> bool:
@@ -243,12 +243,17 @@ def _phases(phase: IncidentPhase, planted: Any) -> Plant:
 
 # -- defects of pods -----------------------------------------------------------------------------------
 
-_apply, _verdict = pods_plan._apply, pods_plan._verdict
+_apply, _verdict, _alone = pods_plan._apply, pods_plan._verdict, Door._alone
 
 
 class _Any:
     def __ne__(self, other: object) -> bool:
         return False
+
+
+def _waits_for_no_pods(self: Any, facts: Any) -> Any:
+    """Scheduling and workloads both wait for the last attempt's pods: one of them alone hides the other."""
+    return _alone(replace(self, pods_of={}), facts)
 
 
 def _without_precondition(workload: Any, new: Any, now: Any) -> Any:
@@ -343,13 +348,14 @@ DEFECTS: dict[str, Defect] = {
         both(lambda scenario: scenario.reports_all, has("gpu", "error", "complain", "oom", "kill")),
     ),
     "two incarnations of a rank live at once": Defect(
-        instead(pods_plan, "_attempt", lambda _: _Any()), of(RESTARTS)
+        all_of((pods_plan, "_attempt", lambda _: _Any()), (Door, "_alone", _waits_for_no_pods)),
+        of(RESTARTS),
     ),
     "the verdict of an earlier attempt ends a later one": Defect(
         instead(pods_plan, "_verdict", _of_any_attempt), of(RESTARTS)
     ),
     "a mark reaches the next attempt": Defect(
-        instead(pods_plan, "_apply", _without_precondition), of(RESTARTS)
+        instead(pods_plan, "_apply", _without_precondition), both(of(RESTARTS), has("twin"))
     ),
 }
 

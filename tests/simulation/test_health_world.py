@@ -73,6 +73,31 @@ def test_a_job_that_stands_still_is_started_again() -> None:
     assert report.jobs == {"job-0": "Succeeded"}
 
 
+def slowed(*events: HealthEvent, nodes: tuple[str, ...] = ()) -> HealthScenario:
+    """One job of three ranks that trains for longer than a minute."""
+    made = scene(*events, broken=nodes)
+    job = next(draw(seed).jobs["job-0"] for seed in range(6, 999, 9) if _ranks(draw(seed)) == 3)
+    return replace(made, jobs={"job-0": job}, slowed=frozenset(nodes), calm_at=60.0)
+
+
+def _ranks(scenario: HealthScenario) -> int:
+    count: int = scenario.jobs["job-0"]["spec"]["podSets"][0]["count"]
+    return count
+
+
+def test_a_node_that_becomes_slow_is_suspected_and_nobody_is_moved_for_that() -> None:
+    nodes = tuple(f"node-{n}" for n in range(4))
+    report = simulate(1, NO_FAULTS, slowed(HealthEvent(25, "slow", "node-0", ("3.0",)), nodes=nodes[:1]))
+    assert report.violations == []
+    assert report.slow == {"node-0": "unknown"}
+
+
+def test_a_rank_that_always_has_more_to_do_speaks_against_no_node() -> None:
+    report = simulate(1, NO_FAULTS, slowed(HealthEvent(0, "skew", "job-0", ("1", "3.0"))))
+    assert report.violations == []
+    assert set(report.slow.values()) == {"program"}
+
+
 def test_a_node_that_is_taken_out_though_nothing_of_it_broke_is_noticed() -> None:
     """The world is told that nothing broke, and then something does."""
     report = simulate(1, NO_FAULTS, scene(HealthEvent(8, "gpu", "node-0", (XID, "stall"))))

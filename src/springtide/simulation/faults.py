@@ -39,7 +39,8 @@ class FaultSettings:
     delay_event: float = 0.0
     """A watch chunk comes up to `delay_seconds_max` late."""
     slow_write: float = 0.0
-    """A write is under way for up to `delay_seconds_max`: others write meanwhile."""
+    """A write is under way for up to `slow_write_seconds_max`: others write meanwhile."""
+    slow_write_seconds_max: float = 3.0
     delay_seconds_max: float = 3.0
 
     @staticmethod
@@ -121,7 +122,7 @@ class FaultyTransport:
             return _refusal(500, "InternalError", "injected: etcdserver: request timed out")
         if self._happens(self.settings.slow_write):
             self.counts.slow_writes += 1
-            await asyncio.sleep(self.chances.uniform(0, self.settings.delay_seconds_max))
+            await asyncio.sleep(self.chances.uniform(0, self.settings.slow_write_seconds_max))
             self._expect_alive(request)
         response = await self.inner.send(request)
         self.counts.writes += 1

@@ -7,6 +7,7 @@ Made by `healthworld`; what it does is what the run's ledger must know the truth
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +16,8 @@ from typing import Any
 from springtide.api import labels
 from springtide.api.core import Node, Pod
 from springtide.api.kueue import Workload
-from springtide.api.struct import decode
+from springtide.api.nodehealth import RankMarks
+from springtide.api.struct import decode, replace
 from springtide.client import Client
 from springtide.node import SimulatedNodes
 from springtide.runtime import Clock
@@ -27,6 +29,12 @@ LOST_AFTER_SECONDS = 12.0
 """Until a dead machine is marked as not ready."""
 BEAT_SECONDS = 10.0
 """How often the collectors say how the pods of watched jobs live."""
+STEPS_BEAT_SECONDS = 5.0
+"""And where steps are told."""
+STEP_SECONDS = 0.5
+"""What a step of a rank takes that nothing slows down."""
+_TOLD_STEPS = 12
+"""Of so many steps together a rank tells."""
 
 
 class HealthActors:
@@ -55,6 +63,10 @@ class HealthActors:
         self._still: dict[str, tuple[int, float]] = {}
         """Jobs that stand still in this attempt, and since when."""
         self._silent: set[str] = set()
+        self._slow: dict[str, tuple[float, float]] = {}
+        """Nodes that have become slow: since when, and how many times as long they take."""
+        self._skewed: dict[tuple[str, int], float] = {}
+        """By job and rank: how many times as much it has to do."""
         self._group: asyncio.TaskGroup
 
     def start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
@@ -89,6 +101,12 @@ class HealthActors:
 
     async def _do_hang(self, job: str) -> None:
         self._still[job] = (self._attempt_of(job), self._clock.monotonic())
+
+    async def _do_slow(self, node: str, times: str) -> None:
+        self._slow[node] = self._clock.monotonic(), float(times)
+
+    async def _do_skew(self, job: str, rank: str, times: str) -> None:
+        self._skewed[job, int(rank)] = float(times)
 
     async def _do_kill(self, node: str) -> None:
         self._nodes.kill(node)
@@ -200,28 +218,65 @@ class HealthActors:
 
     async def _beat(self) -> None:
         """Collectors say how pods live, of jobs of more than one rank that are to stand still some time."""
+        told_steps = any(event.action in ("slow", "skew") for event in self._scenario.events)
         watched = {event.target for event in self._scenario.events if event.action == "hang"}
+        watched |= set(self._scenario.jobs if told_steps else ())
         while watched:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(STEPS_BEAT_SECONDS if told_steps else BEAT_SECONDS)
             for job in sorted(watched):
-                self._live(job)
+                self._live(job, told_steps=told_steps)
 
-    def _live(self, job: str) -> None:
+    def _live(self, job: str, *, told_steps: bool) -> None:
         now = self._clock.now()
         still = self._still.get(job)
         if still is not None and still[0] != self._attempt_of(job):
             del self._still[job]  # the next attempt goes on
             still = None
-        for rank, pod in enumerate(self._ranks(job)):
+        pods = self._ranks(job)
+        for place, pod in enumerate(pods):
             if pod.spec.node_name in self._silent:
                 continue
-            fields: dict[str, Any] = {"stopped": still is not None and rank == 0}
+            fields: dict[str, Any] = {"stopped": still is not None and place == 0}
             if still is None:
                 fields |= {"log_time": now, "busy_time": now, "io_time": now}
+                if told_steps:
+                    fields["ranks"] = [self._marks(job, pod, pods)]
             with suppress(LookupError):
                 self._nodes.evidence.activity(pod.key, **fields)
+
+    def _marks(self, job: str, pod: Pod, gang: list[Pod]) -> RankMarks:
+        """What a rank tells of its newest steps; the longest of the gang is everybody's step."""
+        now, started = self._clock.now(), pod.status.start_time
+        trained = (now - started).total_seconds() if started is not None else 0.0
+        works = [self._work(job, one, trained) for one in gang]
+        rank, busy = _rank_of(pod), self._work(job, pod, trained)
+        step = int(trained / STEP_SECONDS)
+        marks = RankMarks(rank=rank, time=now, step=step, step_seconds=max(works), busy_seconds=busy)
+        if step < _TOLD_STEPS:
+            return marks
+        began_slow = self._slow.get(pod.spec.node_name, (math.inf, 1.0))[0]
+        fast_first = self._clock.monotonic() - trained + _TOLD_STEPS * STEP_SECONDS < began_slow
+        best = STEP_SECONDS * self._skewed.get((job, rank), 1.0) if fast_first else busy
+        return replace(
+            marks,
+            low_seconds=busy,
+            recent_seconds=busy,
+            best_seconds=best,
+            best_step_seconds=best,
+        )
+
+    def _work(self, job: str, pod: Pod, trained: float) -> float:
+        """What the median of its newest steps is: who has just become slow still tells of quick ones."""
+        since, times = self._slow.get(pod.spec.node_name, (math.inf, 1.0))
+        slow_for = min(trained, self._clock.monotonic() - since)
+        factor = times if slow_for >= _TOLD_STEPS / 2 * STEP_SECONDS else 1.0
+        return STEP_SECONDS * factor * self._skewed.get((job, _rank_of(pod)), 1.0)
 
     def _attempt_of(self, job: str) -> int:
         known = self._ledger.general.of(Workload).get(f"default/{job}")
         state = known.status.requeue_state if known is not None else None
         return (state.count or 0) if state is not None else 0
+
+
+def _rank_of(pod: Pod) -> int:
+    return int(pod.metadata.labels.get(labels.JOB_COMPLETION_INDEX, "0"))

@@ -55,8 +55,8 @@ class HealthLedger:
     admitted_at: dict[tuple[str, int], datetime] = field(default_factory=dict)
     _with_room: dict[str, datetime] = field(default_factory=dict)
     """Incidents that wait for room though there is some, and since when."""
-    _made: set[tuple[str, str]] = field(default_factory=set)
-    """Workload and attempt of every pod that there ever was."""
+    _ran: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    """By workload and attempt, the pods that ever ran."""
 
     @property
     def violations(self) -> list[Violation]:
@@ -75,7 +75,9 @@ class HealthLedger:
             self._check_workload(value, now)
         elif isinstance(value, Pod):
             noted = value.metadata.labels
-            self._made.add((noted.get(WORKLOAD, ""), noted.get(ATTEMPT, "")))
+            if value.status.phase in ("Running", "Succeeded", "Failed"):
+                attempt = noted.get(WORKLOAD, ""), noted.get(ATTEMPT, "")
+                self._ran.setdefault(attempt, set()).add(value.metadata.name)
         elif isinstance(value, ConfigMap) and value.metadata.name == "springtide-cordons":
             self._check_ledger(value, now)
 
@@ -164,8 +166,17 @@ class HealthLedger:
             self._expect(
                 known, "only a node with a fault of its own is blamed", now, f"{diagnosis.key} {spec.node}"
             )
+        if spec.fault_class == "Straggler" and spec.workload:
+            self._check_slow(diagnosis, now)
         if spec.workload:
             self._check_budgets(diagnosis, now)
+
+    def _check_slow(self, diagnosis: Diagnosis, now: datetime) -> None:
+        """Nobody is moved for a suspicion, and no node is suspected for what a job gives a rank to do."""
+        spec, told = diagnosis.spec, f"{diagnosis.key} on {diagnosis.spec.node}: {diagnosis.spec.message}"
+        self._expect(spec.action == "ignore", "a slow rank ends no attempt", now, told)
+        own = spec.blame == "program" or spec.node in self.scenario.slowed
+        self._expect(own, "only a node that is slow is suspected of it", now, told)
 
     def _check_phase(self, before: Diagnosis, after: Diagnosis, now: datetime) -> None:
         old, new = before.status.phase, after.status.phase
@@ -227,8 +238,11 @@ class HealthLedger:
         """What is said of an attempt is true of that attempt."""
         conditions, told = workload.status.conditions, f"{workload.key} attempt {attempt}"
         if is_true(conditions, "Admitted") and is_true(conditions, "PodsReady"):
-            made = (workload.metadata.name, str(attempt)) in self._made
-            self._expect(made, "who is ready has had pods in this attempt", now, told)
+            ran = self._ran.get((workload.metadata.name, str(attempt)), set())
+            size = sum(one.count for one in workload.spec.pod_sets)
+            self._expect(
+                len(ran) >= size, "who is ready has had all its pods running in this attempt", now, told
+            )
         finished = find_condition(conditions, "Finished")
         if finished is not None and finished.status == "True" and finished.reason == "Failed":
             ends = any(

@@ -12,10 +12,11 @@ from typing import Any
 
 Json = dict[str, Any]
 MIXED, RESTARTS, CROWDED, PERSONS, REPAIRS = "mixed", "restarts", "crowded", "persons", "mended"
-FAMILIES = (MIXED, RESTARTS, MIXED, CROWDED, MIXED, PERSONS, MIXED, REPAIRS, MIXED)
+SLOWED = "slowed"
+FAMILIES = (MIXED, RESTARTS, MIXED, CROWDED, MIXED, PERSONS, SLOWED, REPAIRS, MIXED)
 """Of the seeds in turn. Mixed: anything. Restarts: one job is struck again and again. Crowded: more nodes
 break at once than may be out. Persons: they cordon and uncordon while nodes are taken out. Repairs: nodes
-break again while others are mended."""
+break again while others are mended. Slowed: nodes become slow, and ranks have more to do by design."""
 
 NODE_LINES = (
     "NVRM: Xid (PCI:0000:a1:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
@@ -75,7 +76,8 @@ COMPLAINTS = (
 class HealthEvent:
     """What happens `at` virtual seconds.
 
-    gpu: a node's GPU fails; mass: the same on many nodes; noise: a healthy node's kernel says something;
+    slow: a node takes so many times as long for each step; skew: one rank of a job always did. gpu: a
+    node's GPU fails; mass: the same on many nodes; noise: a healthy node's kernel says something;
     error, oom, complain: a rank of a job ends; hang: a job stands still; kill, restore: a machine; cordon,
     uncordon: a person; silent: collectors of a node are gone; cut, join: a controller process is cut off;
     twin: a second health process for a while.
@@ -112,6 +114,8 @@ class HealthScenario:
     """Within which the same on three nodes is nobody's own fault."""
     broken: frozenset[str] = frozenset()
     """Nodes that may be taken out of service: something of theirs breaks."""
+    slowed: frozenset[str] = frozenset()
+    """Nodes that become slow."""
     failing: frozenset[str] = field(default_factory=frozenset)
     """Jobs whose program fails by itself."""
     family: str = MIXED
@@ -131,6 +135,7 @@ class _Drawing:
         self._calm_at = 100.0
         self._events: list[HealthEvent] = []
         self._broken: set[str] = set()
+        self._slow: set[str] = set()
         self._failing: set[str] = set()
         self._jobs = {f"job-{n}": self._job(f"job-{n}") for n in range(chances.randint(1, 3))}
         self._mode = chances.choice(["", "", "", "", "", "", "", "", "nodes", "all"])
@@ -161,6 +166,7 @@ class _Drawing:
             repairs=self._repairs,
             window_seconds=self._window_seconds,
             broken=frozenset(self._broken),
+            slowed=frozenset(self._slow),
             failing=frozenset(self._failing),
             family=self._family,
         )
@@ -185,7 +191,10 @@ class _Drawing:
 
     def _crowded(self) -> None:
         chances = self._chances
-        begins, alike = chances.uniform(6, 20), chances.random() < 0.4
+        alike = chances.random() < 0.4
+        begins = chances.choice(
+            [chances.uniform(6, 20), chances.uniform(self._calm_at - 25, self._calm_at - 8)]
+        )
         nodes = chances.sample(self._nodes, chances.randint(3, len(self._nodes)))
         for number, node in enumerate(nodes):
             self._broken.add(node)
@@ -193,7 +202,8 @@ class _Drawing:
             how = chances.choice(["stall", "stall", "crash", "late"])
             self._happens("gpu", begins + chances.choice([0, chances.uniform(0, 5)]), node, line, how)
         if chances.random() < 0.7:
-            self._happens("twin", begins - 4, "health", f"{chances.uniform(15, 50):.1f}")
+            lasts = min(chances.uniform(15, 50), self._calm_at - begins)
+            self._happens("twin", begins - 4, "health", f"{lasts:.1f}")
         self._person() if chances.random() < 0.2 else self._gpu()
 
     def _persons(self) -> None:
@@ -213,6 +223,22 @@ class _Drawing:
         for node in (first, first, second):
             self._broken.add(node)
             self._happens("gpu", self._moment(), node, self._chances.choice(NODE_LINES), "stall")
+
+    def _slowed(self) -> None:
+        """The same job, of ranks that train for long enough to be compared; and something beside it."""
+        chances = self._chances
+        for name in self._jobs:
+            pods, seconds = chances.choice([2, 3]), chances.uniform(70, 90)
+            self._jobs[name] = self._job(name, pods, seconds, cpu="3")  # each on a node of its own
+        job = self._job_name()
+        if chances.random() < 0.4:
+            self._happens("skew", 0, job, str(chances.randint(0, 1)), f"{chances.uniform(1.8, 4):.2f}")
+        for node in chances.sample(self._nodes, chances.choice([1, 1, 2])):
+            self._broken.add(node)  # by a check it may be found to be slow, and go
+            self._slow.add(node)
+            self._happens("slow", chances.uniform(25, 50), node, f"{chances.uniform(2.2, 4):.2f}")
+        for fault in chances.choices(["gpu", "noise", "kill", "complain", "twin", "cut", "silent"], k=1):
+            getattr(self, f"_{fault}")()
 
     # -- faults ------------------------------------------------------------------------------------
 
@@ -291,9 +317,10 @@ class _Drawing:
     def _happens(self, action: str, at: float, target: str, *more: str) -> None:
         self._events.append(HealthEvent(max(0.0, min(at, self._calm_at - 1)), action, target, more))
 
-    def _job(self, name: str) -> Json:
-        pods, seconds = self._chances.choice([1, 2, 2, 3]), self._chances.uniform(10, 50)
-        container = {"name": "main", "image": "simulated", "resources": {"requests": {"cpu": "2"}}}
+    def _job(self, name: str, pods: int = 0, seconds: float = 0.0, cpu: str = "2") -> Json:
+        pods = pods or self._chances.choice([1, 2, 2, 3])
+        seconds = seconds or self._chances.uniform(10, 50)
+        container = {"name": "main", "image": "simulated", "resources": {"requests": {"cpu": cpu}}}
         annotations = {"simulation.springtide.dev/duration": f"{seconds:.1f}s"}
         template = {
             "metadata": {"annotations": annotations},

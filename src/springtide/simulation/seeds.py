@@ -35,11 +35,11 @@ def collect_seldom() -> None:
     """Worlds are small and their process does nothing else: looking for rubbish took half of its time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(1_000_000, 10, 100)
 
 
 def _one(seed: int, *, world: str, calm: bool, level: str) -> dict[str, Any]:
-    if gc.get_threshold()[0] < 100_000:
+    if gc.get_threshold()[0] < 1_000_000:
         collect_seldom()
     began = process_time()
     if world == "health":
@@ -66,5 +66,5 @@ def _row(report: Report | HealthReport) -> dict[str, Any]:
         "jobs": report.jobs,
         "faults": vars(report.counts),
     }
-    more = ("diagnoses", "cordoned", "most_out")
+    more = ("diagnoses", "cordoned", "most_out", "slow")
     return told | {name: getattr(report, name) for name in more if hasattr(report, name)}
