@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from springtide.scheduling.devices import WHOLE, DeviceRequest
-from springtide.scheduling.fragments import PLAIN, STANDARD, Demand, Fragments, Seen, Weights
+from springtide.scheduling.fragments import PLAIN, STANDARD, Demand, Fragments, Node, Seen, Weights
 from springtide.scheduling.prices import worth
 from springtide.scheduling.sharing import GPU
 
@@ -81,7 +81,9 @@ def test_the_cost_is_what_is_stranded_more(
         able = np.flatnonzero(shares >= asked.share)
         if len(able) < asked.count or seen.cpu[row] < cpu:
             continue
-        taken = [fragments.device(only, cpu, asked)] if asked.share < WHOLE else able[: asked.count].tolist()
+        one = Node(int(seen.cpu[row]), int(seen.model[row]), shares.tolist(), int(seen.whole[row]))
+        part = asked.share < WHOLE
+        taken = [fragments.device_of(one, cpu, asked)] if part else able[: asked.count].tolist()
         shares[taken] -= asked.share
         rest = Seen.of(only.cpu - cpu, only.model, shares[None, :])
         before = only.share.sum() - usable_slowly(only, of)[0]

@@ -31,6 +31,7 @@ SPREAD = "spread"
 
 Taken = tuple[int, ...]
 """The devices of one pod, by their index on the node; NICs follow, number n as -1 - n."""
+_UNASKED = np.zeros(0, dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,10 @@ class Devices:
 
     def able(self, asked: DeviceRequest) -> Mask | None:
         """Which devices the request accepts, whatever is free; None for all."""
-        if asked not in self._able:
-            self._able[asked] = self._accepted(asked)
-        return self._able[asked]
+        found = self._able.get(asked, _UNASKED)
+        if found is _UNASKED:
+            found = self._able[asked] = self._accepted(asked)
+        return found
 
     def needs(self, asked: DeviceRequest) -> Ints:
         """MiB that the request takes of each device."""
@@ -206,6 +208,13 @@ class Devices:
             chosen = (min(free, key=lambda index: turn * share[index]),)
         self.move(row, chosen, asked, -1)
         return chosen
+
+    def take_part(self, row: int, index: int, share: int) -> bool:
+        """Take a part of this very device for a pod that asks for nothing else; False if it is not there."""
+        if index < 0 or self.slots.item(row, index) <= 0 or self.power.item(row, index) < max(share, 1):
+            return False
+        self.change(row, index, share * self.shared.item(row), 0, 1, -1)
+        return True
 
     def strain(self, rows: Ints, asked: DeviceRequest) -> Ints:
         """How much farther apart the devices of one pod would be on each row than on that node when empty."""

@@ -81,11 +81,22 @@ class Seen(NamedTuple):
         return Seen(cpu, model, by_device, (by_device == WHOLE).sum(axis=0))
 
 
+class Node(NamedTuple):
+    """One node, in the same words."""
+
+    cpu: int
+    model: int
+    share: list[int]
+    whole: int
+
+
 class _Parts(NamedTuple):
     """What one pod that asks for a part of a device costs, as tables like those of `Fragments`."""
 
     sizes: Ints
     """Hundredths that it takes of a device of each model."""
+    first_size: float
+    """The same of the first model."""
     used: Floats
     """By what is free of a device that others use; the node keeps all its untouched devices."""
     untouched: Floats
@@ -143,6 +154,7 @@ class Fragments:
         self._tidy_share = weights.tidiness / max(1, devices_max * WHOLE)
         self._tidy_cpu = weights.tidiness / max(1, cpu_max)
         self._parts_of: dict[DeviceRequest, _Parts] = {}
+        self._pages: dict[int, list[float]] = {}
 
     def usable(self, seen: Seen) -> Floats:
         """How much of each node's free devices a typical pod could use, in hundredths of a device."""
@@ -159,14 +171,16 @@ class Fragments:
 
     def standing_of(self, cpu: int, model: int, share: Sequence[int], whole: int) -> float:
         """The same of one node, of which `whole` devices are wholly free: for the one that just changed."""
-        page = (bisect_right(self._bins_list, cpu) + model * self._rows) * self._width
-        item = self._part_usable.item
-        parts = [item(page + left) for left in share]
-        if len(parts) == 8:
-            a, b, c, d, e, f, g, h = parts
-            usable = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        page = self._page_of(cpu, model)
+        worth_of = self._pages.get(page)
+        if worth_of is None:
+            worth_of = self._pages[page] = self._part_usable[page : page + self._width].tolist()
+        if len(share) == 8:
+            a, b, c, d, e, f, g, h = share
+            left, right = (worth_of[a] + worth_of[b]), (worth_of[e] + worth_of[f])
+            usable = (left + (worth_of[c] + worth_of[d])) + (right + (worth_of[g] + worth_of[h]))
         else:
-            usable = reduce(add, parts, 0.0)
+            usable = reduce(add, (worth_of[left] for left in share), 0.0)
         usable += self._count_usable.item(page + whole)
         return usable + (self._tidy_share * sum(share) + self._tidy_cpu * cpu)
 
@@ -189,24 +203,23 @@ class Fragments:
             return found
         part = self._parts(asked)
         opened = part.untouched.take(whole_at)
-        best = np.minimum(part.used.take(at).min(axis=0) - self._count_usable.take(whole_at), opened)
-        size = part.sizes[0] if self._one_model else part.sizes.take(seen.model)
+        used = np.minimum.reduce(part.used.take(at), axis=0)
+        best = np.minimum(used - self._count_usable.take(whole_at), opened)
+        size = part.first_size if self._one_model else part.sizes.take(seen.model)
         shared: Floats = standing - parts - size + best
         return shared
 
-    def device(self, seen: Seen, cpu: int, asked: DeviceRequest) -> int:
-        """On which device of the first of these nodes a part of one is best taken."""
-        page = int(self._page(seen.model[:1], seen.cpu[:1] - cpu)[0])
-        whole = int(seen.whole[0])
+    def device_of(self, node: Node, cpu: int, asked: DeviceRequest) -> int:
+        """On which device of a node a part of one is best taken by a pod that takes so much CPU."""
+        page = self._page_of(node.cpu - cpu, node.model)
         part = self._parts(asked)
-        opened, fewer = part.untouched.item(page + whole), self._count_usable.item(page + whole)
-        shares = seen.by_device[:, 0].tolist()
+        opened, fewer = part.untouched.item(page + node.whole), self._count_usable.item(page + node.whole)
+        used = part.used.item
         costs = {
-            share: opened if share == WHOLE else part.used.item(page + share) - fewer
-            for share in dict.fromkeys(shares)
+            share: opened if share == WHOLE else used(page + share) - fewer
+            for share in dict.fromkeys(node.share)
         }
-        best: int = shares.index(min(costs, key=costs.__getitem__))
-        return best
+        return node.share.index(min(costs, key=costs.__getitem__))
 
     def _parts(self, asked: DeviceRequest) -> _Parts:
         """What taking such a part costs, table by table; worked out once for each sort of part."""
@@ -225,7 +238,9 @@ class Fragments:
         fewer[:, :, 1:] = self._count_usable.reshape(shape)[:, :, :-1]
         untouched = used[:, :, WHOLE, None] - fewer
         used[:, :, WHOLE:] = np.inf
-        found = self._parts_of[asked] = _Parts(sizes, used.reshape(-1), untouched.reshape(-1))
+        found = self._parts_of[asked] = _Parts(
+            sizes, float(sizes[0]), used.reshape(-1), untouched.reshape(-1)
+        )
         return found
 
     def _sizes(self, asked: DeviceRequest) -> Ints:
@@ -236,6 +251,10 @@ class Fragments:
             found = np.array([part.size(memory) for memory in self._memories], dtype=np.int64)
             self._sizes_of[asked] = found
         return found
+
+    def _page_of(self, cpu: int, model: int) -> int:
+        """The same of one node."""
+        return (bisect_right(self._bins_list, cpu) + model * self._rows) * self._width
 
     def _page(self, model: Ints, cpu: Ints) -> Ints:
         """Where in the tables nodes of this model with so much free CPU begin."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,9 @@ class Placement:
         `within` is the same nodes at another moment: only what is free then too is given; nothing is taken
         of it, so that more than one set at a time may be given too much.
         """
+        if len(pod_sets) == 1 and not pod_sets[0].group:
+            share = self.place_set(pod_sets[0], within)
+            return None if share is None else (share,)
         mark = self.mark()
         if any(pod_set.group for pod_set in pod_sets):
             together = place_groups(
@@ -153,12 +157,21 @@ class Placement:
     def _place_one(self, view: View) -> Share | None:
         """The node with the best score, for one pod that asks nothing of the others or the topology."""
         row = int(view.ranked.argmin()) if len(view.ranked) else -1
-        if row < 0 or view.ranked.item(row) == np.inf:
+        if row < 0 or view.ranked.item(row) == inf:
             return None
-        asked = view.asked
-        devices = (self.devices.take(row, asked, self._pick(view, asked, row)),) if asked is not None else ()
-        share = Share(np.array([row]), _ONE, devices)
-        self._note(_Move(view.pod_class, view.takes, share, +1))
+        rows, asked = np.array([row]), view.asked
+        devices: tuple[Taken, ...] = ()
+        if asked is not None:
+            device = view.pick(self._sight(view, rows)) if view.pick is not None else -1
+            if view.plain and self._supply.devices.take_part(row, device, asked.share):
+                devices = ((device,),)
+            else:
+                devices = (self._supply.devices.take(row, asked, device),)
+        share = Share(rows, _ONE, devices)
+        self._moves.append(_Move(view.pod_class, view.takes, share, +1))
+        if view.pod_class.between is not None:
+            self._filters.count(view.pod_class.between, share, +1)
+        self._supply.use(row, view.takes)
         return share
 
     def _look(self, pod_class: PodClass, within: Placement | None, rows: Ints | None) -> View:
@@ -366,6 +379,8 @@ class Placement:
         if images is not None and (score := self._nodes.image_scores(images)) is not None:
             aversion = aversion + aversion_of_missing(score)
         takes = self._takes(pod_class)
+        policy = self._policy_of(pod_class)
+        in_part = wished is not None and not wished.whole and wished.count == 1 and not wished.device_policy
         view = View(
             pod_class=pod_class,
             asked=asked_of_devices,
@@ -382,7 +397,9 @@ class Placement:
             offered=-1 not in columns,
             ranked=np.full(len(self._nodes), np.inf),
             fits=_UNCOUNTED,
-            policy=self._policy_of(pod_class),
+            policy=policy,
+            pick=policy.pick if in_part else None,
+            plain=in_part and self._asks_for_a_part_alone(wished),
         )
         if view.offered:
             self._rank(view, None)
@@ -399,6 +416,12 @@ class Placement:
             if amount > 0 and name in columns:
                 found[columns[name]] = amount
         return found
+
+    def _asks_for_a_part_alone(self, asked: DeviceRequest | None) -> bool:
+        """Whether nothing but its size matters of the part asked for, on any node."""
+        if asked is None or not self.devices.even or self.devices.able(asked) is not None:
+            return False
+        return asked == DeviceRequest(asked.resource, 1, asked.share, node_policy=asked.node_policy)
 
     def _policy_of(self, pod_class: PodClass) -> Policy:
         """How nodes are chosen for such pods: as they say themselves, or as the scheduler does."""
@@ -454,7 +477,7 @@ class Placement:
         if asked is not None:
             counted = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
             devices = tuple(
-                self.devices.take(row, asked, self._pick(view, asked, row) if number == 0 else -1)
+                self.devices.take(row, asked, self._pick(view, row) if number == 0 else -1)
                 for row, count in counted
                 for number in range(count)
             )
@@ -462,11 +485,9 @@ class Placement:
         self._note(_Move(view.pod_class, view.takes, share, +1))
         return share
 
-    def _pick(self, view: View, asked: DeviceRequest, row: int) -> int:
+    def _pick(self, view: View, row: int) -> int:
         """The device of a node of which the policy would take a part; -1 if it does not mind."""
-        if view.policy.pick is None or asked.whole or asked.count != 1 or asked.device_policy:
-            return -1
-        return view.policy.pick(self._sight(view, np.array([row])))
+        return view.pick(self._sight(view, np.array([row]))) if view.pick is not None else -1
 
     def _end_all(self) -> None:
         """Free everything that ends."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints
 from springtide.scheduling.devices import WHOLE, DeviceRequest
-from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Seen, Weights
+from springtide.scheduling.fragments import PLAIN, STANDARD, Fragments, Node, Seen, Weights
 from springtide.scheduling.plugins import Registry
 from springtide.scheduling.supply import SCARCITY as SCARCITY
 from springtide.scheduling.supply import Supply
@@ -71,6 +71,11 @@ class Sight:
         return self._supply.seen(self._rows)
 
     @property
+    def first(self) -> Node:
+        """The first of them."""
+        return self._supply.node(int(self._rows[0]))
+
+    @property
     def standing(self) -> Floats:
         """`fragments.standing(nodes)`."""
         return self._supply.standing(self._rows)
@@ -78,7 +83,7 @@ class Sight:
     @property
     def has_devices(self) -> bool:
         """Whether any node has devices."""
-        return bool(self._supply.devices.share.shape[1])
+        return self._supply.has_devices
 
 
 class Ranking(NamedTuple):
@@ -146,7 +151,7 @@ def _published(sight: Sight) -> Ranking:
 
 def _least_stranded(sight: Sight) -> int:
     """The device of which a part strands least."""
-    return sight.fragments.device(sight.nodes, sight.cpu, sight.asked) if sight.asked is not None else -1
+    return sight.fragments.device_of(sight.first, sight.cpu, sight.asked) if sight.asked is not None else -1
 
 
 def _packing(sight: Sight) -> Ranking:

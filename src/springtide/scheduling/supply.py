@@ -8,14 +8,12 @@ Owned by a `Placement`, which takes from it.
 
 from __future__ import annotations
 
-from itertools import compress
-
 import numpy as np
 
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import WHOLE, DeviceRequest
-from springtide.scheduling.fragments import Fragments, Seen
+from springtide.scheduling.fragments import Fragments, Node, Seen
 from springtide.scheduling.requests import CPU, MEMORY, PODS, STORAGE
 from springtide.scheduling.snapshot import Snapshot
 
@@ -23,8 +21,9 @@ SCARCITY = 4.0
 """How much more a share of an extended resource (an accelerator) counts than one of CPU or memory: pods that
 do not ask for it are kept off nodes that have it, and those that do fill up nodes already in use."""
 
-_UNTOUCHED, _PART = -2, -1
-"""Rows beside the resources: devices nobody uses, and the most power left of one that takes another pod."""
+_PART, _MODEL, _UNTOUCHED = -3, -2, -1
+"""Rows beside the resources: the most power left of a device that takes another pod, the model of the
+devices, how many of them nobody uses. The devices themselves follow."""
 _NOTHING = int(np.iinfo(np.int64).min)
 """Less than is free anywhere, also of what was given twice."""
 
@@ -39,9 +38,12 @@ class Supply:
         self._fragments = fragments
         self._cpu = self.columns.get(CPU)
         nodes, resources = snapshot.capacity.shape
-        self._amounts = np.zeros((resources + 2, nodes), dtype=np.int64)
-        self._amounts[:resources] = (snapshot.capacity - snapshot.allocated).T
-        self._by_device: Ints = np.zeros(self.devices.share.shape[::-1], dtype=np.int64)
+        self.has_devices = bool(self.devices.share.shape[1])
+        """Whether any node has devices."""
+        table = np.zeros((resources + 3 + self.devices.share.shape[1], nodes), dtype=np.int64)
+        table[:resources] = (snapshot.capacity - snapshot.allocated).T
+        table[resources + 3 + _MODEL] = self.devices.model
+        self._lay_out(table, resources)
         self._standing: Floats = np.zeros(nodes)
         self._log: Ints = np.empty(256, dtype=np.int64)
         self._numbers = np.arange(len(self._log))
@@ -56,14 +58,22 @@ class Supply:
     @property
     def free(self) -> Ints:
         """What is free, resources × nodes. Not to be changed without `touch`."""
-        return self._amounts[:_UNTOUCHED]
+        return self._free
+
+    def _lay_out(self, table: Ints, resources: int) -> None:
+        """Name the parts of the table: what is compared with `least`, and what is read to work out costs."""
+        self._table = table
+        self._free = table[:resources]
+        self._amounts = table[: resources + 3]
+        self._costing = table[resources + 3 + _MODEL :]
+        self._by_device = table[resources + 3 :]
 
     def twin(self) -> Supply:
         """The same amounts, of which something else may become."""
         other = object.__new__(Supply)
         other.__dict__.update(self.__dict__)
         other.devices = self.devices.copy()
-        other._amounts, other._by_device = self._amounts.copy(), self._by_device.copy()
+        other._lay_out(self._table.copy(), len(self._free))
         other._standing, other._log, other._last = self._standing.copy(), self._log.copy(), self._last.copy()
         return other
 
@@ -112,13 +122,15 @@ class Supply:
 
     def seen(self, rows: Ints) -> Seen:
         """These nodes as costs are worked out from them."""
-        devices = self.devices
-        return Seen(
-            self._amounts[self._cpu].take(rows) if self._cpu is not None else np.zeros_like(rows),
-            devices.model.take(rows),
-            self._by_device.take(rows, axis=1),
-            self._amounts[_UNTOUCHED].take(rows),
-        )
+        cpu = self._free[self._cpu].take(rows) if self._cpu is not None else np.zeros_like(rows)
+        found = self._costing.take(rows, axis=1)
+        return Seen(cpu, found[0], found[2:], found[1])
+
+    def node(self, row: int) -> Node:
+        """One node, in the same words."""
+        cpu = self._free.item(self._cpu, row) if self._cpu is not None else 0
+        share: list[int] = self.devices.share[row].tolist()
+        return Node(cpu, self.devices.model.item(row), share, share.count(WHOLE))
 
     def standing(self, rows: Ints) -> Floats:
         """What these nodes are worth to those who usually come, as they stand."""
@@ -133,7 +145,7 @@ class Supply:
 
     def use(self, row: int, amounts: Ints) -> None:
         """Take so much of a node, whose devices may have changed, too."""
-        free = self._amounts[:_UNTOUCHED, row]
+        free = self._free[:, row]
         free -= amounts
         self._derive_one(row)
         if self.changes == len(self._log):
@@ -144,7 +156,7 @@ class Supply:
 
     def use_many(self, rows: Ints, counts: Ints, amounts: Ints) -> None:
         """Take so many times so much of each of these different nodes."""
-        self._amounts[:_UNTOUCHED, rows] -= amounts[:, None] * counts
+        self._free[:, rows] -= amounts[:, None] * counts
         self.touch(rows)
 
     def touch(self, rows: Ints) -> None:
@@ -178,12 +190,13 @@ class Supply:
         self._by_device[:, row] = free
         share: list[int] = free.tolist()
         whole = share.count(WHOLE)
+        power: list[int] = devices.power[row].tolist()
+        slots: list[int] = devices.slots[row].tolist()
+        if min(slots, default=0) <= 0:
+            power = [left for left, more in zip(power, slots, strict=True) if more > 0]
+        self._amounts[_PART, row] = max(power, default=0)
         self._amounts[_UNTOUCHED, row] = whole
-        power = devices.power[row]
-        self._amounts[_PART, row] = max(
-            compress(power.tolist(), (devices.slots[row] > 0).tolist()), default=0
-        )
-        cpu = self._amounts.item(self._cpu, row) if self._cpu is not None else 0
+        cpu = self._free.item(self._cpu, row) if self._cpu is not None else 0
         self._standing[row] = self._fragments.standing_of(cpu, devices.model.item(row), share, whole)
 
 

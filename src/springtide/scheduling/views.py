@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import DeviceRequest, Taken
-from springtide.scheduling.policies import Policy
+from springtide.scheduling.policies import Pick, Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,10 @@ class View:
     fits: Ints
     """How many fit; only what `Placement.view` gives has it."""
     policy: Policy
+    pick: Pick | None = None
+    """Which device of a node such a pod takes a part of; None if nobody minds."""
+    plain: bool = False
+    """Whether such a pod asks for a part of one device and for nothing else of it."""
     seen: int = 0
     """How many of the supply's changes `ranked` has taken in."""
     counted: int = -1
