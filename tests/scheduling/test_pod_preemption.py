@@ -197,7 +197,7 @@ def test_pods_of_a_workload_are_never_taken_one_by_one() -> None:
     world.add(waits(cpu=4, priority=1000))
     world.cycle()
     assert not told(world)
-    assert not world.pod("default/p").status.nominated_node_name
+    assert not world.is_admitted("default/w"), "it goes whole, by its eviction"
 
 
 def test_devices_are_freed_as_well() -> None:

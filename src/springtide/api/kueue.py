@@ -195,6 +195,8 @@ class WorkloadReason(StrEnum):
     IN_COHORT_RECLAMATION = "InCohortReclamation"
     IN_COHORT_FAIR_SHARING = "InCohortFairSharing"
     IN_COHORT_RECLAIM_WHILE_BORROWING = "InCohortReclaimWhileBorrowing"
+    HIGHER_PRIORITY_POD = "HigherPriorityPod"
+    """Ours: a workload makes room for a plain pod that is more important than its pods."""
     PROGRAM_FAILED = "ProgramFailed"
     """Ours: an attempt is evicted because its program failed within the restart budget."""
     CONSOLIDATED = "Consolidated"

@@ -230,6 +230,11 @@ WORKLOAD: Final = (
                 "One of higher priority borrows what it had borrowed (`borrowWithinCohort`).",
                 _STARTS_BY_ITSELF,
             ),
+            Reason(
+                "HigherPriorityPod",
+                "A plain pod whose PriorityClass is above that of its pods needed room on one of its nodes.",
+                _STARTS_BY_ITSELF,
+            ),
             Reason("QuotaReserved", "It was preempted before, and runs again."),
         ),
     ),

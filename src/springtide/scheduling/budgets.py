@@ -102,6 +102,10 @@ class Gangs:
             found.append(breaks)
         return found
 
+    def covers(self, one: Going) -> bool:
+        """Whether its going would count against any budget."""
+        return bool(self._taken(one))
+
     def _taken(self, one: Going) -> dict[int, int]:
         """How many pods count against each budget that covers any."""
         taken: dict[int, int] = {}

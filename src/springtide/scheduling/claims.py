@@ -8,27 +8,27 @@ even then may make others go, if its queue's policy says so. Called by the cycle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 
-from springtide.api.commands import Command
-from springtide.api.kueue import WorkloadReason
-from springtide.scheduling import status
 from springtide.scheduling.budgets import Gangs
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.defragmentation import Rearrangement
-from springtide.scheduling.elastic import SURPLUS, at_its_smallest
+from springtide.scheduling.departures import Moved, Preempted, Preemptor, named
 from springtide.scheduling.facts import WAITS_FOR_OTHERS, PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.leaving import Leaver
+from springtide.scheduling.nominations import who_would_take
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.pod_preemption import Preemptible, may_preempt
+from springtide.scheduling.plain_victims import PlainPods, PlainVictim
+from springtide.scheduling.pod_preemption import FoundPods, Gang, Preemptible, may_preempt
 from springtide.scheduling.pod_preemption import priority_of as priority_of_pod
 from springtide.scheduling.preemption import Found, Trial, search
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted, Quota, Refused
-from springtide.scheduling.releasing import Held, PodSetOnNode, held_by
+from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Verdict, told
 from springtide.scheduling.victim_policies import LEAST_LOST_WORK, VictimPolicy
@@ -41,58 +41,15 @@ from springtide.scheduling.victims import (
     can_preempt,
     candidates,
     fair_sequence,
-    priority_of,
+    for_pod,
+    has_open_gates,
     sequence,
 )
 
-_NAMED_MAX = 5
-_WHY = {
-    WorkloadReason.IN_CLUSTER_QUEUE: "it goes first in the same ClusterQueue",
-    WorkloadReason.IN_COHORT_RECLAMATION: "its ClusterQueue takes back quota that was lent in the cohort",
-    WorkloadReason.IN_COHORT_FAIR_SHARING: "its ClusterQueue has less than its fair share of the cohort",
-    WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING: "it goes first among those who borrow in the cohort",
-}
+_HIGHEST = 2**31 - 1
 
 Confine = Callable[[tuple[PodSetFacts, ...], Granted], tuple[PodSetFacts, ...]]
 """Puts pod sets on the nodes of the flavors they are given."""
-
-
-@dataclass(frozen=True)
-class Preempted:
-    """A workload that has to go, and for whom."""
-
-    victim: Candidate
-    preemptor: WorkloadFacts
-
-    def commands(self, now: datetime) -> tuple[Command, ...]:
-        """What ends it."""
-        one = self.preemptor
-        message = (
-            f"Preempted to make room for {one.key} (UID: {one.obj.metadata.uid}, "
-            f"priority {priority_of(one)}): {_WHY[self.victim.reason]}"
-            f"{'; this breaks a PodDisruptionBudget' if self.victim.breaks_budget else ''}"
-        )
-        facts = self.victim.facts
-        if facts.key.endswith(SURPLUS):
-            return status.resize(facts, at_its_smallest(facts), -self.victim.pods, now)
-        return status.preempt(facts, self.victim.reason, message, now)
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A workload that has to go elsewhere, and why."""
-
-    victim: Candidate
-    why: Rearrangement
-
-    def commands(self, now: datetime) -> tuple[Command, ...]:
-        """What ends its attempt here."""
-        one, found = self.why.wish.facts, self.why
-        message = (
-            f"Moved to make room for {one.key} (UID: {one.obj.metadata.uid}, priority {priority_of(one)}): "
-            f"{found.words}"
-        )
-        return status.move(self.victim.facts, message, now)
 
 
 class Claims:
@@ -108,7 +65,9 @@ class Claims:
         fair_strategies: Sequence[str] = (),
         minimum_run_seconds: float = 0.0,
         victims: VictimPolicy = LEAST_LOST_WORK,
+        waits: Callable[[PodFacts], bool] = lambda _: True,
     ) -> None:
+        """`waits`: whether a plain pod of the snapshot still waits for a node, and for nothing else."""
         self._snapshot = snapshot
         self._placement = placement
         self._quota = quota
@@ -116,14 +75,21 @@ class Claims:
         self._strategies = fair_strategies
         self._minimum_run_seconds = minimum_run_seconds
         self._policy = victims
+        self._waits = waits
         self._now = now
         self._held: dict[tuple[str, str], Verdict] = {}
         self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._running: Running | None = None
         self.preempted: dict[str, Preempted] = {}
         self._preemptible: Preemptible | None = None
-        self.preempted_pods: dict[str, tuple[PodFacts, PodFacts]] = {}
+        self.preempted_pods: dict[str, tuple[PodFacts, Preemptor]] = {}
         """Plain pods that have to go, and for whom."""
+        self._reach = 0
+        """Up to which priority of plain pods those who might go for them are known."""
+        self._lowest: int | None = None
+        self._plain = PlainPods(snapshot.running, snapshot.budgets, victims, now)
+        self.released: Collection[str] = ()
+        """Keys of the workloads that give their admission back in this cycle."""
         self.moved: list[Moved] = []
 
     def held(self, facts: WorkloadFacts | PodFacts) -> Verdict | None:
@@ -135,7 +101,7 @@ class Claims:
 
         `anew`: though nothing helped before.
         """
-        preempts = can_preempt(facts, queue)
+        preempts = can_preempt(facts, queue) or self._may_take_from_pods(facts)
         if not preempts and not self._anything_ends:
             return None
         if (queue.name, facts.pod_sets) in self._hopeless and not anew:
@@ -166,11 +132,11 @@ class Claims:
             if not anybody(asking, list(granted.usage), self._quota.book, running):
                 return ()
             found = self._search(asking, running)
-        return found.victims if found is not None else ()
+        return tuple(_gangs_of(found.victims)) if found is not None else ()
 
     def claim_pod(self, facts: PodFacts, pod_sets: tuple[PodSetFacts, ...]) -> Verdict | None:
         """The same for a plain pod."""
-        if not self._anything_ends and not self._snapshot.running:
+        if not self._anything_ends and not self._snapshot.running and not self._snapshot.admitted:
             return None
         sort = str(priority_of_pod(facts)) if may_preempt(facts) else ""
         if (sort, pod_sets) in self._hopeless:
@@ -194,17 +160,11 @@ class Claims:
             node = self._snapshot.nodes.facts[int(share.rows[0])].name
             message = f"fits on {node}, and waits until what is ending there has gone"
             return Verdict("Unschedulable", message, node)
-        if not may_preempt(facts):
-            return None
-        if self._preemptible is None:
-            self._preemptible = Preemptible(self._placement, self._snapshot.running, self._snapshot.budgets)
-        found = self._preemptible.search(facts, pod_set)
+        found = self._plight_of(facts, pod_set) if may_preempt(facts) else None
         if found is None:
             return None
-        self._placement.vacate(found.held)
+        self._let_go(facts, found.pods, found.gangs)
         self._placement.put(pod_set.pod_class, found.share)
-        for victim in found.plight.victims:
-            self.preempted_pods[victim.key] = victim, facts
         node = found.plight.node
         message = f"fits on {node}, and waits until what is ending there has gone"
         return Verdict("Unschedulable", message, node)
@@ -227,7 +187,9 @@ class Claims:
                 for pod_set, share in zip(movable.pod_sets, shares, strict=True):
                     self._placement.put(pod_set.pod_class, share)
         self.moved += [Moved(movable.victim, found) for movable, _ in found.places]
-        names = _named([movable.victim for movable, _ in found.places])
+        for movable, _ in found.places:
+            self._leaves("Workload", movable.victim.key)
+        names = named([movable.victim for movable, _ in found.places])
         return self._hold(
             found.wish.facts, Verdict(WAITS_FOR_OTHERS, f"waits until {names} moved; its place is held")
         )
@@ -265,24 +227,107 @@ class Claims:
         found = self._search(Asking(facts, queue, pod_sets, granted), self._who_runs())
         if found is None:
             return None
-        self._placement.vacate(held for one in found.victims for held in one.held)
+        if self._is_in_vain(facts, pod_sets, found):
+            return None
+        plain = [one.pod for one in found.victims if isinstance(one, PlainVictim)]
+        self._let_go(facts, plain, list(_gangs_of(found.victims)))
         for pod_set, share in zip(pod_sets, found.shares, strict=True):
             self._placement.put(pod_set.pod_class, share)
-        for one in found.victims:
+        self._quota.charge(queue, granted)
+        return f"waits until {named(found.victims)} made way for it; its place is held"
+
+    def _let_go(self, preemptor: Preemptor, plain: Iterable[PodFacts], gangs: Iterable[Candidate]) -> None:
+        """These go, and what they hold and are charged is free."""
+        for pod in plain:
+            self._placement.vacate(held_by_pods((pod,)))
+            self.preempted_pods[pod.key] = pod, preemptor
+            self._leaves("Pod", pod.key)
+        for one in gangs:
+            self._placement.vacate(one.held)
             for cell, amount in one.facts.usage.items():
                 self._quota.book.use(one.queue, cell, -amount)
             self._quota.end(one.queue, one.facts.usage)
-            self.preempted[one.facts.key] = Preempted(one, facts)
-        self._quota.charge(queue, granted)
-        return f"waits until {_named(found.victims)} made way for it; its place is held"
+            self.preempted[one.facts.key] = Preempted(one, preemptor)
+            self._leaves("Workload", one.facts.key)
+
+    def _leaves(self, kind: str, key: str) -> None:
+        if self._preemptible is not None:
+            self._preemptible.leave(kind, key)
+
+    # -- plain pods and workloads ------------------------------------------------------------------
+
+    def _may_take_from_pods(self, facts: WorkloadFacts) -> bool:
+        """Whether there are plain pods that a workload might send away for its room."""
+        if not self._snapshot.running or not has_open_gates(facts):
+            return False
+        standing = self._snapshot.priorities.standing(facts.obj)
+        return standing.preempts and self._plain.any_below(standing.lowest)
+
+    def _plain_for(self, facts: WorkloadFacts) -> list[PlainVictim]:
+        if not self._may_take_from_pods(facts):
+            return []
+        standing = self._snapshot.priorities.standing(facts.obj)
+        return self._plain.below(standing.lowest, self.preempted_pods)
+
+    def _is_in_vain(self, facts: WorkloadFacts, pod_sets: Sequence[PodSetFacts], found: Found) -> bool:
+        """Whether a plain pod that waits would take the place from it as soon as it were free."""
+        if not self._snapshot.pods:
+            return False
+        waiting = (one for one in self._snapshot.pods if self.held(one) is None and self._waits(one))
+        highest = self._snapshot.priorities.standing(facts.obj).highest
+        start = self._placement.mark()
+        self._placement.vacate(held for one in found.victims for held in one.held)
+        other = who_would_take(self._placement, waiting, highest, pod_sets, found.shares)
+        self._placement.rollback(start)
+        return other is not None
+
+    def _plight_of(self, facts: PodFacts, pod_set: PodSetFacts) -> FoundPods | None:
+        """On which node who would have to go for a plain pod."""
+        own = priority_of_pod(facts)
+        if not self._plain.any_below(own) and self._lowest_gang() >= own:
+            return None
+        if self._preemptible is None or own > self._reach:
+            gangs = self._gangs_below(own) if self._lowest_gang() < own else ()
+            running, budgets = self._snapshot.running, self._snapshot.budgets
+            self._preemptible = Preemptible(self._placement, running, budgets, gangs)
+            self._reach = own
+            for kind, keys in (("Pod", self.preempted_pods), ("Workload", self._ended())):
+                for key in keys:
+                    self._preemptible.leave(kind, key)
+        return self._preemptible.search(facts, pod_set)
+
+    def _lowest_gang(self) -> int:
+        """How important the pods of the least important workload that runs are."""
+        if self._lowest is None:
+            standing = self._snapshot.priorities.standing
+            values = (standing(one.obj).highest for one in self._snapshot.admitted)
+            self._lowest = min(values, default=_HIGHEST)
+        return self._lowest
+
+    def _gangs_below(self, priority: int) -> Iterator[Gang]:
+        """Workloads whose pods are all less important, and that have run for long enough."""
+        running = self._who_runs()
+        for facts in (one for some in running.of_queue.values() for one in some):
+            highest = self._snapshot.priorities.standing(facts.obj).highest
+            if highest < priority:
+                for one in for_pod(facts, running):
+                    yield Gang(one, highest, self._now.timestamp() - one.seconds)
+
+    def _ended(self) -> Iterator[str]:
+        """Keys of the workloads, or parts of them, that go or move already."""
+        yield from self.preempted
+        yield from (one.victim.facts.key for one in self.moved)
 
     # -- preemption --------------------------------------------------------------------------------
 
     def _anybody_may_go(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
         """Whether a search for victims could find any: cheap, and mostly the end of it."""
-        granted = self._wanted(facts, queue)
+        answer = self._quota.ask(queue, facts.pod_sets)
+        granted = answer.wanted if isinstance(answer, Refused) else answer
         if granted is None:
             return False
+        if answer is granted and self._may_take_from_pods(facts):
+            return True
         asking = Asking(facts, queue, facts.pod_sets, granted)
         return anybody(asking, list(granted.usage), self._quota.book, self._who_runs())
 
@@ -307,8 +352,11 @@ class Claims:
         book = self._quota.book
         gone = {key: one.victim for key, one in self.preempted.items()}
         gone.update((one.victim.facts.key, one.victim) for one in self.moved)
-        able = candidates(asking, cells, book, running, gone)
-        if not able:
+        able = (
+            candidates(asking, cells, book, running, gone) if can_preempt(asking.facts, asking.queue) else []
+        )
+        plain = self._plain_for(asking.facts)
+        if not able and not plain:
             return None
         trial = Trial(self._placement, book, asking)
         if (
@@ -317,10 +365,10 @@ class Claims:
             and any(c.queue != asking.queue.name for c in able)
         ):
             order = fair_sequence(asking, able, cells, book, running.tree, self._strategies)
-            return search(trial, order, borrow=True)
+            return search(trial, [*order, *plain], borrow=True)
         for borrow in attempts(asking, able, cells, book):
             order = sequence(asking, able, cells, book, running.tree, borrow=borrow)
-            found = search(trial, order, borrow=borrow)
+            found = search(trial, [*order, *plain], borrow=borrow)
             if found is not None:
                 return found
         return None
@@ -330,6 +378,7 @@ class Claims:
             of_queue: dict[str, list[WorkloadFacts]] = {}
             for facts in self._snapshot.admitted:
                 ends = facts.evicted is not None or facts.obj.metadata.deletion_timestamp is not None
+                ends = ends or facts.key in self.released
                 if facts.admission is not None and not ends:
                     of_queue.setdefault(facts.admission.cluster_queue, []).append(facts)
             held: dict[str, tuple[Held, ...]] = {}
@@ -359,8 +408,5 @@ class Claims:
         return self._running
 
 
-def _named(victims: Sequence[Candidate]) -> str:
-    keys = dict.fromkeys(one.facts.key.removesuffix(SURPLUS) for one in victims)
-    names = ", ".join(list(keys)[:_NAMED_MAX])
-    more = f" and {len(victims) - _NAMED_MAX} more" if len(victims) > _NAMED_MAX else ""
-    return f"{names}{more} ha{'s' if len(victims) == 1 else 've'}"
+def _gangs_of(victims: Iterable[Leaver]) -> Iterator[Candidate]:
+    return (one for one in victims if isinstance(one, Candidate))

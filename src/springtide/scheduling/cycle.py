@@ -5,7 +5,7 @@ What a cycle admits takes effect at once on its own free capacity and quota, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,15 +14,17 @@ from itertools import chain
 from springtide.api.commands import Apply, Command
 from springtide.scheduling import loans, runs, status, turns
 from springtide.scheduling.checks import required
-from springtide.scheduling.claims import Claims, Moved, Preempted
+from springtide.scheduling.claims import Claims
 from springtide.scheduling.confinement import Confinement
 from springtide.scheduling.confirmation import confirmations
 from springtide.scheduling.defragmentation import Consolidation, Mover, Wish, moved_within_the_hour
+from springtide.scheduling.departures import Moved, Preempted, Preemptor
 from springtide.scheduling.door import Door, is_deleting
 from springtide.scheduling.elastic import SURPLUS, Growth
 from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
 from springtide.scheduling.given import devices_by_pod, pods_by_node
 from springtide.scheduling.lineup import Item, Lineup
+from springtide.scheduling.nominations import with_promised_first
 from springtide.scheduling.outlook import Outlook, Start, running_with
 from springtide.scheduling.parking import Parking
 from springtide.scheduling.partial import largest, smallest, spare
@@ -100,6 +102,7 @@ class Cycle:
             fair_strategies,
             minimum_run_seconds,
             victims,
+            self._waits_for_room,
         )
         self._consolidation = consolidation
         self._mover: Mover | None = None
@@ -116,7 +119,7 @@ class Cycle:
             ending = self._stranded.judge(facts, self._door.leave(facts))
             if ending is not None and not is_deleting(facts):
                 found.append((facts, ending))
-        self._released = {facts.key for facts, _ in found}
+        self._released = self._claims.released = {facts.key for facts, _ in found}
         for facts, _ in found:
             if facts.admission is not None:
                 self._quota.end(facts.admission.cluster_queue, facts.usage)
@@ -251,7 +254,7 @@ class Cycle:
         return self._claims.moved
 
     @property
-    def preempted_pods(self) -> Sequence[tuple[PodFacts, PodFacts]]:
+    def preempted_pods(self) -> Sequence[tuple[PodFacts, Preemptor]]:
         """Plain pods that have to go, and for whom."""
         return list(self._claims.preempted_pods.values())
 
@@ -330,9 +333,11 @@ class Cycle:
     # -- one workload ------------------------------------------------------------------------------
 
     def _queue(self) -> list[Item]:
-        merged: Iterable[Item] = self._lineup.items
+        merged: Sequence[Item] = self._lineup.items
         if self._claimants:
             merged = [*self._claimants, *(f for f in merged if isinstance(f, PodFacts) or not f.claims)]
+        if self._snapshot.pods and self._snapshot.waiting:
+            merged = with_promised_first(merged, self._snapshot.priorities)
         return [f for f in merged if f.key not in (self.bound if isinstance(f, PodFacts) else self.admitted)]
 
     def _borrowers(self) -> Iterator[WorkloadFacts]:
@@ -545,6 +550,11 @@ class Cycle:
         else:
             self.bound[facts.key] = facts, self._given(shares[0])
             self._claims_in_use.update(facts.storage.exclusive)
+
+    def _waits_for_room(self, facts: PodFacts) -> bool:
+        """Whether a plain pod still waits for a node, and for nothing else."""
+        free = not facts.obj.spec.scheduling_gates and not self._storage_obstacle(facts)
+        return free and facts.key not in self.bound
 
     def _storage_obstacle(self, facts: PodFacts) -> str:
         """Why a pod's claims keep it from running anywhere, or empty."""

@@ -95,7 +95,7 @@ def explained(
         ahead=tuple(before[:AHEAD_MAX]),
         expected_start=start.at if start is not None else None,
         expected_reason=start.reason if start is not None else "",
-        victims=victims_for(cycle, key),
+        victims=victims_for(cycle, kind, key),
         tried=() if starts or reason in _CLOSED else tuple(remedies(state, item, now, options)),
     )
 

@@ -22,6 +22,7 @@ from springtide.api.kueue import (
 )
 from springtide.api.meta import Object
 from springtide.api.policy import PodDisruptionBudget
+from springtide.api.scheduling import PriorityClass
 from springtide.api.storage import CSINode, StorageClass
 from springtide.api.volcano import Queue
 from springtide.scheduling.state import ClusterState
@@ -51,6 +52,7 @@ def feeds(state: ClusterState) -> Mapping[type[Object], Change]:
         PersistentVolumeClaim: state.volumes.change_claim,
         Node: state.change_node,
         PodDisruptionBudget: state.change_budget,
+        PriorityClass: state.change_priority_class,
         Workload: state.change_workload,
         Pod: state.change_pod,
     }

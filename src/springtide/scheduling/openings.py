@@ -9,6 +9,7 @@ does not depend on them being exact.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from springtide.scheduling.arrays import Ints
 from springtide.scheduling.choice import tree_of
 from springtide.scheduling.compartments import Opened, Step, by_domain, by_slices
 from springtide.scheduling.facts import PodSetFacts
+from springtide.scheduling.leaving import Leaver
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.victims import Candidate
 from springtide.scheduling.views import View
 
 PRIORITY_FACTOR = 1000.0
@@ -25,23 +26,24 @@ PRIORITY_FACTOR = 1000.0
 _PRIORITIES_MAX = 60
 """Beyond so many different priorities the highest count alike: a float holds no more."""
 DOMAINS_TRIED_MAX = 6
+_One = TypeVar("_One", bound=Leaver)
 
 
-def losses(candidates: Iterable[Candidate]) -> dict[str, float]:
+def losses(candidates: Iterable[Leaver]) -> dict[str, float]:
     """What is lost with each, by key: device-seconds (by the victim policy), more for a higher priority, and
     for one that breaks a budget more than for any other."""
     found = list(candidates)
     levels = sorted({one.rank for one in found})
     level_of = {priority: min(level, _PRIORITIES_MAX) for level, priority in enumerate(levels)}
-    return {one.facts.key: PRIORITY_FACTOR ** level_of[one.rank] * one.size * one.price for one in found}
+    return {one.key: PRIORITY_FACTOR ** level_of[one.rank] * one.size * one.price for one in found}
 
 
 def orders(
     placement: Placement,
     pod_sets: Sequence[PodSetFacts],
-    candidates: Sequence[Candidate],
+    candidates: Sequence[_One],
     loss_of: dict[str, float],
-) -> Iterator[list[Candidate]]:
+) -> Iterator[list[_One]]:
     """Orders worth a trial: over the whole cluster, or one for each of the cheapest domains."""
     asking = next((one for one in pod_sets if not _fits_alone(placement, one)), None)
     if asking is None:  # a group of sets each of which fits somewhere: all of it is to fit in one domain
@@ -73,7 +75,7 @@ def _fits_alone(placement: Placement, pod_set: PodSetFacts) -> bool:
     return fits
 
 
-def _ordered(steps: Iterable[Step], candidates: Sequence[Candidate]) -> list[Candidate]:
+def _ordered(steps: Iterable[Step], candidates: Sequence[_One]) -> list[_One]:
     """Victims of these steps first, then all others."""
     first = dict.fromkeys(index for step in steps for index in step.victims)
     rest = (index for index in range(len(candidates)) if index not in first)
@@ -84,7 +86,7 @@ def _steps(
     placement: Placement,
     asking: PodSetFacts,
     view: View,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Leaver],
     loss_of: dict[str, float],
 ) -> Iterator[Step]:
     rows, victims, counts, freed = _places(placement, view, candidates)
@@ -92,7 +94,7 @@ def _steps(
         return
     most = max(1, int(placement.room_when_empty(view).max(initial=1)))
     nodes_needed = -(-asking.count // most)
-    loss = np.array([loss_of[one.facts.key] for one in candidates])[victims]
+    loss = np.array([loss_of[one.key] for one in candidates])[victims]
     pods = np.maximum(np.array([one.pods for one in candidates]), 1)[victims]
     loss = loss * np.minimum(1.0, np.maximum(counts / pods, 1 / nodes_needed))
     order = np.lexsort((victims, rows))
@@ -121,9 +123,7 @@ def _steps_of_rows(
             before, lost, pending = fits[index], 0.0, []
 
 
-def _places(
-    placement: Placement, view: View, candidates: Sequence[Candidate]
-) -> tuple[Ints, Ints, Ints, Ints]:
+def _places(placement: Placement, view: View, candidates: Sequence[Leaver]) -> tuple[Ints, Ints, Ints, Ints]:
     """Row, victim, pods and what they take of what is asked for; one entry for each victim's place."""
     vectors: dict[int, Ints] = {}
     names = [name for name, amount in view.pod_class.requests if amount > 0]

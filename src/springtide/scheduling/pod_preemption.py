@@ -1,26 +1,29 @@
-"""Which plain pods of lower priority have to go, on which node, so that another plain pod can run there.
+"""Which pods of lower priority have to go, on which node, so that a plain pod can run there.
 
 The rules are those of kube-scheduler's DefaultPreemption: on every node all of lower priority would go, then
 as many as possible stay after all, those first whose budget would be broken, then the most important. The
 node is chosen by budgets broken, highest priority, sum of priorities, number of victims, who started last.
-Pods of a Workload or of a group are never among them: they go whole, by the rules of their queue, or not at
-all. Called by `claims` within `Placement.later`; leaves the placement as it was.
+Pods of a Workload or of a group go whole or not at all, and only if every pod of it is less important. Of
+nodes that are alike in budgets and highest priority the one is chosen on which least work of workloads is
+lost, wherever their pods are; on a node, of pods of one priority those of workloads stay first.
+Called by `claims` within `Placement.later`; leaves the placement as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
 from springtide.scheduling.arrays import Ints, Mask
-from springtide.scheduling.budgets import Budget, strained
+from springtide.scheduling.budgets import Budget, Gangs, strained
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.facts import EPOCH, PodFacts, PodSetFacts
 from springtide.scheduling.placement import Placement
 from springtide.scheduling.releasing import Held, held_by_pods
+from springtide.scheduling.victims import Candidate, going
 from springtide.scheduling.views import Share, View
 
 NEVER = "Never"
@@ -35,21 +38,68 @@ _PRIORITY_OFFSET = 2**31
 
 
 @dataclass(frozen=True)
+class Gang:
+    """A workload that runs and may go for a plain pod."""
+
+    victim: Candidate
+    priority: int
+    """That of its most important pods."""
+    since: float
+    """Since when it runs, in seconds of the epoch."""
+
+
+@dataclass(eq=False, slots=True)
+class Unit:
+    """Who goes together, as one node sees it: a plain pod, or all of a workload."""
+
+    key: tuple[str, str]
+    """Kind and key."""
+    node: str
+    priority: int
+    since: float
+    pods: int = 1
+    pod: PodFacts | None = None
+    gang: Candidate | None = None
+    lost: float = 0.0
+    """What is lost of a workload's work, by the victim policy."""
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """What becomes free, here and elsewhere."""
+        if self.gang is not None:
+            return self.gang.held
+        return tuple(held_by_pods((self.pod,))) if self.pod is not None else ()
+
+    @property
+    def takes(self) -> tuple[tuple[PodClass, int], ...]:
+        """What of it is on this node: how many of which class."""
+        if self.pod is not None and self.pod.pod_class is not None:
+            return ((self.pod.pod_class, 1),)
+        return tuple((one.pod_class, one.count) for one in self.held if one.node == self.node)
+
+
+@dataclass(frozen=True)
 class Plight:
     """Who has to go on one node."""
 
     node: str
-    victims: tuple[PodFacts, ...]
+    victims: tuple[Unit, ...]
     broken: int
     """Budgets broken."""
 
     @property
-    def cost(self) -> tuple[int, int, int, int, float, str]:
+    def cost(self) -> tuple[int, int, float, int, int, float, str]:
         """Sorts nodes: the smallest is chosen."""
-        highest = max(priority_of(one) for one in self.victims)
-        since = min(_since(one) for one in self.victims if priority_of(one) == highest)
-        total = sum(priority_of(one) + _PRIORITY_OFFSET for one in self.victims)
-        return self.broken, highest, total, len(self.victims), -since.timestamp(), self.node
+        highest = max(one.priority for one in self.victims)
+        since = min(one.since for one in self.victims if one.priority == highest)
+        total = sum((one.priority + _PRIORITY_OFFSET) * one.pods for one in self.victims)
+        lost, pods = sum(one.lost for one in self.victims), sum(one.pods for one in self.victims)
+        return self.broken, highest, lost, total, pods, -since, self.node
+
+    @property
+    def held(self) -> Iterator[Held]:
+        """What becomes free."""
+        return (held for one in self.victims for held in one.held)
 
 
 @dataclass(frozen=True)
@@ -60,9 +110,14 @@ class FoundPods:
     share: Share
 
     @property
-    def held(self) -> Iterator[Held]:
-        """What becomes free."""
-        return held_by_pods(self.plight.victims)
+    def pods(self) -> list[PodFacts]:
+        """The plain pods that go."""
+        return [one.pod for one in self.plight.victims if one.pod is not None]
+
+    @property
+    def gangs(self) -> list[Candidate]:
+        """The workloads that go."""
+        return [one.gang for one in self.plight.victims if one.gang is not None]
 
 
 def priority_of(facts: PodFacts) -> int:
@@ -76,34 +131,54 @@ def may_preempt(facts: PodFacts) -> bool:
 
 
 class Preemptible:
-    """All plain pods of one cycle that might go, as arrays: by node, the most important first."""
+    """All of one cycle that might go for a plain pod, as arrays: by node, the most important first."""
 
-    def __init__(self, placement: Placement, running: Running, budgets: Sequence[Budget]) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        running: Running,
+        budgets: Sequence[Budget],
+        gangs: Iterable[Gang] = (),
+    ) -> None:
         self._placement = placement
         self._budgets = budgets
-        nodes = ((placement.row_of(node), pods) for node, pods in running.items())
-        self._pods = [
-            one
-            for row, pods in sorted(nodes, key=lambda item: item[0])
-            if row >= 0
-            for one in _in_order(pods)
-        ]
-        self._row = np.array([placement.row_of(one.node) for one in self._pods], dtype=np.int64)
-        self._priority = np.array([priority_of(one) for one in self._pods], dtype=np.int64)
-        self._since = np.array([_since(one).timestamp() for one in self._pods])
-        self._there = np.ones(len(self._pods), dtype=np.bool_)
-        self._number = {one.key: number for number, one in enumerate(self._pods)}
-        covered = (any(budget.covers(one.obj) for budget in budgets) for one in self._pods)
-        self._covered = np.fromiter(covered, dtype=np.bool_, count=len(self._pods))
-        self._classes = list(dict.fromkeys(one.pod_class for one in self._pods if one.pod_class is not None))
-        index: dict[PodClass | None, int] = {one: number for number, one in enumerate(self._classes)}
-        self._class = np.array([index[one.pod_class] for one in self._pods], dtype=np.int64)
+        self._gangs = Gangs(budgets) if budgets else None
+        some = (_of_pod(one) for pods in running.values() for one in pods.values() if one.pod_class)
+        units = [*some, *(unit for one in gangs for unit in _of_gang(one))]
+        known = [one for one in units if placement.row_of(one.node) >= 0]
+        self._units = sorted(known, key=lambda one: (placement.row_of(one.node), *_in_order(one)))
+        self._row = np.array([placement.row_of(one.node) for one in self._units], dtype=np.int64)
+        self._priority = np.array([one.priority for one in self._units], dtype=np.int64)
+        self._since = np.array([one.since for one in self._units])
+        self._pods = np.array([one.pods for one in self._units], dtype=np.int64)
+        self._lost = np.array([one.lost for one in self._units])
+        self._there = np.ones(len(self._units), dtype=np.bool_)
+        self._numbers: dict[tuple[str, str], list[int]] = {}
+        for number, one in enumerate(self._units):
+            self._numbers.setdefault(one.key, []).append(number)
+        covered = (self._is_covered(one) for one in self._units)
+        self._covered = np.fromiter(covered, dtype=np.bool_, count=len(self._units))
+        takes = [one.takes for one in self._units]
+        self._sorts = list(dict.fromkeys(takes))
+        index = {one: number for number, one in enumerate(self._sorts)}
+        self._sort = np.array([index[one] for one in takes], dtype=np.int64)
+
+    def leave(self, kind: str, key: str) -> None:
+        """Somebody goes already, for whomever."""
+        for number in self._numbers.get((kind, key), ()):
+            self._there[number] = False
+
+    def _is_covered(self, one: Unit) -> bool:
+        pod = one.pod
+        if pod is not None:
+            return any(budget.covers(pod.obj) for budget in self._budgets)
+        return self._gangs is not None and one.gang is not None and self._gangs.covers(going(one.gang))
 
     def search(self, facts: PodFacts, pod_set: PodSetFacts) -> FoundPods | None:
         """The node on which the least has to go, and who; None if none helps."""
         view = self._placement.view(pod_set.pod_class)
         own = priority_of(facts)
-        if not view.offered or not len(self._pods):
+        if not view.offered or not len(self._units):
             return None
         exact = pod_set.pod_class.devices is not None or pod_set.pod_class.between is not None
         found = list(self._reckoned(view, own, _EXACT_MAX if exact else _VERIFIED_MAX, empty=exact))
@@ -114,7 +189,7 @@ class Preemptible:
             share = _place_without(self._placement, pod_set, plight) if plight.victims else None
             if share is not None:
                 for one in plight.victims:
-                    self._there[self._number[one.key]] = False
+                    self.leave(*one.key)
                 return FoundPods(plight, share)
         return None
 
@@ -125,9 +200,13 @@ class Preemptible:
             return
         names = [name for name, amount in view.pod_class.requests if amount > 0]
         table = np.array(
-            [[one.amounts.get(name, 0) for name in names] for one in self._classes], dtype=np.int64
+            [
+                [sum(of.amounts.get(name, 0) * count for of, count in one) for name in names]
+                for one in self._sorts
+            ],
+            dtype=np.int64,
         )
-        takes = table[self._class[lower]]
+        takes = table[self._sort[lower]]
         slack: Ints = self._placement.free(view) - view.amounts
         np.add.at(slack, self._row[lower], takes)
         holds: Mask = np.asarray((slack >= 0).all(axis=1), dtype=np.bool_)
@@ -144,10 +223,16 @@ class Preemptible:
         breaks = np.zeros(len(lower), dtype=np.bool_)
         for row in np.unique(self._row[lower[self._covered[lower]]]).tolist():
             here = np.flatnonzero(self._row[lower] == row)
-            breaks[here] = strained(
-                (self._pods[number].obj for number in lower[here].tolist()), self._budgets
-            )
+            breaks[here] = self._strains([self._units[number] for number in lower[here].tolist()])
         return breaks
+
+    def _strains(self, units: Sequence[Unit]) -> list[bool]:
+        """For each, whether its going breaks a budget, if all before it of its sort go, too."""
+        if self._gangs is None:
+            return [False] * len(units)
+        pods = iter(strained((one.pod.obj for one in units if one.pod is not None), self._budgets))
+        gangs = iter(self._gangs.breaking(going(one.gang) for one in units if one.gang is not None))
+        return [next(pods) if one.pod is not None else next(gangs) for one in units]
 
     def _best(self, lower: Ints, goes: Mask, breaks: Mask, most: int, *, empty: bool) -> Iterator[Plight]:
         """The nodes that lose least, the best first."""
@@ -157,23 +242,38 @@ class Preemptible:
         leading = goes & (self._priority[lower] == highest[of_row])
         since = np.full(len(rows), np.inf)
         np.minimum.at(since, of_row[leading], self._since[lower[leading]])
-        number = np.bincount(of_row[goes], minlength=len(rows))
+        pods = self._pods[lower[goes]].astype(np.float64)
+        number = np.bincount(of_row[goes], pods, minlength=len(rows))
         total = np.bincount(
-            of_row[goes], self._priority[lower[goes]] + float(_PRIORITY_OFFSET), minlength=len(rows)
+            of_row[goes], (self._priority[lower[goes]] + float(_PRIORITY_OFFSET)) * pods, minlength=len(rows)
         )
+        lost = np.bincount(of_row[goes], self._lost[lower[goes]], minlength=len(rows))
         broken = np.bincount(of_row[goes & breaks], minlength=len(rows))
-        order = np.lexsort((rows, -since, number, total, highest, broken))
+        order = np.lexsort((rows, -since, number, total, lost, highest, broken))
         for at in [at for at in order.tolist() if empty or number[at]][:most]:
             here = lower[(of_row == at) & goes]
-            victims = tuple(self._pods[one] for one in sorted(here.tolist()))
-            yield Plight(self._pods[int(lower[of_row == at][0])].node, victims, int(broken[at]))
+            victims = tuple(self._units[one] for one in sorted(here.tolist()))
+            yield Plight(self._units[int(lower[of_row == at][0])].node, victims, int(broken[at]))
 
     def _tried(self, pod_set: PodSetFacts, plight: Plight, own: int) -> Plight | None:
-        row = self._placement.row_of(plight.node)
+        """The same by trial: devices, ports and what pods ask of each other are as they would be."""
+        placement, row = self._placement, self._placement.row_of(plight.node)
         here = np.flatnonzero((self._row == row) & self._there & (self._priority < own))
-        return _tried(
-            self._placement, pod_set, row, [self._pods[one] for one in here.tolist()], self._budgets
-        )
+        lower = [self._units[one] for one in here.tolist()]
+        start = placement.mark()
+        placement.vacate(held for one in lower for held in one.held)
+        if placement.place_set(pod_set, rows=np.array([row], dtype=np.int64)) is None:
+            placement.rollback(start)
+            return None
+        breaks = self._strains(lower)
+        victims: list[Unit] = []
+        broken = 0
+        for number in sorted(range(len(lower)), key=lambda at: not breaks[at]):
+            if not placement.occupy(lower[number].held):
+                victims.append(lower[number])
+                broken += breaks[number]
+        placement.rollback(start)
+        return Plight(plight.node, tuple(victims), broken) if victims else None
 
 
 def _not_reprieved(row: Ints, takes: Ints, slack: Ints) -> Mask:
@@ -192,41 +292,34 @@ def _not_reprieved(row: Ints, takes: Ints, slack: Ints) -> Mask:
     return goes
 
 
-def _in_order(pods: Mapping[str, PodFacts]) -> list[PodFacts]:
-    """The most important first."""
-    known = (one for one in pods.values() if one.pod_class is not None)
-    return sorted(known, key=lambda one: (-priority_of(one), _since(one), one.key))
+def _in_order(one: Unit) -> tuple[object, ...]:
+    """The most important first; of those that are alike in this whole workloads before pods."""
+    return -one.priority, one.gang is None, -one.lost, one.since, one.key
 
 
-def _tried(
-    placement: Placement,
-    pod_set: PodSetFacts,
-    row: int,
-    lower: Sequence[PodFacts],
-    budgets: Sequence[Budget],
-) -> Plight | None:
-    """The same by trial: devices, ports and what pods ask of each other are as they would be."""
-    start = placement.mark()
-    placement.vacate(held_by_pods(lower))
-    rows = np.array([row], dtype=np.int64)
-    if placement.place_set(pod_set, rows=rows) is None:
-        placement.rollback(start)
-        return None
-    breaks = strained((one.obj for one in lower), budgets) if budgets else [False] * len(lower)
-    victims: list[PodFacts] = []
-    broken = 0
-    for number in sorted(range(len(lower)), key=lambda at: not breaks[at]):
-        if not placement.occupy(held_by_pods(lower[number : number + 1])):
-            victims.append(lower[number])
-            broken += breaks[number]
-    placement.rollback(start)
-    return Plight(lower[0].node, tuple(victims), broken) if victims else None
+def _of_pod(pod: PodFacts) -> Unit:
+    return Unit(("Pod", pod.key), pod.node, priority_of(pod), _since(pod).timestamp(), pod=pod)
+
+
+def _of_gang(one: Gang) -> Iterator[Unit]:
+    """Once for each node on which it has pods."""
+    victim = one.victim
+    for node in dict.fromkeys(held.node for held in victim.held):
+        yield Unit(
+            key=("Workload", victim.key),
+            node=node,
+            priority=one.priority,
+            since=one.since,
+            pods=victim.pods,
+            gang=victim,
+            lost=victim.size * victim.price,
+        )
 
 
 def _place_without(placement: Placement, pod_set: PodSetFacts, plight: Plight) -> Share | None:
     """What the pod gets once they are gone; everything is as before afterwards."""
     start = placement.mark()
-    placement.vacate(held_by_pods(plight.victims))
+    placement.vacate(plight.held)
     rows = np.array([placement.row_of(plight.node)], dtype=np.int64)
     share = placement.place_set(pod_set, rows=rows)
     placement.rollback(start)

@@ -1,4 +1,4 @@
-"""The fewest and cheapest workloads that must go so that another can start: quota and nodes in one search.
+"""The fewest and cheapest that must go so that a workload can start: quota and nodes in one search.
 
 Candidates go in a given order until what asks fits, in its quota and on the nodes; the shortest such prefix
 is found by bisection, each step a trial placement on the cycle's own free capacity. Then everybody is put
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from springtide.scheduling.cohorts import Book, Cell
+from springtide.scheduling.leaving import Leaver
 from springtide.scheduling.openings import losses, orders
 from springtide.scheduling.placement import Placement
-from springtide.scheduling.victims import Asking, Candidate
+from springtide.scheduling.victims import Asking
 from springtide.scheduling.views import Share
 
 _ALSO_IN_ORDER_MAX = 256
@@ -28,7 +29,7 @@ _ALSO_IN_ORDER_MAX = 256
 class Found:
     """Who has to go, and where the preemptor then runs."""
 
-    victims: tuple[Candidate, ...]
+    victims: tuple[Leaver, ...]
     shares: tuple[Share, ...]
     loss: float
 
@@ -41,17 +42,17 @@ class Trial:
         self.book = book
         self.asking = asking
 
-    def remove(self, some: Iterable[Candidate]) -> None:
+    def remove(self, some: Iterable[Leaver]) -> None:
         """As if they were gone."""
         gone = list(some)
         self.placement.vacate(held for one in gone for held in one.held)
         for (queue, cell), amount in _usage(gone).items():
             self.book.use(queue, cell, -amount)
 
-    def put_back(self, one: Candidate, *, borrow: bool) -> bool:
+    def put_back(self, one: Leaver, *, borrow: bool) -> bool:
         """As if it had stayed, if there is room for it as well."""
         mark = self.mark()
-        for cell, amount in one.facts.usage.items():
+        for cell, amount in one.usage.items():
             self.book.use(one.queue, cell, amount)
         if self.has_quota(borrow=borrow) and self.placement.occupy(one.held):
             return True
@@ -89,7 +90,7 @@ class Trial:
         self.book.rollback(mark[1])
 
 
-def search(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> Found | None:
+def search(trial: Trial, candidates: Sequence[Leaver], *, borrow: bool) -> Found | None:
     """Whom to let go of these, who may go in this order; None if even all of them would not help."""
     start = trial.mark()
     trial.remove(candidates)
@@ -98,7 +99,7 @@ def search(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> Fo
     if hopeless:
         return None
     loss_of = losses(candidates)
-    tries: Iterable[Sequence[Candidate]] = (candidates,)
+    tries: Iterable[Sequence[Leaver]] = (candidates,)
     if _is_short_of_room(trial, candidates, borrow=borrow):
         opened = orders(trial.placement, trial.asking.pod_sets, candidates, loss_of)
         tries = (*opened, candidates) if len(candidates) <= _ALSO_IN_ORDER_MAX else opened
@@ -108,7 +109,7 @@ def search(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> Fo
     return min(found, key=lambda one: (sum(victim.breaks_budget for victim in one.victims), one.loss))
 
 
-def _is_short_of_room(trial: Trial, candidates: Sequence[Candidate], *, borrow: bool) -> bool:
+def _is_short_of_room(trial: Trial, candidates: Sequence[Leaver], *, borrow: bool) -> bool:
     """Whether those who have to go for the quota's sake leave too little room on the nodes."""
     start = trial.mark()
     length = 0
@@ -119,9 +120,7 @@ def _is_short_of_room(trial: Trial, candidates: Sequence[Candidate], *, borrow: 
     return short and length < len(candidates)
 
 
-def _along(
-    trial: Trial, order: Sequence[Candidate], loss_of: dict[str, float], *, borrow: bool
-) -> Found | None:
+def _along(trial: Trial, order: Sequence[Leaver], loss_of: dict[str, float], *, borrow: bool) -> Found | None:
     """Whom to let go, trying them in this order."""
     start = trial.mark()
     length = _prefix(trial, order, partial(trial.fits, borrow=borrow))
@@ -134,15 +133,13 @@ def _along(
     gone = order[:length]
     stay = _not_needed(trial, gone, shares, borrow=borrow)
     trial.rollback(start)
-    victims = [one for one in gone if one.facts.key not in stay]
+    victims = [one for one in gone if one.key not in stay]
     if stay and not _suffice(trial, victims, borrow=borrow):
         victims = list(gone)
-    return Found(tuple(victims), shares, sum(loss_of[one.facts.key] for one in victims))
+    return Found(tuple(victims), shares, sum(loss_of[one.key] for one in victims))
 
 
-def _not_needed(
-    trial: Trial, gone: Sequence[Candidate], shares: Sequence[Share], *, borrow: bool
-) -> set[str]:
+def _not_needed(trial: Trial, gone: Sequence[Leaver], shares: Sequence[Share], *, borrow: bool) -> set[str]:
     """Who of them may stay after all, now that the preemptor has its place; the first to go stay last."""
     rows = {int(row) for share in shares for row in share.rows}
     apart = [one for one in gone if not any(trial.placement.row_of(held.node) in rows for held in one.held)]
@@ -151,27 +148,25 @@ def _not_needed(
     for (queue, cell), amount in _usage(apart).items():
         trial.book.use(queue, cell, amount)
     if trial.has_quota(borrow=borrow):
-        stay = {one.facts.key for one in apart}
+        stay = {one.key for one in apart}
     else:
         trial.book.rollback(mark)
     last_first = sorted(gone, key=lambda one: one.order)[::-1]
     return stay | {
-        one.facts.key
-        for one in last_first
-        if one.facts.key not in stay and trial.put_back(one, borrow=borrow)
+        one.key for one in last_first if one.key not in stay and trial.put_back(one, borrow=borrow)
     }
 
 
-def _usage(some: Iterable[Candidate]) -> Counter[tuple[str, Cell]]:
+def _usage(some: Iterable[Leaver]) -> Counter[tuple[str, Cell]]:
     of_queue: dict[str, dict[Cell, int]] = {}
     for one in some:
         sums = of_queue.setdefault(one.queue, {})
-        for cell, amount in one.facts.usage.items():
+        for cell, amount in one.usage.items():
             sums[cell] = sums.get(cell, 0) + amount
     return Counter({(queue, cell): sum_ for queue, sums in of_queue.items() for cell, sum_ in sums.items()})
 
 
-def _prefix(trial: Trial, order: Sequence[Candidate], helps: Callable[[], bool]) -> int | None:
+def _prefix(trial: Trial, order: Sequence[Leaver], helps: Callable[[], bool]) -> int | None:
     """How many of the first have to go; they are removed. None, and nothing removed, if all do not help."""
     start = trial.mark()
     low, step = 0, 1
@@ -199,7 +194,7 @@ def _prefix(trial: Trial, order: Sequence[Candidate], helps: Callable[[], bool])
     return high
 
 
-def _suffice(trial: Trial, victims: Sequence[Candidate], *, borrow: bool) -> bool:
+def _suffice(trial: Trial, victims: Sequence[Leaver], *, borrow: bool) -> bool:
     start = trial.mark()
     trial.remove(victims)
     enough = trial.fits(borrow=borrow)

@@ -25,6 +25,7 @@ from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.members import Seating
 from springtide.scheduling.neighbours import Neighbourhood
 from springtide.scheduling.nodes import NodeFacts, Nodes
+from springtide.scheduling.priorities import PodPriorities
 from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.releasing import Held, PodSetOnNode
 from springtide.scheduling.usage import Spell
@@ -67,6 +68,8 @@ class Snapshot:
     """Claims for one pod alone that a pod has."""
     budgets: tuple[Budget, ...] = ()
     """How many pods of an application may be away."""
+    priorities: PodPriorities = field(default_factory=PodPriorities)
+    """How important the pods of workloads are."""
     neighbourhood: Neighbourhood | None = None
     """Which sorts of pods stand where; None where no pod asks about others."""
     queues: QueueTree = field(default_factory=QueueTree)

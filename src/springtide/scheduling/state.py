@@ -19,6 +19,7 @@ from springtide.api.core import Namespace, Node, Pod
 from springtide.api.hypernodes import HyperNode
 from springtide.api.kueue import Workload
 from springtide.api.policy import PodDisruptionBudget
+from springtide.api.scheduling import PriorityClass
 from springtide.api.volcano import Queue
 from springtide.scheduling.assumed import Assumed, Assumptions
 from springtide.scheduling.budgets import Budget, budget_of
@@ -44,6 +45,7 @@ from springtide.scheduling.neighbours import Neighbours, sorted_pod, sorted_work
 from springtide.scheduling.network import HyperNodes
 from springtide.scheduling.nodes import NodeFacts, Nodes, facts_of
 from springtide.scheduling.plainpods import RunningPods, is_to_be_deleted
+from springtide.scheduling.priorities import PriorityBook
 from springtide.scheduling.queuebooks import QueueBooks, key_of
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
 from springtide.scheduling.snapshot import Snapshot
@@ -78,6 +80,7 @@ class ClusterState:
         self._with_claims: dict[str, PodFacts] = {}
         self._running = RunningPods()
         self._budgets: dict[str, Budget] = {}
+        self._priorities = PriorityBook()
         self._inventory = Inventory()
         self._checkpoints = Checkpoints()
         self._finished = Finished()
@@ -220,6 +223,11 @@ class ClusterState:
             self._budgets[key] = budget
         self.version += 1
 
+    def change_priority_class(self, old: PriorityClass | None, new: PriorityClass | None) -> None:
+        """A PriorityClass came, changed or went."""
+        self._priorities.change(old, new)
+        self.version += 1
+
     def change_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
         """A namespace came, changed its labels or went."""
         labels = new.metadata.labels if new is not None else None
@@ -306,6 +314,7 @@ class ClusterState:
                 key for pod in self._with_claims.values() if pod.holds for key in pod.storage.exclusive
             ),
             budgets=tuple(budget for _, budget in sorted(self._budgets.items())),
+            priorities=self._priorities.priorities(),
             neighbourhood=self._neighbours.neighbourhood(),
             queues=self._volcano.join(self.queues.tree(), resources, capacity),
             volcano=self._volcano.books(),
@@ -478,8 +487,6 @@ class ClusterState:
             used = self._usage[workload.admission.cluster_queue] = Counter()
         for cell, amount in workload.usage.items():
             used[cell] += sign * amount
-        for pod_set, node in workload.assigned:
-            self._reserve(workload, pod_set, node, sign * self._missing(workload, (pod_set, node)))
 
     def _missing(self, workload: WorkloadFacts, cell: tuple[str, str]) -> int:
         created = self._created.get(workload.key)

@@ -374,15 +374,16 @@ def explain_pod(facts: PodFacts, verdict: Verdict, now: datetime) -> tuple[Comma
     )
 
 
-def doom(victim: PodFacts, preemptor: PodFacts, now: datetime) -> tuple[Command, ...]:
-    """Tell a plain pod that it goes for another; `end` deletes it once that is seen."""
+def doom(victim: PodFacts, preemptor: PodFacts | WorkloadFacts, now: datetime) -> tuple[Command, ...]:
+    """Tell a plain pod that it goes for somebody else; `end` deletes it once that is seen."""
     metadata, other = victim.obj.metadata, preemptor.obj.metadata
     kept = [c for c in victim.obj.status.conditions if c.type == "PodScheduled"]
     message = f"{DOOMED_BY}preempting to accommodate a higher priority pod"
     target = Condition(type=DISRUPTION_TARGET, status="True", reason=PREEMPTION_BY_SCHEDULER, message=message)
     conditions = [*kept, *set_condition([], target, now)]
     fields = {"status": {"conditions": [encode(condition) for condition in conditions]}}
-    note = f"Preempted by pod {preemptor.key} (UID: {other.uid}) on node {victim.node}"
+    who = f"{preemptor.obj.kind.lower()} {preemptor.key}"
+    note = f"Preempted by {who} (UID: {other.uid}) on node {victim.node}"
     return (
         Apply(Pod, metadata.namespace, metadata.name, fields, subresource="status", uid=metadata.uid),
         Emit(victim.obj, PREEMPTED, note, action="Preempting"),

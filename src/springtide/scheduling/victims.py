@@ -90,6 +90,16 @@ class Candidate:
     """Whether fewer of its pods may be away, by a PodDisruptionBudget, than would go."""
 
     @property
+    def key(self) -> str:
+        """What it is called among those who may go."""
+        return self.facts.key
+
+    @property
+    def usage(self) -> Mapping[Cell, int]:
+        """What it is charged."""
+        return self.facts.usage
+
+    @property
     def order(self) -> tuple[int, tuple[bool, int, bool], float, float]:
         """Sorts candidates: those that borrow, the less important, the cheaper, the newer first.
 
@@ -114,10 +124,15 @@ def level_of(facts: WorkloadFacts) -> tuple[int, bool]:
 
 
 def can_preempt(facts: WorkloadFacts, queue: ClusterQueueFacts) -> bool:
-    """Whether a workload of this queue may make anybody go at all."""
+    """Whether a workload of this queue may make other workloads go at all."""
     policy = queue.preemption
     if policy.within_cluster_queue == NEVER and (not queue.cohort or policy.reclaim_within_cohort == NEVER):
         return False
+    return has_open_gates(facts)
+
+
+def has_open_gates(facts: WorkloadFacts) -> bool:
+    """Whether nobody holds it back from making others go."""
     open_gates = {gate.name for gate in facts.obj.status.preemption_gates if gate.position == "Open"}
     return all(gate.name in open_gates for gate in facts.obj.spec.preemption_gates)
 
@@ -470,6 +485,28 @@ def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, run
         size=stake.size,
         level=level_of(facts),
     )
+
+
+def for_pod(facts: WorkloadFacts, running: Running) -> tuple[Candidate, ...]:
+    """An admitted workload as one that may go for a plain pod, perhaps in parts; none before it has run for
+    long enough."""
+    stake = running.stake(facts)
+    if stake.ran_seconds < max(running.minimum_run_seconds, left_alone_seconds(facts.obj)):
+        return ()
+    one = Candidate(
+        facts=facts,
+        queue=facts.admission.cluster_queue if facts.admission is not None else "",
+        tier=Tier.OWN,
+        reason=WorkloadReason.HIGHER_PRIORITY_POD,
+        while_borrowing=False,
+        held=running.held(facts),
+        seconds=stake.ran_seconds,
+        pods=sum(facts.assigned.values()),
+        price=running.policy.price(stake),
+        size=stake.size,
+        level=level_of(facts),
+    )
+    return _parts(one)
 
 
 def _goes_while_borrowing(asking: Asking, priority: int) -> bool:

@@ -11,8 +11,10 @@ from datetime import datetime
 
 from springtide.api.kueue import Workload
 from springtide.scheduling.cycle import Cycle
+from springtide.scheduling.facts import PREEMPTION_BY_SCHEDULER
 from springtide.scheduling.outlook import Start
 from springtide.scheduling.plan import Options, decided_on
+from springtide.scheduling.pod_preemption import priority_of as priority_of_pod
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.state import ClusterState
 from springtide.scheduling.victims import priority_of
@@ -20,13 +22,14 @@ from springtide.scheduling.victims import priority_of
 
 @dataclass(frozen=True)
 class Victim:
-    """A workload that would have to go."""
+    """A workload or plain pod that would have to go."""
 
     workload: str
+    """Its key; of a plain pod, `pod` before it."""
     priority: int
     pods: int
     reason: str
-    """Kueue's reason: `InClusterQueue`, `InCohortReclamation` …"""
+    """Kueue's reason: `InClusterQueue`, `InCohortReclamation` …; of plain pods kube-scheduler's."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,9 @@ def _with_start(found: Forecast, start: Start | None) -> Forecast:
     return replace(found, expected_start=start.at, expected_reason=start.reason)
 
 
-def victims_for(cycle: Cycle, key: str) -> tuple[Victim, ...]:
-    """Who has to go for this one, as the cycle found."""
-    return tuple(
+def victims_for(cycle: Cycle, kind: str, key: str) -> tuple[Victim, ...]:
+    """Who has to go for this Workload or Pod, as the cycle found."""
+    gangs = (
         Victim(
             one.victim.facts.key,
             priority_of(one.victim.facts),
@@ -90,13 +93,20 @@ def victims_for(cycle: Cycle, key: str) -> tuple[Victim, ...]:
             one.victim.reason,
         )
         for one in cycle.preempted
-        if one.preemptor.key == key
+        if (one.preemptor.obj.kind, one.preemptor.key) == (kind, key)
     )
+    pods = (
+        Victim(f"pod {pod.key}", priority_of_pod(pod), 1, PREEMPTION_BY_SCHEDULER)
+        for pod, preemptor in cycle.preempted_pods
+        if (preemptor.obj.kind, preemptor.key) == (kind, key)
+    )
+    return *gangs, *pods
 
 
 def _of(key: str, cycle: Cycle) -> Forecast:
     if key not in cycle.admitted:
-        return Forecast(key, False, reason=cycle.notes.get(key, ""), victims=victims_for(cycle, key))
+        victims = victims_for(cycle, "Workload", key)
+        return Forecast(key, False, reason=cycle.notes.get(key, ""), victims=victims)
     facts, placed = cycle.admitted[key]
     names = [pod_set.name for pod_set in facts.pod_sets]
     return Forecast(

@@ -120,7 +120,10 @@ def outlook(
         nodes=len(snapshot.nodes),
         runs=len(snapshot.admitted),
         starts=tuple(sorted(started)),
-        goes=tuple(sorted(one.victim.facts.key for one in cycle.preempted)),
+        goes=(
+            *sorted(one.victim.facts.key for one in cycle.preempted),
+            *sorted(f"pod {pod.key}" for pod, _ in cycle.preempted_pods),
+        ),
         waits=tuple(Waiting(key, cycle.notes.get(key, "")) for key in waits),
         used=_used(snapshot, taken),
     )
