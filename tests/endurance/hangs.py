@@ -45,6 +45,7 @@ def main() -> int:
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="stop, pause, slow, stage")
     parser.add_argument("--runs", type=int, default=0, help="of each case; 0: 3, 6 slow, 10 pauses")
+    parser.add_argument("--first", type=int, default=0, help="number of the first run: what it varies by")
     parser.add_argument("--together", type=int, default=1, help="pauses or stages at the same time")
     options = parser.parse_args()
     cases: dict[str, tuple[Callable[[Platform, int], dict[str, Any]], int]] = {
@@ -58,7 +59,7 @@ def main() -> int:
         case, usual = cases[name]
         together = options.together if name in ("pause", "stage") else 1
         with platform() as made, ThreadPoolExecutor(together) as pool:
-            runs = range(options.runs or usual)
+            runs = range(options.first, options.first + (options.runs or usual))
             for run, found in zip(runs, pool.map(partial(case, made), runs), strict=True):
                 print(json.dumps({"case": name, "run": run, **found}), flush=True)
                 failed += not found["passed"]
