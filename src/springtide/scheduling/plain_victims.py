@@ -1,14 +1,14 @@
-"""Plain pods among those who may be made to go, or moved, for a workload: beside its like in one search.
+"""Plain pods among those who may be made to go for a workload: beside its like in one search.
 
 A plain pod has no queue and takes no quota. So no policy of a queue says whether it goes: only its priority
 does, which has to be below that of every pod of the workload, as with kube-scheduler. What is lost with it is
 priced by the victim policy from its start, for nobody knows what a plain pod has saved.
-Called by `claims` for preemption and by `relocation` for consolidation. Pure.
+Called by `claims`. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -84,10 +84,6 @@ class PlainPods:
             (one for one in self._all() if priority_of(one.pod) < priority and one.pod.key not in gone), gone
         )
 
-    def movable(self, may_move: Callable[[PodFacts], bool], gone: Collection[str]) -> list[PlainVictim]:
-        """Those that may be moved."""
-        return self._told((one for one in self._all() if one.pod.key not in gone and may_move(one.pod)), gone)
-
     def _told(self, some: Iterable[PlainVictim], gone: Collection[str]) -> list[PlainVictim]:
         found = list(some)
         if not self._budgets:
@@ -108,7 +104,7 @@ class PlainPods:
     def _victim(self, pod: PodFacts) -> PlainVictim:
         since = pod.obj.status.start_time or pod.obj.metadata.creation_timestamp or EPOCH
         ran = max(0.0, (self._now - since).total_seconds())
-        size = size_of_pod(single(pod)[0]) if pod.pod_class is not None else 0.0
+        size = size_of_pod(PodSetFacts("", 1, pod.pod_class)) if pod.pod_class is not None else 0.0
         return PlainVictim(
             pod=pod,
             held=tuple(held_by_pods((pod,))),
@@ -116,11 +112,6 @@ class PlainPods:
             price=self._policy.price(Stake(ran, ran, size)),
             size=size,
         )
-
-
-def single(pod: PodFacts) -> tuple[PodSetFacts, ...]:
-    """What a plain pod asks for, as if it were a workload of one pod."""
-    return (PodSetFacts("", 1, pod.pod_class),) if pod.pod_class is not None else ()
 
 
 def _first_to_go(one: PlainVictim) -> tuple[object, ...]:
