@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,7 +26,7 @@ from springtide.health import (
     stragglers,
 )
 from springtide.health import plan as planning
-from springtide.health.diagnosis import ended_at, first_ended_container
+from springtide.health.ends import ended_at, first_ended_container
 from springtide.health.evidence import LogEvidence, read_log
 from springtide.health.hangs import HangSettings
 from springtide.health.observe import rank_reports, ready_since
@@ -41,6 +42,8 @@ LESSONS, QUESTIONS = "health.quiet", "health.stacks"
 """Field managers of what is learned of workloads and of samples asked for: each holds one annotation."""
 LOG_LINES = 400
 """How much of a log is read: a traceback and torchrun's report of it take about a hundred lines."""
+LOG_BYTES = 4 * 1024 * 1024
+"""How much of that is kept, from its end."""
 LOG_PODS_MAX = 32
 """How many failed pods' logs are read for one verdict, those that ended first."""
 LOG_TIMEOUT_SECONDS = 3.0
@@ -183,7 +186,8 @@ class _Health:
 
     async def _read(self, pod: Pod) -> LogEvidence:
         """The end of a pod's log, interpreted; nothing where it cannot be read."""
-        chunks: list[bytes] = []
+        chunks: deque[bytes] = deque()
+        size = 0
         try:
             async with asyncio.timeout(LOG_TIMEOUT_SECONDS):
                 stream = self._runtime.client.with_manager(NAME).logs(
@@ -193,7 +197,11 @@ class _Health:
                     tail_lines=LOG_LINES,
                     timestamps=True,
                 )
-                chunks.extend([chunk async for chunk in stream])
+                async for chunk in stream:
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    while size - len(chunks[0]) > LOG_BYTES:  # lines may have any length
+                        size -= len(chunks.popleft())
         except (ApiError, TimeoutError) as error:
             log.warning("log not readable", key=pod.key, error=str(error) or "timed out")
         return read_log(list(iterate_lines(chunks)))

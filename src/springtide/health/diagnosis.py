@@ -9,8 +9,7 @@ counts as the end of its second.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -18,6 +17,7 @@ from springtide.api.core import ContainerStateTerminated, Pod
 from springtide.api.nodehealth import Observation
 from springtide.api.springtide import Action, Blame
 from springtide.faults import VERDICTS, Fault, Match, Override, overridden
+from springtide.health.ends import START_REASONS, first_ended, pod_fault, signal_in, terminated
 from springtide.health.evidence import (
     LINE_CHARACTERS,
     Finding,
@@ -112,27 +112,6 @@ class Cause:
         return f"rank {self.rank} ({self.report.host}{node}) {self.happened}"
 
 
-POD_REASONS: dict[str, Fault] = {
-    "NodeRestarted": Fault.NODE_RESTARTED,
-    "NodeLost": Fault.NODE_LOST,
-    "NodeShutdown": Fault.NODE_RESTARTED,
-    "Shutdown": Fault.NODE_RESTARTED,
-    "Terminated": Fault.NODE_RESTARTED,
-    "Evicted": Fault.EVICTED,
-    "Preempting": Fault.EVICTED,
-    "UnexpectedAdmissionError": Fault.ADMISSION_REFUSED,
-    "NodeAffinity": Fault.ADMISSION_REFUSED,
-    "OutOfcpu": Fault.ADMISSION_REFUSED,
-    "OutOfmemory": Fault.ADMISSION_REFUSED,
-    "OutOfpods": Fault.ADMISSION_REFUSED,
-    "UnsupportedVolume": Fault.CANNOT_START,
-    "DeadlineExceeded": Fault.PROGRAM_ERROR,
-}
-"""`status.reason` of pods that failed without their program's doing (kubelet's words, and our node's)."""
-
-LAST_SIGNAL = 64
-"""Linux' highest signal (SIGRTMAX)."""
-_START_REASONS = {"StartError", "ContainerCannotRun", "CreateContainerError", "RunContainerError"}
 _NODE_FAULTS = {Fault.NODE_LOST, Fault.NODE_RESTARTED, Fault.EVICTED}
 _CONFIDENCE = {Fault.PEER_LOST: 0.4, Fault.KILLED: 0.6, Fault.TERMINATED: 0.7}
 
@@ -262,12 +241,12 @@ def _lost(report: RankReport, now: datetime) -> list[Cause]:
 def _failed(report: RankReport, pod: Pod, *, alone: bool) -> list[Cause]:
     alone = alone and not any(finding.primary for finding in report.log.findings)  # a pod may hold peers
     logged = [_from_finding(report, pod, finding, alone=alone) for finding in report.log.findings]
-    reason = _pod_fault(pod)
+    reason = pod_fault(pod)
     if reason is not None:
-        when = max((stamp(state.finished_at) for state in _terminated(pod)), default=float("inf"))
+        when = max((stamp(state.finished_at) for state in terminated(pod)), default=float("inf"))
         told = pod.status.message or pod.status.reason
         return [*logged, _cause(report, reason, f"was stopped by its node: {told}", when=when)]
-    ended = _first_ended(pod)
+    ended = first_ended(pod)
     if ended is None or (logged and ended.reason != "OOMKilled"):
         return logged or [
             _cause(report, Fault.PROGRAM_ERROR, f"failed: {pod.status.message or 'no reason given'}")
@@ -277,7 +256,7 @@ def _failed(report: RankReport, pod: Pod, *, alone: bool) -> list[Cause]:
 
 
 def _from_finding(report: RankReport, pod: Pod, finding: Finding, *, alone: bool) -> Cause:
-    ended = _first_ended(pod)
+    ended = first_ended(pod)
     code = ended.exit_code if ended is not None else None
     own = alone and not finding.primary and finding.fault is Fault.PEER_LOST
     exited = f"exited with code {code}: " if code is not None else "failed: "
@@ -296,10 +275,10 @@ def _from_finding(report: RankReport, pod: Pod, finding: Finding, *, alone: bool
 
 
 def _from_exit(report: RankReport, ended: ContainerStateTerminated) -> Cause:
-    code, number = ended.exit_code, ended.signal or _signal_in(ended.exit_code)
+    code, number = ended.exit_code, ended.signal or signal_in(ended.exit_code)
     if ended.reason == "OOMKilled":
         fault, happened = Fault.OUT_OF_MEMORY, "was killed: it used more memory than its limit"
-    elif ended.reason in _START_REASONS or code in (126, 127):
+    elif ended.reason in START_REASONS or code in (126, 127):
         fault, happened = Fault.CANNOT_START, f"could not be started: {ended.message or _last_words(report)}"
     elif number:
         fault, happened = signal_fault(number), f"was ended by {signal_name(number)}"
@@ -309,12 +288,6 @@ def _from_exit(report: RankReport, ended: ContainerStateTerminated) -> Cause:
         happened += f"; its last words: {words}" if words else ""
     when = stamp(ended.finished_at and ended.finished_at + timedelta(seconds=1))
     return _cause(report, fault, happened, when=when, exit_code=code, signal=number or None)
-
-
-def _signal_in(exit_code: int) -> int:
-    """The signal a shell's exit code stands for (137 is 9), or 0: `sys.exit(-1)` makes 255, no signal."""
-    number = exit_code - 128
-    return number if 0 < number <= LAST_SIGNAL else 0
 
 
 def _deleted(report: RankReport, pod: Pod) -> Cause:
@@ -351,37 +324,6 @@ def _precedence(cause: Cause) -> tuple[bool, float, bool, str, int]:
         cause.report.pod_set,
         cause.report.index,
     )
-
-
-def _pod_fault(pod: Pod) -> Fault | None:
-    reason = pod.status.reason
-    if reason in POD_REASONS:
-        return POD_REASONS[reason]
-    return Fault.ADMISSION_REFUSED if re.match(r"OutOf[a-z]|UnexpectedAdmission", reason) else None
-
-
-def _terminated(pod: Pod) -> Iterable[ContainerStateTerminated]:
-    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
-    return (status.state.terminated for status in statuses if status.state.terminated is not None)
-
-
-def _first_ended(pod: Pod) -> ContainerStateTerminated | None:
-    """The container that ended first without success."""
-    bad = [state for state in _terminated(pod) if state.exit_code != 0 or state.reason in _START_REASONS]
-    return min(bad, key=lambda state: stamp(state.finished_at), default=None)
-
-
-def ended_at(pod: Pod) -> float:
-    """When its first container failed, in seconds of the epoch; infinity where unknown."""
-    ended = _first_ended(pod)
-    return stamp(ended.finished_at) if ended is not None else float("inf")
-
-
-def first_ended_container(pod: Pod) -> str:
-    """Name of the container that ended first without success; "" leaves the choice to the server."""
-    statuses = [*pod.status.init_container_statuses, *pod.status.container_statuses]
-    ended = _first_ended(pod)
-    return next((one.name for one in statuses if ended is not None and one.state.terminated is ended), "")
 
 
 def _last_words(report: RankReport) -> str:
