@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from springtide.api.nodehealth import NodeHealthStatus, PodActivity, RankMarks
-from springtide.collecting.reporting import SLOW_REFRESH_SECONDS, Pace
+from springtide.collecting.reporting import BUSY_FACTOR, SLOW_REFRESH_SECONDS, Pace
 from springtide.collecting.settings import CollectSettings
 from tests.builders import at
 
@@ -59,3 +59,14 @@ def test_as_long_as_it_is_slow_it_is_told_often() -> None:
     assert pace.wait_seconds(status(at(101), **slow), at(101), 101.0) == SLOW_REFRESH_SECONDS - 1
     well = {"step_seconds": 3.0}
     assert pace.wait_seconds(status(at(101), **well), at(101), 101.0) == 0.0, "that it is over is news"
+
+
+def test_other_news_do_not_hold_up_a_slow_rank() -> None:
+    settings = CollectSettings(node="n1", data_dir=Path("x"), logs_dir=Path("y"))
+    pace = Pace(settings)
+    for second in range(6):
+        pace.wrote(status(at(100 + second)), at(100 + second), 100.0 + second)
+    slow = status(at(106), low_seconds=0.8, busy_seconds=0.9)
+    assert pace.wait_seconds(slow, at(106), 106.0) == SLOW_REFRESH_SECONDS - 1
+    waits = status(at(106), step_seconds=3.0)
+    assert pace.wait_seconds(waits, at(106), 106.0) == settings.quick_seconds * BUSY_FACTOR - 1

@@ -7,7 +7,7 @@ one write each half minute, by whose age a dead collector shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,11 +25,13 @@ from springtide.collecting.rounds import Round, WatchedPod
 from springtide.collecting.settings import CollectSettings
 
 MESSAGE_CHARACTERS = 512
+STACK_CHARACTERS = 512 * 1024
+"""Frames of all stacks together: an API server refuses an object of more than about 1.5 MB whole."""
 BUSY_WRITES = 5
 """Writes within `BUSY_SECONDS`, from which on the next waits longer: a storm must not cost the node much."""
 BUSY_SECONDS = 10.0
 BUSY_FACTOR = 5.0
-SLOW_REFRESH_SECONDS = 3.0
+SLOW_REFRESH_SECONDS = 2.0
 """Longest time until moments are written of ranks that became slower: how long it lasts is judged."""
 _MOMENTS = ("log_time", "busy_time", "io_time", "progress_time")
 
@@ -71,7 +73,7 @@ class Report:
             collectors=sorted(self.collectors.values(), key=lambda one: one.name),
             observations=list(self.observations),
             pods=sorted(
-                (replace(pod, sample_time=_second(now)) for pod in self.pods.values()),
+                (replace(pod, sample_time=_second(now)) for pod in _with_room(self.pods.values())),
                 key=lambda one: one.name,
             ),
         )
@@ -91,14 +93,15 @@ class Pace:
         if self._written is None or not self._times:
             return 0.0
         since = monotonic - self._times[-1]
+        slow = any(is_slower(rank) for pod in status.pods for rank in pod.ranks)
+        refresh = self.settings.refresh_seconds
+        longest = min(refresh, SLOW_REFRESH_SECONDS) if slow else refresh
         if news(status, now) != self._news:
             recent = sum(1 for at in self._times if monotonic - at < BUSY_SECONDS)
             factor = BUSY_FACTOR if recent >= BUSY_WRITES else 1.0
-            return max(0.0, self.settings.quick_seconds * factor - since)
+            return max(0.0, min(self.settings.quick_seconds * factor, longest) - since)
         if _moments(status) != _moments(self._written):
-            refresh = self.settings.refresh_seconds
-            slow = any(is_slower(rank) for pod in status.pods for rank in pod.ranks)
-            return max(0.0, (min(refresh, SLOW_REFRESH_SECONDS) if slow else refresh) - since)
+            return max(0.0, longest - since)
         return max(0.0, self.settings.heartbeat_seconds - since)
 
     def wrote(self, status: NodeHealthStatus, now: datetime, monotonic: float) -> None:
@@ -124,6 +127,18 @@ def news(status: NodeHealthStatus, now: datetime) -> tuple[Any, ...]:
             for pod in status.pods
         ),
     )
+
+
+def _with_room(pods: Iterable[PodActivity]) -> Iterator[PodActivity]:
+    """The pods, without the oldest of their stacks where there are more than one object holds."""
+    left = STACK_CHARACTERS
+    for pod in sorted(pods, key=_sampled_at, reverse=True):
+        left -= sum(len(frame) for sample in pod.stacks for frame in sample.frames)
+        yield pod if left >= 0 or not pod.stacks else replace(pod, stacks=[])
+
+
+def _sampled_at(pod: PodActivity) -> float:
+    return max((one.time.timestamp() for one in pod.stacks if one.time is not None), default=0.0)
 
 
 def _moments(status: NodeHealthStatus) -> tuple[Any, ...]:
