@@ -21,6 +21,7 @@ import msgspec
 
 from springtide.api.gpus import REGISTER, Device, registered
 from springtide.api.labels import DEVICE_TOPOLOGY
+from springtide.api.makerdevices import Found, found_on
 from springtide.api.nodes import Node
 
 SCORES = "hami.io/node-nvidia-score"
@@ -73,6 +74,8 @@ class Equipment:
     """Whether HAMi's device plugin hands them out."""
     trouble: str = ""
     """Why something of this cannot be read, or empty."""
+    kinds: frozenset[str] = frozenset()
+    """Resources of other makers whose devices it names, or will."""
 
 
 class _Spot(msgspec.Struct):
@@ -105,25 +108,29 @@ class _Scores(msgspec.Struct):
 
 def equipment_of(node: Node) -> Equipment:
     """The devices a node names. What cannot be read is left out, and said in `trouble`."""
-    notes = node.metadata.annotations
-    return _equipment(notes.get(REGISTER), notes.get(DEVICE_TOPOLOGY, ""), notes.get(SCORES, ""))
+    notes, others = node.metadata.annotations, found_on(node)
+    return _equipment(notes.get(REGISTER), notes.get(DEVICE_TOPOLOGY, ""), notes.get(SCORES, ""), others)
 
 
 @lru_cache(maxsize=16384)
-def _equipment(register: str | None, topology: str, scores: str) -> Equipment:
+def _equipment(register: str | None, topology: str, scores: str, others: Found) -> Equipment:
     """What these annotations say: read again only when one of them changes, not with each heartbeat."""
     try:
         devices = registered(register or "")
     except ValueError as error:
-        return Equipment(trouble=str(error))
+        return Equipment(others.devices, trouble=str(error), kinds=others.kinds)
     known = register is not None
     try:
         said = _said(topology)
         if not known:
-            devices = tuple(Device(one.id, one.model, one.memory, 1, one.healthy) for one in said.devices)
-        return Equipment(devices, _layout_of(devices, said, _scores(scores)), known)
+            own = {one.id for one in others.devices}
+            spots = [one for one in said.devices if one.id not in own]
+            devices = tuple(Device(one.id, one.model, one.memory, 1, one.healthy) for one in spots)
+        all_ = (*devices, *others.devices)
+        layout = _layout_of(all_, said, _scores(scores))
+        return Equipment(all_, layout, known, others.trouble, others.kinds)
     except ValueError as error:
-        return Equipment(devices, None, known, str(error))
+        return Equipment((*devices, *others.devices), None, known, str(error), others.kinds)
 
 
 def nic_names(node: Node, numbers: Sequence[int]) -> list[str]:
@@ -170,7 +177,7 @@ def _layout_of(
     unknown = next((id_ for id_ in spots if all(id_ != one.id for one in devices)), None)
     if unknown is not None:
         raise ValueError(f"{DEVICE_TOPOLOGY}: device {unknown!r} is not in {REGISTER}; list those that are")
-    found = [spots.get(one.id, _Spot(one.id)) for one in devices]
+    found = [spots.get(one.id, _Spot(one.id, nvlink=_group(one))) for one in devices]
     numa = tuple(
         spot.numa if spot.numa != UNKNOWN_NUMA else one.numa for spot, one in zip(found, devices, strict=True)
     )
@@ -186,6 +193,11 @@ def _layout_of(
     if all(one == UNKNOWN_NUMA for one in numa) and not any(map(any, links)) and not nics:
         return None
     return _shared(numa, tuple(spot.switch for spot in found), links, nics)
+
+
+def _group(device: Device) -> str:
+    """What its maker says of those that are near to it; a word of the kind's own."""
+    return f"{device.kind}/{device.group}" if device.group else ""
 
 
 def _near(spots: Sequence[_Spot], numa: Sequence[int], i: int, j: int) -> int:

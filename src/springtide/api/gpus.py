@@ -85,6 +85,16 @@ class Device:
     """How its GPU is cut, if this is a memory slice of one in mode `mig`."""
     slice: int = 0
     """Which slice."""
+    kind: str = GPU
+    """Resource by which pods ask for such."""
+    cores: int = WHOLE
+    """How many units of power it has, where annotations of pods count in them (see `makers`)."""
+    number: int = 0
+    """Its number among those of its kind, as their device plugin counts."""
+    group: str = ""
+    """Those of one kind and group are near to each other; empty where nobody knows."""
+    mode: str = ""
+    """How it is cut, where a maker has two ways (see `makerdevices`)."""
 
     @property
     def gpu(self) -> str:
@@ -207,13 +217,21 @@ def asked_of(spec: PodSpec) -> tuple[int, Part] | None:
         return None
     if len(parts) > 1:
         raise ValueError(f"containers ask for different parts of {GPU}; give all of them the same {CORES}")
-    taken = _taken(spec)
+    taken = taken_of(spec)
     return max(last for _, last in taken), parts.pop()
 
 
 def held_by(spec: PodSpec, annotations: Mapping[str, str]) -> tuple[Held, ...]:
     """What a pod holds by its annotations; nothing if they are missing or cannot be read."""
     text = annotations.get(ALLOCATED) or annotations.get(TO_ALLOCATE) or ""
+    found = {one.id: one for one in held_in(spec, text)}
+    for one in _held_slices(annotations.get(MIG_ALLOCATIONS, "")):
+        found[one.id] = one
+    return tuple(sorted(found.values()))
+
+
+def held_in(spec: PodSpec, text: str) -> Iterable[Held]:
+    """The devices in such an annotation, container by container; nothing if it cannot be read."""
     try:
         groups = [[_held(one) for one in group.split(":") if one] for group in text.split(";")]
     except ValueError:
@@ -226,9 +244,7 @@ def held_by(spec: PodSpec, annotations: Mapping[str, str]) -> tuple[Held, ...]:
     for group, before in sorted(zip(groups, early, strict=True), key=lambda pair: pair[1]):
         for one in group:
             found[one.id] = _joined(found.get(one.id), one, alone=before)
-    for one in _held_slices(annotations.get(MIG_ALLOCATIONS, "")):
-        found[one.id] = one
-    return tuple(sorted(found.values()))
+    return found.values()
 
 
 def _held_slices(text: str) -> Iterable[Held]:
@@ -270,7 +286,7 @@ def profile_of(part: Part, device: Device) -> Profile | None:
 
 
 def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> dict[str, str]:
-    """The annotations of a pod that holds these devices of a node, in the order of its containers."""
+    """The annotations of a pod that holds these GPUs of a node, in the order of its containers."""
     asked = asked_of(spec)
     if asked is None:
         return {}
@@ -284,23 +300,25 @@ def notes(spec: PodSpec, node: str, devices: Sequence[Device], at: datetime) -> 
         f"{one.id},{_VENDOR},{part.needed(one.memory)},{WHOLE if part.whole else part.share}:"
         for one in devices
     ]
-    text = "".join("".join(entries[first:last]) + ";" for first, last in _taken(spec))
-    moment = str(int(at.timestamp()))
+    text = "".join("".join(entries[first:last]) + ";" for first, last in taken_of(spec))
     return {
         TO_ALLOCATE: text,
         ALLOCATED: text,
         **({MIG_ALLOCATIONS: _spelled_instances(spec, cut)} if cut else {}),
-        _NODE: node,
-        _TIME: moment,
-        _PHASE: "allocating",
-        _BOUND_AT: moment,
+        **handed_over(node, at),
     }
+
+
+def handed_over(node: str, at: datetime) -> dict[str, str]:
+    """What every pod of HAMi's says whose devices are to be handed out on a node."""
+    moment = str(int(at.timestamp()))
+    return {_NODE: node, _TIME: moment, _PHASE: "allocating", _BOUND_AT: moment}
 
 
 def _spelled_instances(spec: PodSpec, cut: Sequence[tuple[Device, Profile]]) -> str:
     made = [
         _Instance(one.gpu, profile.name, _Span(one.slice, profile.size), container, number - first)
-        for container, (first, last) in enumerate(_taken(spec))
+        for container, (first, last) in enumerate(taken_of(spec))
         for number, (one, profile) in enumerate(cut)
         if first <= number < last
     ]
@@ -384,7 +402,7 @@ def _asking(containers: Iterable[Container]) -> Iterable[Mapping[str, int]]:
             yield asked
 
 
-def _taken(spec: PodSpec) -> list[tuple[int, int]]:
+def taken_of(spec: PodSpec, resource: str = GPU) -> list[tuple[int, int]]:
     """Per container, which of the pod's devices are its own: from the first to before the last.
 
     Init containers that end use those that the others will have; sidecars keep theirs.
@@ -392,7 +410,8 @@ def _taken(spec: PodSpec) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     kept = 0
     for position, container in enumerate(_all(spec)):
-        count = next((asked[GPU] for asked in _asking((container,))), 0)
+        limits, requests = container.resources.limits, container.resources.requests
+        count = to_int(requests.get(resource, limits.get(resource, 0)))
         found.append((kept, kept + count))
         if position >= len(spec.init_containers) or container.restart_policy == "Always":
             kept += count

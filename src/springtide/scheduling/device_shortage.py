@@ -12,7 +12,7 @@ import numpy as np
 
 from springtide.api.devicetopology import UNKNOWN_NUMA
 from springtide.api.gpus import Part
-from springtide.scheduling.arrays import Ints
+from springtide.scheduling.arrays import Ints, Mask
 from springtide.scheduling.devices import UNKNOWN, WHOLE, DeviceRequest, Devices
 from springtide.scheduling.nodes import NodeFacts
 from springtide.scheduling.sharing import MODE
@@ -37,7 +37,11 @@ def never(empty: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[Node
     """Why devices would not do even if nobody used them; nothing if they would. `rows`: eligible nodes."""
     if empty.fits(rows, asked).any():
         return ""
-    there = empty.sharers[rows] > 0
+    if asked.also:
+        each = [never(empty, rows, one, nodes) for one in asked.kinds]
+        kinds = " and ".join(f"{one.count} of {one.resource}" for one in asked.kinds)
+        return next(filter(None, each), f"asks for {kinds}, which no node it may run on has together")
+    there = _there(empty, rows, asked)
     if not there.any():
         trouble = next((nodes[row] for row in rows.tolist() if nodes[row].trouble), None)
         because = f"; of node {trouble.name} the {trouble.trouble}" if trouble is not None else ""
@@ -60,7 +64,10 @@ def never(empty: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[Node
 
 def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequence[NodeFacts]) -> str:
     """What is left of the devices of these nodes, where the pod would find most."""
-    there = devices.sharers[rows] > 0
+    if asked.also:
+        short = [one for one in asked.kinds if not devices.fits(rows, one).any()]
+        return bottleneck(devices, rows, short[0] if short else asked.kinds[0], nodes)
+    there = _there(devices, rows, asked)
     able = devices.able(asked)
     fine = there if able is None else there & able[rows]
     left = np.where(fine, devices.share[rows], -1)
@@ -84,6 +91,13 @@ def bottleneck(devices: Devices, rows: Ints, asked: DeviceRequest, nodes: Sequen
         has = f"{int((left[at] > 0).sum())} of {int(fine[at].sum())}"
         return f"the node with most left, {nodes[rows[at]].name}, gives only whole devices and has {has}"
     return f"the device with most left, {_device(devices, int(rows[at]), column, nodes)}"
+
+
+def _there(devices: Devices, rows: Ints, asked: DeviceRequest) -> Mask:
+    """Which devices of these nodes are of the kind, in working order."""
+    kind = devices.kind(asked)
+    healthy: Mask = devices.sharers[rows] > 0
+    return healthy if kind is None else healthy & kind[rows]
 
 
 def _uncut(empty: Devices, rows: Ints, asked: DeviceRequest, cut: Part) -> str:

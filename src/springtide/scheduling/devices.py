@@ -7,96 +7,33 @@ as may share it. `DeviceRequest` is part of a class of pods; `Devices` is part o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from fnmatch import fnmatchcase
-from functools import cached_property
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from springtide.api.devicetopology import Layout
+from springtide.api.gpus import GPU, Part, profile_of
 from springtide.api.gpus import WHOLE as WHOLE
 from springtide.api.gpus import Device as Device
-from springtide.api.gpus import Part, profile_of
 from springtide.api.mig import Geometry, Profile
 from springtide.scheduling.arrays import Ints, Mask
-from springtide.scheduling.links import HARD, Chosen, choose, nearness, nics_beside, of_bits, room
+from springtide.scheduling.devicerequest import BINPACK as BINPACK
+from springtide.scheduling.devicerequest import SPREAD as SPREAD
+from springtide.scheduling.devicerequest import DeviceRequest as DeviceRequest
+from springtide.scheduling.devicerequest import model_of
+from springtide.scheduling.links import Chosen, choose, nearness, nics_beside, of_bits, room
 from springtide.scheduling.slices import best, places
 
+PLENTY = 1 << 40
+"""How many pods fit where devices are not named, but counted with all other resources."""
 UNKNOWN = 1 << 50
 """Memory of a device of which nobody said how much it has: more than anybody asks for."""
-
-BINPACK = "binpack"
-SPREAD = "spread"
 
 Taken = tuple[int, ...]
 """The devices of one pod, by their index on the node; NICs follow, number n as -1 - n."""
 _UNASKED = np.zeros(0, dtype=np.bool_)
-
-
-@dataclass(frozen=True)
-class DeviceRequest:
-    """What each of a pod's devices must be."""
-
-    resource: str
-    """Resource whose number the pod asks for, such as `nvidia.com/gpu`."""
-    count: int
-    """How many devices; all on one node."""
-    share: int = WHOLE
-    """Part of each, in hundredths of its power; 0 for what others leave."""
-    memory: int = 0
-    """MiB of each."""
-    percent: int = 0
-    """Hundredths of the memory of each, where MiB are not said."""
-    models: frozenset[str] = frozenset()
-    """Models that will do, in any case, `*` for anything; empty: any."""
-    not_models: frozenset[str] = frozenset()
-    """Models that will not."""
-    ids: frozenset[str] = frozenset()
-    """Devices that will do; empty: any."""
-    not_ids: frozenset[str] = frozenset()
-    """Devices that will not."""
-    node_policy: str = ""
-    """How the pod wants nodes chosen: `binpack`, `spread`, or as the scheduler does."""
-    device_policy: str = ""
-    """The same for devices of a node."""
-    numa_policy: str = ""
-    """Which NUMA nodes its devices may be on: one of `links.POLICIES`, or empty."""
-    nics: tuple[tuple[str, int], ...] = ()
-    """NICs to be given with the devices: resource and number."""
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, one.name) for one in fields(self)))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    @property
-    def whole(self) -> bool:
-        """Whether it asks for devices that nobody else uses."""
-        return self.share == WHOLE
-
-    cut: Part | None = None
-    """What each instance must be, where GPUs cut by hardware are asked for: the devices are then slices."""
-
-    @property
-    def particular(self) -> bool:
-        """Whether it minds which devices of a node are together, so that counting them does not do."""
-        return self.numa_policy in HARD or self.cut is not None
-
-    @property
-    def part(self) -> Part:
-        """What is asked of each device."""
-        return Part(self.share, self.memory, self.percent)
-
-    def accepts(self, model: str) -> bool:
-        """Whether a device of this model will do."""
-        return (not self.models or _matches(model, self.models)) and not _matches(model, self.not_models)
-
-    def accepts_id(self, device: str) -> bool:
-        """Whether this very device will do."""
-        return (not self.ids or device in self.ids) and device not in self.not_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +72,38 @@ class Devices:
     """Which devices are slices of GPUs in mode `mig`; None for none."""
     even: bool = True
     """Whether on no node it makes a difference which devices are together."""
+    kinds: Mapping[str, Mask] = field(default_factory=dict)
+    """Of kinds other than GPUs: which rows name their devices, or will. Elsewhere these are only counted."""
 
     def fits(self, rows: slice | Ints, asked: DeviceRequest) -> Ints:
         """How many pods of this request the devices of each row hold."""
+        if not asked.foreign:
+            return self._fits_of_kind(rows, asked)
+        found: Ints = np.minimum.reduce(
+            [np.where(self.names(one)[rows], self._fits_of_kind(rows, one), PLENTY) for one in asked.kinds]
+        )
+        return found
+
+    def names(self, asked: DeviceRequest) -> Mask:
+        """Which rows name the devices of the first kind of this request, and are asked about them."""
+        known = self.kinds.get(asked.resource)
+        if known is not None:
+            return known
+        return np.full(len(self.model), asked.resource == GPU, dtype=np.bool_)
+
+    def eligible(self, asked: DeviceRequest) -> Mask:
+        """Which rows have devices of every kind that will do, whatever is free of them."""
+        found = np.ones(len(self.model), dtype=np.bool_)
+        for one in asked.kinds:
+            able = self.able(one)
+            if able is not None:
+                found &= able.any(axis=1) | ~self.names(one)
+        return found
+
+    def _fits_of_kind(self, rows: slice | Ints, asked: DeviceRequest) -> Ints:
+        if asked.module > 1:
+            every = np.arange(len(self.model))[rows].tolist()
+            return np.array([len(self._free(row, asked)) // asked.count for row in every], dtype=np.int64)
         if asked.particular:
             every = np.arange(len(self.model))[rows].tolist()
             return np.array([self._fits_together(row, asked) for row in every], dtype=np.int64)
@@ -157,7 +123,15 @@ class Devices:
         if asked.memory or asked.percent:
             needs = self.needs(asked)[rows]
             each = np.where(needs > 0, np.minimum(each, self.memory[rows] // np.maximum(needs, 1)), each)
+        if asked.alike:
+            each = np.where(self._alike(rows, asked), each, 0)
         found: Ints = np.maximum(each if able is None else np.where(able[rows], each, 0), 0)
+        return found
+
+    def _alike(self, rows: slice | Ints, asked: DeviceRequest) -> Mask:
+        """Which devices nobody uses, or only in parts of this very size."""
+        others, used = self.sharers[rows] - self.slots[rows], self.total[rows] - self.memory[rows]
+        found: Mask = used == others * self.needs(asked)[rows]
         return found
 
     def able(self, asked: DeviceRequest) -> Mask | None:
@@ -187,11 +161,36 @@ class Devices:
         Of pods with parts of several devices the most fit where each takes those with most room, so they do.
         Raises ValueError when the row does not hold them.
         """
+        if asked.foreign:
+            return self._take_kinds(row, asked, first)
+        return self._take_of_kind(row, asked, first)
+
+    def _take_kinds(self, row: int, asked: DeviceRequest, first: int) -> Taken:
+        """Take the devices of each kind that the row names; nothing if one of them is not to be had."""
+        taken: list[tuple[DeviceRequest, Taken]] = []
+        for one in asked.kinds:
+            if not self.names(one)[row]:
+                continue
+            try:
+                taken.append((one, self._take_of_kind(row, one, first)))
+            except ValueError:
+                for known, devices in taken:
+                    self.move(row, devices, known, +1)
+                raise
+        every = [index for _, devices in taken for index in devices]
+        return (*(one for one in every if one >= 0), *(one for one in every if one < 0))
+
+    def _take_of_kind(self, row: int, asked: DeviceRequest, first: int) -> Taken:
         free = self._free(row, asked)
         if asked.cut is not None:
             return self._take_instances(row, asked, asked.cut)
         if len(free) < asked.count:
             raise ValueError(f"node {row} has {len(free)} of {asked.count} devices")
+        if asked.module > 1:
+            named = self.named[row]
+            chosen = tuple(sorted(free, key=lambda index: named[index].number)[: asked.count])
+            self.move(row, chosen, asked, -1)
+            return chosen
         layout = self.layouts[row] if self.layouts else None
         if asked.particular or (layout is not None and not layout.even):
             return self._take_together(row, layout, asked, free)
@@ -301,6 +300,10 @@ class Devices:
 
     def move(self, row: int, devices: Sequence[int], asked: DeviceRequest, sign: int) -> None:
         """Give these devices of a pod back (+1), or take them (-1)."""
+        if asked.also:
+            for one in asked.kinds:
+                self.move(row, self.of_kind(row, devices, one), one, sign)
+            return
         shared = int(self.shared[row])
         needs = self.needs(asked) if asked.whole or asked.memory or asked.percent else None
         for index in devices:
@@ -309,6 +312,16 @@ class Devices:
                 continue
             memory = int(needs[row, index]) * shared if needs is not None else 0
             self.change(row, index, asked.share * shared, memory, 1, sign)
+
+    def of_kind(self, row: int, devices: Taken | Sequence[int], asked: DeviceRequest) -> Taken:
+        """Which of a pod's devices are of this kind; NICs come with the GPUs, or whatever is first."""
+        named = self.named[row]
+        return tuple(
+            index
+            for index in devices
+            if (index < 0 and bool(asked.nics))
+            or (0 <= index < len(named) and named[index].kind == asked.resource)
+        )
 
     def move_nics(self, row: int, nics: int, sign: int) -> None:
         """Give these NICs of a row back (+1), or take them (-1); those it has no more are nobody's."""
@@ -333,8 +346,14 @@ class Devices:
 
     def used(self, row: int, asked: DeviceRequest) -> Taken:
         """Devices that a pod on the row may hold if nobody says which: the last that are not all free."""
-        used = np.flatnonzero((self.sharers[row] > 0) & (self.share[row] < WHOLE))
+        there = (self.sharers[row] > 0) & (self.share[row] < WHOLE)
+        kind = self.kind(asked)
+        used = np.flatnonzero(there if kind is None else there & kind[row])
         return tuple(int(index) for index in used[::-1][: asked.count])
+
+    def kind(self, asked: DeviceRequest) -> Mask | None:
+        """Which devices are of the kind; None for all."""
+        return self.able(DeviceRequest(asked.resource, 1)) if self.kinds or asked.foreign else None
 
     def keep_to(self, most: Devices, rows: Ints) -> tuple[Ints, ...]:
         """Have no more free than `most` has, of these rows; returns what that leaves out, for `add`."""
@@ -369,6 +388,10 @@ class Devices:
         self, rows: Ints, devices: Sequence[Taken], asked: DeviceRequest, sign: int = 1
     ) -> None:
         """Give back (or take, -1) the devices of many pods at once; `rows` has the row of each pod."""
+        if asked.also:
+            for one in asked.kinds:
+                self.give_back_all(rows, self._all_of_kind(rows, devices, one), one, sign)
+            return
         at, index = _spread_out(rows, devices)
         shared = sign * self.shared[at]
         np.add.at(self.power, (at, index), shared * asked.share)
@@ -379,8 +402,16 @@ class Devices:
             if taken and taken[-1] < 0:
                 self.move_nics(row, of_bits(~one for one in taken if one < 0), sign)
 
+    def _all_of_kind(self, rows: Ints, devices: Sequence[Taken], asked: DeviceRequest) -> list[Taken]:
+        return [self.of_kind(row, taken, asked) for row, taken in zip(rows.tolist(), devices, strict=True)]
+
     def take_back(self, rows: Ints, devices: Sequence[Taken], asked: DeviceRequest) -> bool:
         """Take the same devices again; False if others have some of them, which is then to be undone."""
+        if asked.also:
+            fine = True
+            for one in asked.kinds:
+                fine &= self.take_back(rows, self._all_of_kind(rows, devices, one), one)
+            return fine
         at, index = _spread_out(rows, devices)
         had_power = self.power[at, index] > 0
         had_nics = self._has_nics(rows, devices)
@@ -405,12 +436,18 @@ class Devices:
 
     def give_back_used(self, rows: Ints, pods: Ints, asked: DeviceRequest) -> None:
         """Give back what so many pods on each of these rows may hold, if nobody says which devices."""
+        if asked.also:
+            for one in asked.kinds:
+                self.give_back_used(rows, pods, one)
+            return
         if not asked.whole:
             for row, count in zip(rows.tolist(), pods.tolist(), strict=True):
                 for _ in range(count):
                     self.move(row, self.used(row, asked), asked, +1)
             return
         used = (self.sharers[rows] > 0) & (self.share[rows] < WHOLE)
+        kind = self.kind(asked)
+        used = used if kind is None else used & kind[rows]
         from_last = np.cumsum(used[:, ::-1], axis=1)[:, ::-1]
         given = used & (from_last <= (pods * asked.count)[:, None])
         shared = np.where(given, self.shared[rows][:, None], 0)
@@ -450,6 +487,7 @@ class Devices:
             self.nics.copy(),
             self.slices,
             self.even,
+            self.kinds,
         )
 
     def _free(self, row: int, asked: DeviceRequest) -> list[int]:
@@ -462,18 +500,32 @@ class Devices:
             if asked.memory or asked.percent:
                 memory, needs = self.memory[row].tolist(), self.needs(asked)[row].tolist()
                 free = [index for index in free if memory[index] >= needs[index]]
+            if asked.alike:
+                alike = self._alike(slice(row, row + 1), asked)[0]
+                free = [index for index in free if alike[index]]
         able = self.able(asked)
-        return free if able is None else [index for index in free if able[row, index]]
+        free = free if able is None else [index for index in free if able[row, index]]
+        if asked.module > 1:
+            module = {index: self.named[row][index].number // asked.module for index in free}
+            sizes = Counter(module.values())
+            free = [index for index in free if sizes[module[index]] == asked.module]
+        return free
 
     def _accepted(self, asked: DeviceRequest) -> Mask | None:
         picky = asked.models or asked.not_models or asked.ids or asked.not_ids
-        if not picky and self.slices is None and asked.cut is None:
+        kinds = bool(self.kinds) or asked.resource != GPU or bool(asked.mode)
+        if not picky and not kinds and self.slices is None and asked.cut is None:
             return None
         by_model = np.array([asked.accepts(model) for model in self.models], dtype=np.bool_)
         found: Mask = np.repeat(by_model[self.model][:, None], self.share.shape[1], axis=1)
         for row, devices in enumerate(self.named):
-            if asked.ids or asked.not_ids or len({device.model for device in devices}) > 1:
-                accepted = [asked.accepts(one.model) and asked.accepts_id(one.gpu) for one in devices]
+            if asked.ids or asked.not_ids or asked.mode or len({model_of(one) for one in devices}) > 1:
+                accepted = [
+                    asked.accepts(model_of(one))
+                    and asked.accepts_id(one.gpu)
+                    and asked.mode in ("", one.mode)
+                    for one in devices
+                ]
                 found[row, : len(devices)] = accepted
             if asked.ids and not devices:
                 found[row] = False
@@ -486,10 +538,6 @@ def _spread_out(rows: Ints, devices: Sequence[Taken]) -> tuple[Ints, Ints]:
     own = [[one for one in taken if one >= 0] for taken in devices]
     index = np.array([one for taken in own for one in taken], dtype=np.int64)
     return np.repeat(rows, [len(taken) for taken in own]), index
-
-
-def _matches(model: str, patterns: frozenset[str]) -> bool:
-    return model in patterns or any(fnmatchcase(model.upper(), one.upper()) for one in patterns)
 
 
 def _distinct(each: Ints, count: int) -> Ints:

@@ -412,7 +412,7 @@ def is_same_pod(before: PodFacts | None, after: PodFacts | None) -> bool:
 
 def _holding(obj: Pod, pod_class: PodClass | None, notes: Mapping[str, str]) -> Holding | None:
     count = pod_class.amounts.get(GPU, 0) if pod_class is not None else 0
-    if not count or pod_class is None:
+    if pod_class is None or not (count or pod_class.devices is not None):
         return None
     return holding_of(obj.spec, {**obj.metadata.annotations, **notes}, pod_class.devices, count)
 

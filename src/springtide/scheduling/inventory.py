@@ -9,13 +9,14 @@ All of it follows from the objects alone. A node whose register cannot be read o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from springtide.api.devicetopology import Layout
-from springtide.api.gpus import SLICE_SHARE, WHOLE
+from springtide.api.gpus import GPU, SLICE_SHARE, WHOLE
+from springtide.api.makerdevices import counted
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.devices import UNKNOWN, Device, Devices
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
@@ -49,6 +50,10 @@ class Equipment(Protocol):
     @property
     def layout(self) -> Layout | None:
         """How its devices are joined, if that is known."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds other than GPUs whose devices it names, or will."""
 
 
 class Inventory:
@@ -132,7 +137,8 @@ class Inventory:
     def devices(self, nodes: Sequence[Equipment]) -> tuple[Devices, Devices]:
         """What is free of these nodes' devices, and what they are with nothing on them. Not to be changed."""
         equipment: list[tuple[object, ...]] = [
-            (one.name, one.devices, one.model, one.gpus, one.gpu_memory, one.layout) for one in nodes
+            (one.name, one.devices, one.model, one.gpus, one.gpu_memory, one.layout, one.kinds)
+            for one in nodes
         ]
         if equipment != self._equipment:
             self._equipment = equipment
@@ -160,39 +166,63 @@ class Inventory:
     def _take_all(self, row: int, held: Counter[Holding]) -> None:
         devices = self._now
         index = {device.id: position for position, device in enumerate(devices.named[row])}
-        nameless = 0
+        nameless: Counter[str] = Counter()
         for holding, pods in held.items():
             if not index:
-                nameless += holding.count * pods
+                nameless[GPU] += holding.count * pods
             elif holding.named:
                 for one in holding.named:
                     at = index.get(one.id)
                     if at is not None:
                         device = devices.named[row][at]
-                        memory = one.memory if device.geometry is None else device.memory
-                        amounts = one.share * pods, memory * pods, one.sharers * pods
+                        share, memory = counted(device, one)
+                        memory = memory if device.geometry is None else device.memory
+                        amounts = share * pods, memory * pods, one.sharers * pods
                         devices.change(row, at, *amounts, -1)
                 devices.move_nics(row, of_bits(~at for at in holding.indices if at < 0), -1)
+                self._take_unnamed(row, holding, index, pods)
             elif holding.indices and holding.asked is not None:
                 known = [at for at in holding.indices if at < len(index)]
                 for _ in range(pods):
                     devices.move(row, known, holding.asked, -1)
             else:
-                nameless += holding.count * pods
-        for at in np.flatnonzero(devices.share[row] == WHOLE)[::-1][:nameless].tolist():
-            total = int(devices.total[row, at]) if index else UNKNOWN
-            devices.change(row, at, WHOLE if index else 0, 0 if total == UNKNOWN else total, 1, -1)
+                nameless[GPU] += holding.count * pods
+                for kind in holding.asked.kinds if holding.asked is not None else ():
+                    if kind.resource != GPU:
+                        nameless[kind.resource] += kind.count * pods
+        for resource, count in nameless.items():
+            self._take_nameless(row, resource, count)
+
+    def _take_unnamed(self, row: int, holding: Holding, index: Mapping[str, int], pods: int) -> None:
+        """Of pods with several kinds of devices, take those of kinds that no annotation of theirs names."""
+        devices = self._now.named[row]
+        named = {devices[index[one.id]].kind for one in holding.named if one.id in index}
+        kinds = holding.asked.kinds if holding.asked is not None and holding.asked.also else ()
+        for kind in kinds:
+            if kind.resource not in named:
+                own = tuple(at for at in self._now.of_kind(row, holding.indices, kind) if at >= 0)
+                for _ in range(pods):
+                    self._now.move(row, own, kind, -1)
+
+    def _take_nameless(self, row: int, resource: str, count: int) -> None:
+        """Keep the last devices of a kind that nobody uses from others: some pods may hold them."""
+        devices, named = self._now, self._now.named[row]
+        free = np.flatnonzero(devices.share[row] == WHOLE)[::-1].tolist()
+        free = [at for at in free if not named or (at < len(named) and named[at].kind == resource)]
+        for at in free[:count]:
+            total = int(devices.total[row, at]) if named else UNKNOWN
+            devices.change(row, at, WHOLE if named else 0, 0 if total == UNKNOWN else total, 1, -1)
 
 
-def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
-    """The devices of these nodes with nothing on them; `counted` are those of nodes that name none.
+def devices_of(nodes: Sequence[Equipment], whole: Ints) -> Devices:
+    """The devices of these nodes with nothing on them; `whole` are those of nodes that name none.
 
     A device that is only counted is for one pod: nobody could say which part of it is whose.
     """
     names = tuple(sorted({"", *(node.model for node in nodes)}))
     number = {name: index for index, name in enumerate(names)}
-    columns = max([int(counted.max(initial=0)), *(len(node.devices) for node in nodes)])
-    there = np.arange(columns)[None, :] < counted[:, None]
+    columns = max([int(whole.max(initial=0)), *(len(node.devices) for node in nodes)])
+    there = np.arange(columns)[None, :] < whole[:, None]
     sharers = np.where(there, 1, 0)
     power = np.where(there, WHOLE, 0)
     sliced = np.zeros(power.shape, dtype=np.bool_)
@@ -227,6 +257,10 @@ def devices_of(nodes: Sequence[Equipment], counted: Ints) -> Devices:
         layouts=layouts,
         even=all(one is None or one.even for one in layouts),
         nics=np.array([one.all_nics if one is not None else 0 for one in layouts], dtype=np.int64),
+        kinds={
+            kind: np.array([kind in node.kinds for node in nodes], dtype=np.bool_)
+            for kind in sorted(frozenset().union(*(node.kinds for node in nodes)))
+        },
     )
 
 

@@ -19,6 +19,7 @@ from springtide.api.gpus import HANDSHAKE
 from springtide.api.meta import is_true
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import Constraints
+from springtide.scheduling.devicerequest import model_of
 from springtide.scheduling.devices import Device
 from springtide.scheduling.hypernodes import TIER, Network
 from springtide.scheduling.images import Images, scores, size_on
@@ -55,6 +56,8 @@ class NodeFacts:
     """How its devices are joined, if that is known."""
     registered: bool = False
     """Whether HAMi's device plugin hands its GPUs out."""
+    kinds: frozenset[str] = frozenset()
+    """Kinds of devices other than GPUs that it names, or will."""
     images: tuple[ContainerImage, ...] = ()
     """What it has already of what containers run from, if it says so."""
 
@@ -76,12 +79,13 @@ def facts_of(node: Node) -> NodeFacts:
         usable=is_true(node.status.conditions, "Ready") and node.metadata.deletion_timestamp is None,
         allocatable=offered,
         devices=devices,
-        model=(devices[0].model if devices else "") or label,
+        model=(model_of(devices[0]) if devices else "") or label,
         gpus=0 if devices or trouble or _registers(node) else offered.get(GPU, 0),
         gpu_memory=int(memory) if memory.isdecimal() and not devices else 0,
         trouble=trouble,
         layout=equipment.layout,
         registered=equipment.registered,
+        kinds=equipment.kinds,
         images=tuple(node.status.images),
     )
 

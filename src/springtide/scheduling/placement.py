@@ -468,7 +468,10 @@ class Placement:
             view.fits[rows] = _room(free, self.devices, view, rows)
 
     def _sight(self, view: View, rows: Ints) -> Sight:
-        return Sight(self._supply, rows, view.wanted, view.cpu, view.asked, self._fragments, self._random)
+        asked = view.asked
+        if asked is not None and asked.foreign and not self.devices.names(asked)[rows].all():
+            asked = None  # some of these nodes only count such devices: nothing is stranded there
+        return Sight(self._supply, rows, view.wanted, view.cpu, asked, self._fragments, self._random)
 
     # -- taking ------------------------------------------------------------------------------------
 

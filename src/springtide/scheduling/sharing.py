@@ -1,4 +1,6 @@
-"""What a pod wants of GPUs: HAMi's resources and annotations as a `DeviceRequest`. Called by `classes`.
+"""What a pod wants of devices: HAMi's resources and annotations as a `DeviceRequest`. Called by `classes`.
+
+A pod may ask for devices of several kinds: the first, GPUs if it asks for any, has the rest as `also`.
 
 Source: HAMi, docs/config.md and pkg/device/devices.go (names; models match by any part, in any case).
 """
@@ -6,12 +8,15 @@ Source: HAMi, docs/config.md and pkg/device/devices.go (names; models match by a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from springtide.api.gpus import GPU as GPU
 from springtide.api.gpus import PARTITIONED, SLICE_SHARE, WHOLE, Part, asked_of
-from springtide.api.gpus import PARTS as PARTS
+from springtide.api.gpus import PARTS as GPU_PARTS
 from springtide.api.gpus import REGISTER as REGISTER
 from springtide.api.gpus import registered as registered
+from springtide.api.makerdevices import Wish, wishes_of
+from springtide.api.makers import PART_RESOURCES
 from springtide.api.pods import PodSpec
 from springtide.scheduling.colocation import binds_numa
 from springtide.scheduling.devices import BINPACK, SPREAD, DeviceRequest
@@ -36,14 +41,52 @@ NUMA_POLICY = "volcano.sh/numa-topology-policy"
 """Volcano's, with the policies of Kubernetes' Topology Manager."""
 NIC_PREFIX = "rdma/"
 """Resources that are NICs, which nodes may name; `springtide.dev/device-topology` says which of them."""
+PARTS = PART_RESOURCES | set(GPU_PARTS)
+"""Resources that say which part of each device is asked for; nodes do not list them."""
 _POLICIES = (BINPACK, SPREAD)
 
 
 def device_request(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceRequest | None:
-    """What a pod wants of GPUs; None if nothing.
+    """What a pod wants of devices; None if nothing.
 
     Raises ValueError when a part is out of range, or containers of the pod ask for different parts.
     """
+    gpus = _gpus(spec, annotations)
+    others = [_of_maker(wish, annotations) for wish in wishes_of(spec, annotations)]
+    if not others:
+        return gpus
+    first, *rest = (gpus, *others) if gpus is not None else others
+    return replace(first, also=tuple(rest), nics=_nics(spec))
+
+
+def _of_maker(wish: Wish, annotations: Mapping[str, str]) -> DeviceRequest:
+    maker, part, rule = wish.maker, wish.part, _numa_policy(annotations)
+    if maker.module > 1 and rule in HARD:
+        raise ValueError(
+            f"annotation {NUMA_POLICY}: {rule} cannot be kept for {maker.resource},"
+            " which is given by modules; leave it out"
+        )
+    return DeviceRequest(
+        resource=maker.resource,
+        count=wish.count,
+        share=part.share,
+        memory=part.memory,
+        percent=part.percent,
+        models=frozenset(f"*{name}*" for name in _names(annotations, maker.use_models)),
+        not_models=frozenset(f"*{name}*" for name in _names(annotations, maker.not_models)),
+        ids=frozenset().union(*(_names(annotations, key) for key in maker.use_ids)),
+        not_ids=frozenset().union(*(_names(annotations, key) for key in maker.not_ids)),
+        node_policy=_policy(annotations, NODE_POLICY),
+        device_policy=_policy(annotations, DEVICE_POLICY),
+        numa_policy=rule,
+        mode=wish.mode,
+        module=maker.module,
+        alike=maker.alike,
+    )
+
+
+def _gpus(spec: PodSpec, annotations: Mapping[str, str]) -> DeviceRequest | None:
+    """What it wants of GPUs."""
     asked = asked_of(spec)
     if asked is None:
         return None

@@ -16,8 +16,7 @@ from typing import Any
 from springtide.api import labels
 from springtide.api.commands import Apply, Bind, Command, Delete, Emit
 from springtide.api.core import Pod
-from springtide.api.gpus import Device, spelled
-from springtide.api.gpus import notes as notes_of
+from springtide.api.gpus import GPU, Device, spelled
 from springtide.api.kueue import (
     Admission,
     AdmissionCheckState,
@@ -34,6 +33,7 @@ from springtide.api.kueue import (
     names_nodes,
     nodes_of,
 )
+from springtide.api.makernotes import notes as notes_of
 from springtide.api.meta import Condition, find_condition, set_condition, whole_second
 from springtide.api.struct import encode, replace
 from springtide.scheduling import checks
@@ -131,10 +131,11 @@ class Given:
 
 def outfit(node: NodeFacts, indices: Sequence[int]) -> Given:
     """What a pod gets on a node of which it is given these devices."""
-    devices = [node.devices[one] for one in indices if 0 <= one < len(node.devices)]
+    there = [node.devices[one] for one in indices if 0 <= one < len(node.devices)]
+    devices = [one for one in there if node.registered or one.kind != GPU]
     nics = node.layout.nics if node.layout is not None else ()
     names = [nics[~one].name for one in indices if one < 0 and ~one < len(nics)]
-    return Given(node.name, indices, devices if node.registered else (), names)
+    return Given(node.name, indices, devices, names)
 
 
 def admit(facts: WorkloadFacts, placed: Placed, now: datetime) -> Apply:
@@ -345,7 +346,7 @@ def bind(facts: PodFacts, given: Given, now: datetime) -> tuple[Command, ...]:
     metadata = facts.obj.metadata
     notes: dict[str, str] = {}
     if given.devices:
-        notes = notes_of(facts.obj.spec, given.node, given.devices, now)
+        notes = notes_of(facts.obj.spec, metadata.annotations, given.node, given.devices, now)
     if given.indices:
         notes[labels.DEVICES] = spelled(given.indices)
     if given.nics:

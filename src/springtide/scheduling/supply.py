@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from springtide.api.gpus import GPU
 from springtide.scheduling.arrays import Floats, Ints, Mask
 from springtide.scheduling.classes import PodClass
 from springtide.scheduling.devices import WHOLE, DeviceRequest
@@ -87,6 +88,8 @@ class Supply:
             if amount > 0 and name in self.columns:
                 found[self.columns[name]] = amount
         asked = pod_class.devices
+        if asked is not None and asked.resource != GPU:
+            return found
         if asked is not None and asked.whole:
             found[_UNTOUCHED] = asked.count
         elif asked is not None:
@@ -97,6 +100,9 @@ class Supply:
         """Of these nodes those whose devices will do (None: all); whether `least` says all of the rest."""
         exact = asked is None or asked.whole or (asked.count == 1 and not asked.memory and not asked.percent)
         exact = exact and not (asked is not None and asked.particular)
+        if asked is not None and asked.foreign:
+            mask = mask & self.devices.eligible(asked)
+            return None if mask.all() else mask, False
         able = self.devices.able(asked) if asked is not None else None
         if able is not None:
             some = able.any(axis=1)

@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from springtide.api import labels
 from springtide.api.checkstates import updates_of
 from springtide.api.core import Node, Pod, Service, ServiceSpec
-from springtide.api.devicetopology import nic_names
+from springtide.api.devicetopology import equipment_of, nic_names
 from springtide.api.gangpods import admitted_count, host_of, is_of_volcano, job_of, labels_of_pods
-from springtide.api.gpus import NOTES, indices_in, registered_by, spelled
-from springtide.api.gpus import notes as notes_of
+from springtide.api.gpus import GPU, indices_in, spelled
 from springtide.api.kueue import PodSet, PodSetAssignment, PodSetUpdate, Workload, names_nodes, places_of
+from springtide.api.makernotes import NOTES
+from springtide.api.makernotes import notes as notes_of
 from springtide.api.meta import ObjectMeta, find_condition, owner_reference
 from springtide.api.struct import replace
 
@@ -173,13 +174,17 @@ def _notes(workload: Workload, slot: Slot, node: Node | None) -> dict[str, str]:
     nics = nic_names(node, [~one for one in slot.devices if one < 0])
     if nics:
         given[labels.NICS] = ",".join(nics)
-    there = registered_by(node)
+    equipment = equipment_of(node)
+    there = equipment.devices
     admitted = find_condition(workload.status.conditions, "Admitted")
     since = admitted.last_transition_time if admitted is not None else None
     if max(slot.devices) >= len(there):
         return given
-    devices = [there[index] for index in slot.devices if index >= 0]
-    return given | notes_of(slot.pod_set.template.spec, slot.node, devices, since or _LONG_AGO)
+    every = [there[index] for index in slot.devices if index >= 0]
+    devices = [one for one in every if equipment.registered or one.kind != GPU]
+    template = slot.pod_set.template
+    notes = template.metadata.annotations
+    return given | notes_of(template.spec, notes, slot.node, devices, since or _LONG_AGO)
 
 
 def _places(assignment: PodSetAssignment | None) -> list[tuple[str, tuple[int, ...]]]:
