@@ -14,10 +14,11 @@ import pytest
 from springtide.api.apiextensions import CustomResourceDefinition
 from springtide.api.core import Pod
 from springtide.api.crds import bundled
-from springtide.api.nodehealth import NodeHealth
+from springtide.api.nodehealth import NodeHealth, PodActivity, StackSample
 from springtide.api.struct import decode, encode
 from springtide.client import Client, NotFound
 from springtide.collecting import Collection, CollectSettings, Round, Unavailable
+from springtide.collecting.reporting import Report
 from springtide.collecting.worker import Inline, Runner, Worker
 from springtide.runtime import Clock, LoopClock, Runtime, SystemClock
 from springtide.runtime.clock import EPOCH
@@ -205,3 +206,14 @@ async def test_a_stuck_source_is_silent_until_it_answers_and_holds_up_nobody() -
         assert len(fine.looks) >= looks + 3
         stuck.free.set()
         assert await until("Working") == ""
+
+
+def test_the_oldest_stacks_go_where_one_object_cannot_hold_them_all() -> None:
+    report = Report()
+    for number in range(40):
+        sample = StackSample(time=EPOCH + timedelta(seconds=number), process=1, frames=["f" * 1024] * 40)
+        name = f"default/job-{number:02}"
+        report.pods[name] = PodActivity(name=name, uid=name, stacks=[sample])
+    kept = [pod.name for pod in report.status(EPOCH).pods if pod.stacks]
+    assert len(report.status(EPOCH).pods) == 40
+    assert kept == [f"default/job-{number:02}" for number in range(28, 40)]

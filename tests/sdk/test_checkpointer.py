@@ -18,7 +18,7 @@ import numpy
 import pytest
 
 from springtide import sdk
-from springtide.sdk.checkpoint import interval, layout
+from springtide.sdk.checkpoint import interval, layout, memory
 from springtide.sdk.checkpoint.crew import FileCrew
 from springtide.sdk.checkpoint.slots import Slots
 from tests.sdk.states import same
@@ -434,3 +434,29 @@ def test_outside_the_platform_a_clean_end_gives_memory_back(
     assert not checkpoints.memory.exists()
     with sdk.Checkpointer(tmp_path / "disk", interval=None) as checkpoints:
         assert checkpoints.restore()[1] == 1
+
+
+def test_memory_that_another_user_prepared_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(memory.MEMORY_VARIABLE, raising=False)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    user = os.getuid() + 4242
+    trap = Path("/dev/shm") / f"springtide-sdk-{user}"
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    trap.symlink_to(theirs)
+    try:
+        assert memory.memory_folder(True, tmp_path) is None
+    finally:
+        trap.unlink()
+    assert "they go to storage" in capfd.readouterr().err
+    assert list(theirs.iterdir()) == []
+
+
+def test_memory_of_our_own_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(memory.MEMORY_VARIABLE, raising=False)
+    folder = memory.memory_folder(True, tmp_path)
+    assert folder is not None
+    assert folder.parent.stat().st_mode & 0o077 == 0
+    folder.rmdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from springtide.cli.part import part_options, part_settings, run_until_signal, say
+from springtide.cli.part import kernel_log_option, part_options, part_settings, run_until_signal, say
 
 NODE_VARIABLE = "NODE_NAME"
 
@@ -45,13 +45,7 @@ NODE_VARIABLE = "NODE_NAME"
     show_default=True,
     help="Where the host's root is mounted; its file systems are looked at below it.",
 )
-@click.option(
-    "--kernel-log",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/dev/kmsg"),
-    show_default=True,
-    help="The kernel's log.",
-)
+@kernel_log_option
 @click.option(
     "--dcgm-url",
     default="",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from springtide.cli.errors import CliError
-from springtide.cli.part import part_options, part_settings, run_until_signal, say
+from springtide.cli.part import kernel_log_option, part_options, part_settings, run_until_signal, say
 from springtide.cli.target import data_dir_option
 
 
@@ -42,13 +42,7 @@ from springtide.cli.target import data_dir_option
     show_default=True,
     help="How much of the machine's memory jobs' snapshots may take, with copies of peers'; 0 keeps none.",
 )
-@click.option(
-    "--kernel-log",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/dev/kmsg"),
-    show_default=True,
-    help="The kernel's log, in which failing hardware is looked for; a FIFO or a file will do too.",
-)
+@kernel_log_option
 @click.option(
     "--simulate",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -1,4 +1,4 @@
-"""What `springtide server`, `scheduler`, `controllers` and `node` share: options, connection, signals.
+"""What `springtide server`, `scheduler`, `controllers`, `node`, `collect` share: options, signals.
 
 Each runs one part of the platform in this terminal until Ctrl-C or SIGTERM; `springtide up` runs all of them
 in one process.
@@ -51,6 +51,17 @@ def part_options(function: Function) -> Function:
     ):
         function = option(function)
     return function
+
+
+def kernel_log_option(function: Function) -> Function:
+    """`--kernel-log`."""
+    return click.option(
+        "--kernel-log",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("/dev/kmsg"),
+        show_default=True,
+        help="The kernel's log, in which failing hardware is looked for; a FIFO or a file will do too.",
+    )(function)
 
 
 def leader_option(function: Function) -> Function:

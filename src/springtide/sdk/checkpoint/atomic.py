@@ -51,7 +51,7 @@ def save_atomic(path: str | os.PathLike[str], writer: Callable[[BinaryIO], objec
         if os.path.exists(partial):  # noqa: PTH110
             os.unlink(partial)  # noqa: PTH108
         raise
-    _sync_folder(os.path.dirname(target) or ".")  # noqa: PTH120
+    sync_folder(os.path.dirname(target) or ".")  # noqa: PTH120
     note_checkpoint()
 
 
@@ -69,8 +69,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _sync_folder(folder: str) -> None:
-    """Make the rename itself durable, where the system can (directories cannot be opened on Windows)."""
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable, where the system can (directories cannot be opened on Windows)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

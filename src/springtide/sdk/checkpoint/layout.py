@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from springtide.sdk.checkpoint.atomic import sync_folder
+
 FORMAT = "springtide-checkpoint/1"
 CHUNK_BYTES = 8 << 20
 """A checksum covers so much: small enough to say where damage is, large enough to cost nothing to list."""
@@ -200,16 +202,6 @@ def put(path: Path, line: bytes, *, durable: bool) -> None:
         raise
     if durable:
         sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_part(folder: Path) -> None:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from springtide.sdk.checkpoint import layout
+from springtide.sdk.checkpoint.atomic import sync_folder
 from springtide.sdk.checkpoint.layout import COMMIT, DATA, DRAFT, MANIFEST, DamagedError, Manifest
 
 _THREADS = 2
@@ -337,7 +338,7 @@ def retain(root: Path, keep: int, keep_every: int) -> None:
 def _sync_up(folder: Path) -> None:
     """Make a part's name durable: its folder, the step's and the root."""
     for one in (folder, folder.parent, folder.parent.parent):
-        layout.sync_folder(one)
+        sync_folder(one)
 
 
 @contextlib.contextmanager
