@@ -1,10 +1,11 @@
 """Random clusters and their lives: what must be true of a scheduler after every step, by an obvious model.
 
-    python -m tests.endurance.clusters --clusters 10000 [--seed 0] [--keep-going]
+    python -m tests.endurance.clusters --clusters 10000 [--seed 0] [--keep-going] [--mixed]
 
 Each cluster is made of one number: nodes of several sorts, GPUs in parts, cohorts of queues with flavors,
 limits and policies of preemption. Gangs and plain pods come, run, end, fail and go, nodes are lost and come
 back, and the scheduler crashes in the middle of its writes. The model counts from the objects alone, slowly.
+With `--mixed` plain pods are many, of several priorities, and made anew when they are sent away (`mixture`).
 One JSON row is printed, with the number of every wrong cluster; the exit code is 1 if there is one.
 """
 
@@ -51,6 +52,7 @@ from tests.builders import (
     workload,
 )
 from tests.endurance.cluster_quotas import Cell, Line, Quotas, expect
+from tests.endurance.mixture import Mixture
 from tests.scheduling.test_invariants import expect_equal, rebuilt
 from tests.scheduling.world import World
 
@@ -61,8 +63,9 @@ TAINT = "dedicated"
 class Life:
     """One cluster, from one number."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, mixed: bool = False) -> None:
         self.random = Random(seed)
+        self.mixture = Mixture(seed) if mixed else None
         self.lines: list[Line] = []
         self.world = World(*self._nodes(), queues=False)
         self.world.add(*self._queues())
@@ -75,7 +78,7 @@ class Life:
 
     def play(self) -> None:
         """Live through all steps; raises Wrong."""
-        self._arrive(self.random.randint(2, 8))
+        self._arrive(self.random.randint(2, 8) * (1 if self.mixture is None else 4))
         for _ in range(STEPS):
             self._something_happens()
             if self.random.random() < 0.15:
@@ -84,7 +87,23 @@ class Life:
                 self._cycle()
             self.check()
         expect_equal(self.world.snapshot(), rebuilt(self.world.objects.values()))
+        if self.mixture is not None:
+            self._come_to_rest()
         self._drain()
+
+    def _come_to_rest(self) -> None:
+        """Nothing happens but that pods end, start and are made anew: nobody sends anybody away for ever."""
+        most = 4 * len([*self._of(Workload), *self._of(Pod)]) + 12
+        for _ in range(most):
+            before = dict(self.world.objects)
+            decided = self.world.cycle()
+            self._check_new(before)
+            self.check()
+            if not any(map(_is_write, decided.commands)):
+                return
+            self._end_attempts()
+            self._start()
+        expect(False, f"no rest after {most} cycles: {[str(one)[:200] for one in decided.commands][:3]}")
 
     def _drain(self) -> None:
         """Faults stop and all that runs ends: whoever could ever start has started then."""
@@ -217,8 +236,9 @@ class Life:
         for _ in range(count):
             self.number += 1
             created = self.world.clock + self.number / 1000
-            if self.random.random() < 0.2:
-                self.world.add(pod(f"p{self.number}", self._spec(), created=created))
+            if self.random.random() < (0.2 if self.mixture is None else 0.5):
+                made = pod(f"p{self.number}", self._spec(), created=created)
+                self.world.add(made if self.mixture is None else self.mixture.given_priority(made))
                 continue
             sets = [
                 pod_set(
@@ -294,6 +314,8 @@ class Life:
 
     def _end_attempts(self) -> None:
         """What `workloads` and `health` do when an admission is taken back, or kept for another try."""
+        if self.mixture is not None:
+            self.mixture.end_doomed(self.world)
         kept = [one for one in self._jobs(admitted=True) if not _is(one, "Admitted")]
         for job in [*self._jobs(admitted=False), *kept]:
             if job.key in self.started:
@@ -422,6 +444,8 @@ class Life:
 
     def _check_new(self, before: dict[tuple[type[Object], str], Object]) -> None:
         """Of what has just been admitted or bound: whole, and where it may run."""
+        if self.mixture is not None:
+            self.mixture.check_new(before, self.world.objects)
         nodes = {one.metadata.name: one for one in self._of(Node)}
         for (kind, key), one in self.world.objects.items():
             old = before.get((kind, key))
@@ -507,13 +531,13 @@ def _is_event(command: object) -> bool:
     return type(command).__name__ == "Emit"
 
 
-def run(first: int, clusters: int, *, keep_going: bool = False) -> dict[str, object]:
+def run(first: int, clusters: int, *, keep_going: bool = False, mixed: bool = False) -> dict[str, object]:
     """Live through so many clusters; what was checked and what was wrong."""
     began = process_time()
     wrong: list[str] = []
     counts: Counter[str] = Counter()
     for seed in range(first, first + clusters):
-        life = Life(seed)
+        life = Life(seed, mixed=mixed)
         try:
             life.play()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is counted, with its number
@@ -523,6 +547,8 @@ def run(first: int, clusters: int, *, keep_going: bool = False) -> dict[str, obj
         counts["checks"] += life.checks
         counts["workloads and pods"] += life.number
         counts["nodes"] += len(life._of(Node))
+        if life.mixture is not None:
+            counts.update(life.mixture.counts)
     seconds = process_time() - began
     return {
         "clusters": clusters,
@@ -541,8 +567,9 @@ def main() -> int:
     parser.add_argument("--clusters", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--mixed", action="store_true")
     chosen = parser.parse_args()
-    found = run(chosen.seed, chosen.clusters, keep_going=chosen.keep_going)
+    found = run(chosen.seed, chosen.clusters, keep_going=chosen.keep_going, mixed=chosen.mixed)
     print(json.dumps(found))
     return 1 if found["wrong"] else 0
 

@@ -21,6 +21,12 @@ def test_forty_clusters_live_and_nothing_is_wrong() -> None:
     assert found["wrong"] == 0, found["examples"]
 
 
+def test_clusters_of_many_pods_and_workloads_come_to_rest_and_nothing_is_wrong() -> None:
+    found = clusters.run(4000, 10, mixed=True)
+    assert found["wrong"] == 0, found["examples"]
+    assert found["pods sent away"]
+
+
 WRONG_ONCE = {
     902: "a loan exposed who ran within its quota",
     1850: "a loan passed somebody who stood behind another borrower",
