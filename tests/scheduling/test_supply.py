@@ -89,9 +89,9 @@ def test_many_small_looks_see_what_one_does(of: list[tuple[str, int, int]], poli
 
 def test_views_of_many_classes_are_bounded_and_stay_right() -> None:
     engine = Placement(idle_cluster(NODES))
-    engine._kept_max = 3
+    engine._sights._kept_max = 3
     for index in range(50):
         assert engine.place((PodSetFacts("set", 1, pods(10 + index % 7, 1)),)) is not None
-    assert len(engine._views) <= 3
+    assert len(engine._sights._views) <= 3
     used = sum(10 + index % 7 for index in range(50))
     assert int(engine.free(engine.view(pods(1, 1)))[:, 0].sum()) == 12000 * len(NODES) - used

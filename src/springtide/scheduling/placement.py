@@ -1,10 +1,8 @@
 """Where the pods of a gang go: all of them at once, or none.
 
 One `Placement` lives for one cycle. It starts from a snapshot's free capacity; what is placed is taken at
-once. How many pods fit on each node, and each node's score, are kept per class of pods and refreshed only
-at the nodes that changed since the class was last looked at; how many fit is counted only for those who ask.
-Which of them a set gets is `choice`; what is free, and what has changed, is `supply`.
-Called by the cycle, the replays and the benchmarks.
+once. What classes of pods see of it is `sights`, which nodes a set gets is `choice`; what is free, and what
+has changed, is `supply`. Called by the cycle, the replays and the benchmarks.
 """
 
 from __future__ import annotations
@@ -22,31 +20,23 @@ import numpy as np
 from springtide.scheduling.arrays import Ints
 from springtide.scheduling.choice import choose, inside, room_in_best_domain
 from springtide.scheduling.classes import PodClass
-from springtide.scheduling.devices import BINPACK, DeviceRequest, Devices, Taken
-from springtide.scheduling.devices import SPREAD as SPREADING
+from springtide.scheduling.devices import Devices, Taken
 from springtide.scheduling.facts import PodSetFacts
 from springtide.scheduling.filters import Filters
 from springtide.scheduling.filters_gang import place_neighbours
 from springtide.scheduling.fragments import Fragments
 from springtide.scheduling.groups import place_groups
-from springtide.scheduling.images import aversion as aversion_of_missing
 from springtide.scheduling.nodes import Nodes
-from springtide.scheduling.policies import FRAGMENTS, PACKING, SPREAD, Policy, Sight
+from springtide.scheduling.policies import FRAGMENTS, Policy
 from springtide.scheduling.releasing import Held
 from springtide.scheduling.requests import CPU
+from springtide.scheduling.sights import Sights, room
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.supply import Supply
 from springtide.scheduling.views import Share, View
 
-_STRAIN_WEIGHT = 200.0
-"""Devices that are nearer to each other are worth a fifth of a device stranded."""
-_AVERSION_WEIGHT = 1000.0
-"""Scores are shares of a node, a few units at most: a hundredth of an aversion still outweighs them."""
-_KEPT_MAX = 1 << 23
-"""Scores kept in all, classes × nodes: where there are more classes the oldest are worked out again."""
 _ONE = np.ones(1, dtype=np.int64)
 _ONE.flags.writeable = False
-_UNCOUNTED = np.empty(0, dtype=np.int64)
 
 
 class _Move(NamedTuple):
@@ -75,7 +65,6 @@ class Placement:
 
     def __init__(self, snapshot: Snapshot, policy: Policy = FRAGMENTS, seed: int = 0) -> None:
         self._nodes = snapshot.nodes
-        self._policy = policy
         self._capacity = snapshot.capacity
         self._whole = snapshot.devices_when_empty
         cpu = snapshot.resources.index(CPU) if CPU in snapshot.resources else None
@@ -89,16 +78,12 @@ class Placement:
         )
         self._supply = Supply(snapshot, self._fragments)
         self._all = np.arange(len(self._nodes))
-        self._kept_max = _KEPT_MAX // max(1, len(self._nodes))
-        self._random = np.random.default_rng(seed)
+        self._sights = Sights(self._nodes, self._supply, self._fragments, policy, np.random.default_rng(seed))
         self._moves: list[_Move | _Before] = []
-        self._views: dict[PodClass, View] = {}
-        self._requests: dict[DeviceRequest, DeviceRequest] = {}
         self._row_of = {facts.name: row for row, facts in enumerate(snapshot.nodes.facts)}
         self._ending = list(snapshot.releasing)
         self._coming: Ints | None = None
         self._coming_devices: tuple[Ints, ...] = ()
-        self._plain_of: dict[PodClass, PodClass] = {}
         self._filters = Filters(snapshot.nodes, snapshot.neighbourhood, self._row_of)
 
     def place(
@@ -140,7 +125,7 @@ class Placement:
         """Place all pods of one set and take what they need, perhaps on these nodes alone."""
         if pod_set.pod_class.between is not None:
             if within is None and rows is None and _is_lone(pod_set):
-                return self._place_one(self._filters.ranked(self._ranked(pod_set.pod_class)))
+                return self._place_one(self._filters.ranked(self._sights.ranked(pod_set.pod_class)))
             return place_neighbours(
                 self,
                 self._nodes,
@@ -150,7 +135,7 @@ class Placement:
                 lambda share: self.take(pod_set.pod_class, share),
             )
         if within is None and rows is None and _is_lone(pod_set):
-            return self._place_one(self._ranked(pod_set.pod_class))
+            return self._place_one(self._sights.ranked(pod_set.pod_class))
         share = choose(self._nodes, self._look(pod_set.pod_class, within, rows), pod_set)
         return self.take(pod_set.pod_class, share) if share is not None else None
 
@@ -162,7 +147,7 @@ class Placement:
         rows, asked = np.array([row]), view.asked
         devices: tuple[Taken, ...] = ()
         if asked is not None:
-            device = view.pick(self._sight(view, rows)) if view.pick is not None else -1
+            device = self._sights.pick(view, rows)
             if view.plain and self._supply.devices.take_part(row, device, asked.share):
                 devices = ((device,),)
             else:
@@ -182,15 +167,15 @@ class Placement:
 
     def take(self, pod_class: PodClass, share: Share) -> Share:
         """Take so many pods of a class on these nodes, of which devices is chosen anew."""
-        return self._take(self._ranked(pod_class), share)
+        return self._take(self._sights.ranked(pod_class), share)
 
     def give_back(self, pod_class: PodClass, share: Share) -> None:
         """Free what pods hold, as if they were gone."""
-        self._move(_Move(pod_class, self._takes(pod_class), share, -1))
+        self._move(_Move(pod_class, self._sights.takes(pod_class), share, -1))
 
     def put(self, pod_class: PodClass, share: Share) -> None:
         """Take what `place` chose before."""
-        self._move(_Move(pod_class, self._takes(pod_class), share, +1))
+        self._move(_Move(pod_class, self._sights.takes(pod_class), share, +1))
 
     def vacate(self, held: Iterable[Held]) -> None:
         """Free what pods hold, as if they were gone."""
@@ -208,7 +193,7 @@ class Placement:
                 self.devices.give_back_all(_row_of_each(share), share.devices, asked)
             elif asked is not None:
                 self.devices.give_back_used(share.rows, share.counts, asked)
-            self._supply.free[:, share.rows] += self._takes(pod_class)[:, None] * share.counts
+            self._supply.free[:, share.rows] += self._sights.takes(pod_class)[:, None] * share.counts
         self._supply.touch(rows)
 
     def occupy(self, held: Iterable[Held]) -> bool:
@@ -220,10 +205,10 @@ class Placement:
                 self.rollback(mark)
                 return False
             if asked is None or not share.devices:
-                self._take(self._known(pod_class), share)
+                self._take(self._sights.known(pod_class), share)
                 continue
             fine = self.devices.take_back(_row_of_each(share), share.devices, asked)
-            self._note(_Move(pod_class, self._takes(pod_class), share, +1))
+            self._note(_Move(pod_class, self._sights.takes(pod_class), share, +1))
             if not fine:
                 self.rollback(mark)
                 return False
@@ -256,7 +241,8 @@ class Placement:
         """The same nodes with the same free, of which something else may become: nothing is shared."""
         other = copy(self)
         other._supply = self._supply.twin()
-        other._moves, other._views, other._ending = [], {}, []
+        other._sights = self._sights.twin(other._supply)
+        other._moves, other._ending = [], []
         other._coming, other._coming_devices = None, ()
         other._filters = self._filters.twin()
         return other
@@ -284,12 +270,7 @@ class Placement:
 
     def view(self, pod_class: PodClass) -> View:
         """What this class sees now."""
-        if pod_class.between is not None:
-            return replace(self.view(self._plain(pod_class)), pod_class=pod_class)
-        view = self._ranked(pod_class)
-        if view.counted < self._supply.changes:
-            self._count_room(view)
-        return view
+        return self._sights.view(pod_class)
 
     def free(self, view: View) -> Ints:
         """What is free of what the class asks for: nodes × its columns. Only if `view.offered`."""
@@ -297,7 +278,7 @@ class Placement:
 
     def room_when_empty(self, view: View) -> Ints:
         """How many pods of the class each eligible node would hold with nothing else on it."""
-        return _room(self._capacity.T[view.columns], self._whole, view, self._all)
+        return room(self._capacity.T[view.columns], self._whole, view, self._all)
 
     def capacity(self, view: View) -> Ints:
         """What nodes have of what the class asks for: nodes × its columns. Only if `view.offered`."""
@@ -339,140 +320,6 @@ class Placement:
         """How many more pods of the set the roomiest domain that it may be in holds."""
         return room_in_best_domain(self._nodes, view.fits, pod_set)
 
-    # -- per class ---------------------------------------------------------------------------------
-
-    def _ranked(self, pod_class: PodClass) -> View:
-        """What this class sees now, but for how many fit."""
-        if pod_class.between is not None:
-            return replace(self._ranked(self._plain(pod_class)), pod_class=pod_class)
-        view = self._views.get(pod_class)
-        if view is None:
-            view = self._new_view(pod_class)
-            while len(self._views) >= self._kept_max and self._views:
-                del self._views[next(iter(self._views))]
-            self._views[pod_class] = view
-        elif not view.offered:
-            return view
-        elif view.policy.fickle:
-            self._rank(view, None)
-        elif view.seen < self._supply.changes:
-            self._rank(view, self._supply.changed(view.seen))
-        view.seen = self._supply.changes
-        return view
-
-    def _plain(self, pod_class: PodClass) -> PodClass:
-        """The class without what its pods ask of others: all that differ in this alone share one view."""
-        found = self._plain_of.get(pod_class)
-        if found is None:
-            found = self._plain_of[pod_class] = replace(pod_class, between=None)
-        return found
-
-    def _new_view(self, pod_class: PodClass) -> View:
-        asked = [(name, amount) for name, amount in pod_class.requests if amount > 0]
-        columns = [self._supply.columns.get(name, -1) for name, _ in asked]
-        mask = self._nodes.mask(pod_class.constraints)
-        wished = pod_class.devices
-        asked_of_devices = self._requests.setdefault(wished, wished) if wished is not None else None
-        candidates, exact = self._supply.candidates(asked_of_devices, mask)
-        aversion = self._nodes.aversion(pod_class.constraints)
-        images = pod_class.images
-        if images is not None and (score := self._nodes.image_scores(images)) is not None:
-            aversion = aversion + aversion_of_missing(score)
-        takes = self._takes(pod_class)
-        policy = self._policy_of(pod_class)
-        in_part = wished is not None and not wished.whole and wished.count == 1 and not wished.device_policy
-        view = View(
-            pod_class=pod_class,
-            asked=asked_of_devices,
-            columns=np.array(columns, dtype=np.int64),
-            amounts=np.array([amount for _, amount in asked], dtype=np.int64),
-            takes=takes,
-            cpu=pod_class.cpu,
-            least=self._supply.least(pod_class),
-            wanted=takes * self._supply.weights,
-            mask=mask,
-            candidates=candidates,
-            exact=exact,
-            aversion=aversion if aversion.any() else None,
-            offered=-1 not in columns,
-            ranked=np.full(len(self._nodes), np.inf),
-            fits=_UNCOUNTED,
-            policy=policy,
-            pick=policy.pick if in_part else None,
-            plain=in_part and self._asks_for_a_part_alone(wished),
-        )
-        if view.offered:
-            self._rank(view, None)
-        return view
-
-    def _takes(self, pod_class: PodClass) -> Ints:
-        """What one pod takes of every resource."""
-        view = self._views.get(pod_class)
-        if view is not None:
-            return view.takes
-        columns = self._supply.columns
-        found = np.zeros(len(columns), dtype=np.int64)
-        for name, amount in pod_class.requests:
-            if amount > 0 and name in columns:
-                found[columns[name]] = amount
-        return found
-
-    def _asks_for_a_part_alone(self, asked: DeviceRequest | None) -> bool:
-        """Whether nothing but its size matters of the part asked for, on any node."""
-        if asked is None or not self.devices.even or self.devices.able(asked) is not None:
-            return False
-        return asked == DeviceRequest(asked.resource, 1, asked.share, node_policy=asked.node_policy)
-
-    def _policy_of(self, pod_class: PodClass) -> Policy:
-        """How nodes are chosen for such pods: as they say themselves, or as the scheduler does."""
-        said = pod_class.devices.node_policy if pod_class.devices is not None else ""
-        return {BINPACK: PACKING, SPREADING: SPREAD}.get(said, self._policy)
-
-    def _rank(self, view: View, rows: Ints | None) -> None:
-        """Score these nodes anew (None: all)."""
-        able = self._supply.holding(view.least, rows)
-        if view.candidates is not None:
-            able &= view.candidates if rows is None else view.candidates.take(rows)
-        if rows is None:
-            view.ranked.fill(np.inf)
-            rows = np.flatnonzero(able)
-        else:
-            view.ranked[rows] = np.inf
-            rows = rows[able]
-        if not view.exact and view.asked is not None:
-            rows = rows[self.devices.fits(rows, view.asked) > 0]
-        if not len(rows) and not view.policy.fickle:
-            return
-        cost = view.policy.score(self._sight(view, rows)).cost
-        if view.aversion is not None:
-            cost = cost + view.aversion.take(rows) * _AVERSION_WEIGHT
-        asked = view.asked
-        if asked is not None and asked.count > 1 and asked.whole and not self.devices.even:
-            cost = cost + self.devices.strain(rows, asked) * _STRAIN_WEIGHT
-        view.ranked[rows] = cost
-
-    def _count_room(self, view: View) -> None:
-        """Count how many fit on the nodes that changed since it was last done."""
-        rows: Ints | None = None
-        if view.counted < 0:
-            view.fits = np.zeros(len(self._nodes), dtype=np.int64)
-        else:
-            rows = self._supply.changed(view.counted)
-        view.counted = self._supply.changes
-        if not view.offered:
-            return
-        if rows is None:
-            view.fits[:] = _room(self._supply.free[view.columns], self.devices, view, self._all)
-        else:
-            free = self._supply.free.take(rows, axis=1)[view.columns]
-            view.fits[rows] = _room(free, self.devices, view, rows)
-
-    def _sight(self, view: View, rows: Ints) -> Sight:
-        asked = view.asked
-        if asked is not None and asked.foreign and not self.devices.names(asked)[rows].all():
-            asked = None  # some of these nodes only count such devices: nothing is stranded there
-        return Sight(self._supply, rows, view.wanted, view.cpu, asked, self._fragments, self._random)
-
     # -- taking ------------------------------------------------------------------------------------
 
     def _take(self, view: View, share: Share) -> Share:
@@ -480,17 +327,13 @@ class Placement:
         if asked is not None:
             counted = zip(share.rows.tolist(), share.counts.tolist(), strict=True)
             devices = tuple(
-                self.devices.take(row, asked, self._pick(view, row) if number == 0 else -1)
+                self.devices.take(row, asked, self._sights.pick(view, np.array([row])) if number == 0 else -1)
                 for row, count in counted
                 for number in range(count)
             )
             share = Share(share.rows, share.counts, devices)
         self._note(_Move(view.pod_class, view.takes, share, +1))
         return share
-
-    def _pick(self, view: View, row: int) -> int:
-        """The device of a node of which the policy would take a part; -1 if it does not mind."""
-        return view.pick(self._sight(view, np.array([row]))) if view.pick is not None else -1
 
     def _end_all(self) -> None:
         """Free everything that ends."""
@@ -521,14 +364,9 @@ class Placement:
             taken = () if unknown else tuple(t for row in of_row for t in devices[(id(pod_class), row)])
             yield pod_class, Share(rows, number, taken)
 
-    def _known(self, pod_class: PodClass) -> View:
-        """What the class sees, perhaps an older sight."""
-        found = self._views.get(pod_class)
-        return found if found is not None else self.view(pod_class)
-
     def _room_at(self, pod_class: PodClass, share: Share) -> Ints:
         """How many pods of the class fit, on any node and with the devices they had."""
-        takes, asked = self._takes(pod_class), pod_class.devices
+        takes, asked = self._sights.takes(pod_class), pod_class.devices
         columns = np.flatnonzero(takes)
         room: Ints = (self._supply.free[columns[:, None], share.rows] // takes[columns, None]).min(axis=0)
         if asked is not None and not share.devices:
@@ -597,11 +435,3 @@ def _both(view: View, other: Placement) -> View:
     """What a class sees that is free here and there."""
     fits = np.minimum(view.fits, other.view(view.pod_class).fits)
     return replace(view, fits=fits, ranked=np.where(fits > 0, view.ranked, np.inf))
-
-
-def _room(free: Ints, devices: Devices, view: View, rows: Ints) -> Ints:
-    """How many pods fit on these nodes, of which so much is free: the class's columns × nodes."""
-    room = (free // view.amounts[:, None]).min(axis=0)
-    if view.asked is not None:
-        room = np.minimum(room, devices.fits(rows, view.asked))
-    return np.where(view.mask.take(rows), np.maximum(room, 0), 0)
