@@ -33,7 +33,7 @@ from springtide.simulation.faults import (
     FaultSettings,
     FaultyTransport,
 )
-from springtide.simulation.world import ObservedLog
+from springtide.simulation.processes import ObservedLog
 from springtide.store import Record, Store
 from springtide.up.bootstrap import bootstrap
 from springtide.up.rooms import register_controllers

@@ -38,7 +38,7 @@ from springtide.simulation.faults import (
     FaultSettings,
     FaultyTransport,
 )
-from springtide.simulation.world import ObservedLog
+from springtide.simulation.processes import ObservedLog
 from springtide.store import Record, Store
 from tests import builders
 from tests.health.incidentscene import asking, policy
