@@ -18,6 +18,8 @@ from springtide.api.scheduling import PriorityClass
 
 NEVER = "Never"
 _OF_WORKLOADS = "WorkloadPriorityClass"
+_KNOWN_MAX = 65_536
+"""Workloads whose standing is kept ready; beyond that they are looked at anew, for most are over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class PodPriorities:
         if known is not None and known[0] is workload.spec:
             return known[1]
         found = self._standing(workload.spec)
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
         self._known[workload.key] = workload.spec, found
         return found
 
