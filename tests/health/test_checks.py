@@ -13,10 +13,10 @@ from springtide.api import labels
 from springtide.api.commands import Apply, Create, Delete, Plan
 from springtide.api.core import ContainerState, ContainerStateTerminated, ContainerStatus, Pod
 from springtide.api.kueue import AdmissionCheckState, Workload
-from springtide.api.meta import ObjectMeta
+from springtide.api.meta import Condition, ObjectMeta
 from springtide.api.nodehealth import Incident, NodeCheck, NodeHealth, NodeHealthStatus
-from springtide.api.springtide import Diagnosis
-from springtide.api.struct import replace
+from springtide.api.springtide import Diagnosis, DiagnosisSpec, DiagnosisStatus
+from springtide.api.struct import decode, replace
 from springtide.health import checkpods, paired, preflight
 from springtide.health.checkpods import CheckSettings
 from springtide.health.incidents import is_incident
@@ -140,10 +140,111 @@ def test_a_node_that_falls_behind_becomes_an_incident(what: str, mine: Mapping[s
 def test_a_check_that_says_nothing_about_speed_is_made_again() -> None:
     first, second = pods_made(decided(view()))
     refused = decided(view(ended(first, None, reason="OutOfcpu"), second))
-    assert [type(one) for one in refused.commands] == [Delete, Delete]
+    assert [type(one) for one in refused.commands] == [Delete, Delete, Apply]
+    assert noted(refused)[0]["tries"] == 1
     broken_peer = decided(pair(GOOD, None))
-    assert [type(one) for one in broken_peer.commands] == [Delete, Delete]
+    assert [type(one) for one in broken_peer.commands] == [Delete, Delete, Apply]
     assert incidents(broken_peer) == []
+
+
+def unable(tries: int, second: float = 140) -> NodeHealth:
+    """A suspected node on which so many checks said nothing."""
+    check = NodeCheck(kind="paired", time=at(second), tries=tries)
+    found = suspected()
+    return replace(found, status=replace(found.status, checks=[check]))
+
+
+def told_to(plan: Plan) -> list[dict[str, Any]]:
+    """What is said in the Diagnoses that suspected the node."""
+    writes = [one for one in plan.commands if isinstance(one, Apply) and one.kind is Diagnosis]
+    return [condition for one in writes for condition in one.fields["status"]["conditions"]]
+
+
+def suspicion_of(*conditions: Condition) -> Diagnosis:
+    spec = DiagnosisSpec(workload="j", node="n1", fault_class="Straggler", blame="unknown")
+    meta = ObjectMeta(name="j-0-slow-1", namespace="default", uid="uid-d")
+    return Diagnosis(metadata=meta, spec=spec, status=DiagnosisStatus(conditions=list(conditions)))
+
+
+def unpulled() -> list[Pod]:
+    """A pair whose image cannot be pulled: both ran into their deadline."""
+    made = pods_made(decided(view()))
+    return [
+        replace(pod, status=replace(pod.status, phase="Failed", reason="DeadlineExceeded")) for pod in made
+    ]
+
+
+def test_a_check_whose_image_is_broken_is_given_up_and_the_diagnosis_says_so() -> None:
+    health, second, started = suspected(), 140.0, 0
+    suspicion = suspicion_of()
+    for _ in range(100):
+        made = decided(view(health=health, suspicions=[suspicion]), second)
+        if not pods_made(made):
+            second += made.requeue_after_seconds or 0.0
+            if made.requeue_after_seconds is None:
+                break
+            continue
+        started += 1
+        second += 300
+        plan = decided(view(*unpulled(), health=health, suspicions=[suspicion]), second)
+        assert incidents(plan) == []
+        (check,) = noted(plan)
+        assert bool(told_to(plan)) == (started == paired.TRIES_MAX)
+        health = replace(health, status=replace(health.status, checks=[decode(NodeCheck, check)]))
+    assert started == paired.TRIES_MAX
+    assert paired.suspicion(health, at(second), SETTINGS) is None
+    (said,) = told_to(plan)
+    assert (said["type"], said["status"], said["reason"]) == ("Checked", "False", "CheckGaveUp")
+    assert said["message"].endswith("the last: on n1: DeadlineExceeded")
+    assert second < 140 + 3600 + 300 * paired.TRIES_MAX, "within about an hour"
+
+
+def test_each_try_waits_longer_and_takes_another_peer() -> None:
+    waits = []
+    for tries in range(1, paired.TRIES_MAX):
+        waits.append(decided(view(health=unable(tries)), 140).requeue_after_seconds)
+        due = decided(view(health=unable(tries)), 140 + (waits[-1] or 0))
+        assert [pod.spec.node_name for pod in pods_made(due)] == ["n1", ("n0", "n2")[tries % 2]]
+    assert waits == [30, 60, 120, 240, 480]
+
+
+def test_a_new_suspicion_is_tried_anew() -> None:
+    given_up = unable(paired.TRIES_MAX)
+    assert paired.suspicion(given_up, at(150), SETTINGS) is None
+    again = suspected(second=160)
+    again = replace(again, status=replace(again.status, checks=given_up.status.checks))
+    assert len(pods_made(decided(view(health=again), 170))) == 2
+
+
+def test_pods_that_go_are_no_check_of_their_own() -> None:
+    first, second = unpulled()
+    going = replace(first, metadata=replace(first.metadata, deletion_timestamp=at(139)))
+    plan = decided(view(going, second))
+    assert [type(one) for one in plan.commands] == [Delete], "what is left of a check that was counted"
+
+
+def test_half_a_pair_runs_to_its_end_before_it_counts() -> None:
+    first, _ = pods_made(decided(view()))
+    assert decided(view(first)).commands == (), "the other may not be seen yet"
+    (check,) = noted(decided(view(ended(first, GOOD))))
+    assert check["message"] == "not checked: one of the two pods of the check was deleted"
+
+
+@pytest.mark.parametrize(("mine", "reason"), [(GOOD, "KeepsUp"), (SLOW, "FallsBehind")])
+def test_the_diagnosis_that_suspected_the_node_says_what_came_of_it(
+    mine: Mapping[str, float], reason: str
+) -> None:
+    seen = pair(mine, GOOD)
+    given_up = suspicion_of(Condition(type="Checked", status="False", reason="CheckGaveUp"))
+    for suspicion in (suspicion_of(), given_up):
+        (said,) = told_to(decided(paired_with(seen, suspicion)))
+        assert (said["status"], said["reason"]) == ("True", reason)
+        answered = suspicion_of(decode(Condition, said))
+        assert told_to(decided(paired_with(seen, answered))) == [], "once"
+
+
+def paired_with(seen: paired.View, *suspicions: Diagnosis) -> paired.View:
+    return view(*seen.pods, suspicions=suspicions)
 
 
 def test_an_old_suspicion_is_forgotten() -> None:

@@ -49,6 +49,14 @@ def seen(workload: str = "default/other", *, days_ago: float = 0.5, blame: str =
     return Incident(diagnosis=f"{workload}-{days_ago:g}", time=when, blame=blame, workload=workload)
 
 
+def test_a_suspicion_of_slowness_is_no_failure() -> None:
+    """Its check answers that: a node that was found to be as fast as others is not held to it."""
+    slow = [changed(seen(f"default/j{n}"), fault="Straggler") for n in range(3)]
+    histories = cluster(n1=slow)
+    assert implications(ME, [], histories, TERMS, NOW) == 0
+    assert implications(ME, [], cluster(n1=[*slow, seen()]), TERMS, NOW) == 2
+
+
 def dated(histories: dict[str, Sequence[Incident]]) -> dict[str, Sequence[Incident]]:
     """The same, seen just before the scene."""
     return {node: [changed(one, time=at(1)) for one in history] for node, history in histories.items()}

@@ -50,6 +50,20 @@ HEALTH: Final = (
     ),
     Group(
         "Diagnosis",
+        "Checked",
+        "What a check said of the node that a slow rank made suspected.",
+        (
+            Reason("KeepsUp", "It is as fast as another one; look at what the rank has to do."),
+            Reason("FallsBehind", "It is slow, and has an incident of its own.", _LOOK),
+            Reason(
+                "CheckGaveUp",
+                "No check said anything, however often: the message says why of the last.",
+                "See that the image of the checks can be pulled.",
+            ),
+        ),
+    ),
+    Group(
+        "Diagnosis",
         "Held",
         "The node stays out until a person returns it with `kubectl uncordon`.",
         (

@@ -199,6 +199,8 @@ class NodeCheck(Struct):
     """What was measured, the more the better: `compute`, `memory`, `sockets` …"""
     message: str = ""
     """What was found, in words."""
+    tries: int = 0
+    """How many checks in a row said nothing, such as for an image that cannot be pulled; 0: this one did."""
 
 
 class NodeHealthStatus(Struct):

@@ -121,7 +121,8 @@ class DiagnosisSpec(Struct):
 
 
 class DiagnosisStatus(Struct):
-    """How far the remediation is. Of a workload's Diagnosis only `incident` and, if none, `phase` are set."""
+    """How far the remediation is. Of a workload's Diagnosis only `incident` and, if none, `phase` are set;
+    and of one that suspects a node the condition Checked."""
 
     phase: str = ""
     """Open, Reported, Withheld, Cordoned, Repairing, Checking, Held, Returned or Released."""

@@ -14,9 +14,11 @@ from springtide.api.core import Node, Pod
 from springtide.api.kueue import AdmissionCheck, Workload
 from springtide.api.meta import Condition, find_condition, set_condition
 from springtide.api.nodehealth import NodeHealth
+from springtide.api.springtide import Diagnosis
 from springtide.api.struct import encode
 from springtide.health import checkpods, paired, preflight
 from springtide.health.checkpods import CheckSettings
+from springtide.health.history import incident_of
 from springtide.runtime import Runtime
 
 PAIRED, PREFLIGHT = "health.paired", "health.preflight"
@@ -38,6 +40,7 @@ class _Checks:
         self._healths = runtime.informer(NodeHealth)
         self._workloads = runtime.informer(Workload)
         self._made_here = runtime.informer(AdmissionCheck)
+        self._diagnoses = runtime.informer(Diagnosis)
         runtime.controller(PAIRED, self._pair, [(self._healths, self._suspected), (self._pods, _suspect_of)])
         runtime.controller(
             PREFLIGHT,
@@ -67,10 +70,17 @@ class _Checks:
             nodes=self._nodes.cache.list(),
             suspected=frozenset(self._all_suspected()),
             pods=own,
+            suspicions=self._suspicions(health),
         )
         decided = paired.plan(view, now, self._settings)
         await self._runtime.apply(PAIRED, decided.commands)
         return decided.requeue_after_seconds
+
+    def _suspicions(self, health: NodeHealth) -> list[Diagnosis]:
+        """The Diagnoses that the history tells of: these very ones, as names are used again."""
+        told = paired.suspicions(health)
+        known = (self._diagnoses.cache.get(one.diagnosis) for one in told)
+        return [one for one in known if one is not None and incident_of(one) in told]
 
     def _busy(self) -> frozenset[str]:
         """Nodes on which pods of workloads, or other checks, run."""

@@ -17,6 +17,7 @@ from math import comb
 from springtide.api.nodehealth import Incident
 from springtide.api.remediation import Escalation, Step
 from springtide.api.springtide import Blame, Diagnosis, DiagnosisSpec
+from springtide.faults import Fault
 
 SUSPECT = frozenset((Blame.NETWORK.value, Blame.UNKNOWN.value))
 """Blames that count where a policy names none."""
@@ -91,7 +92,12 @@ def _counts(spec: DiagnosisSpec, blames: Container[str]) -> bool:
 
 
 def _within(history: Iterable[Incident], blames: Container[str], since: datetime) -> Iterable[Incident]:
-    return (one for one in history if one.time is not None and one.time > since and one.blame in blames)
+    """Failures only: that a node is suspected to be slow is answered by its check."""
+    return (
+        one
+        for one in history
+        if one.time is not None and one.time > since and one.blame in blames and one.fault != Fault.STRAGGLER
+    )
 
 
 def _written_at(diagnosis: Diagnosis, now: datetime) -> datetime:

@@ -3,7 +3,9 @@
 A rank that turned slow only makes its node suspected (`stragglers`). Once no job runs on it, the same check
 runs there and on an idle node of the same kind at the same time; a node that falls clearly behind becomes an
 incident, from where remediation takes it. One that keeps up is cleared, and nobody was cordoned. What asks
-for a check is the node's own history, so that it outlives the job. Called by `checks_controller`.
+for a check is the node's own history, so that it outlives the job. A check that says nothing, such as one
+whose image cannot be pulled, is made again a few times, ever more seldom and beside another node each time;
+then it is given up. Either way the Diagnosis that suspected the node says so. Called by `checks_controller`.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from datetime import datetime, timedelta
 from springtide.api import labels
 from springtide.api.commands import Apply, Command, Create, Delete, Plan
 from springtide.api.core import Node, Pod
-from springtide.api.meta import ObjectMeta, is_true
-from springtide.api.nodehealth import NodeCheck, NodeHealth
+from springtide.api.meta import Condition, ObjectMeta, find_condition, is_true, set_condition
+from springtide.api.nodehealth import Incident, NodeCheck, NodeHealth
 from springtide.api.springtide import Action, Blame, Diagnosis, DiagnosisSpec, Evidence
-from springtide.api.struct import encode
+from springtide.api.struct import encode, replace
 from springtide.faults import Fault
 from springtide.health.checkpods import (
     NAMESPACE,
@@ -34,9 +36,15 @@ from springtide.health.checkpods import (
     was_refused,
     weakest,
 )
-from springtide.health.incidents import incident_name
+from springtide.health.incidents import CHECKED, incident_name
 
 RETRY_SECONDS = 30.0
+"""How often it is looked whether two nodes are idle; and the wait after the first check that says nothing,
+which doubles with each."""
+TRIES_MAX = 6
+"""After so many checks that say nothing, in about half an hour beside their own time, no more are made."""
+KEEPS_UP, FALLS_BEHIND, GAVE_UP = "KeepsUp", "FallsBehind", "CheckGaveUp"
+"""Reasons of Checked."""
 _KIND_LABELS = ("node.kubernetes.io/instance-type", "nvidia.com/gpu.product", "springtide.dev/node-kind")
 
 
@@ -53,21 +61,35 @@ class View:
     """Names of all nodes that wait for a check like this."""
     pods: Sequence[Pod] = ()
     """Pods of this node's paired check, on whichever node."""
+    suspicions: Sequence[Diagnosis] = ()
+    """Diagnoses that suspected the node, as far as they are there still."""
 
 
 def suspicion(health: NodeHealth, now: datetime, settings: CheckSettings) -> datetime | None:
     """When the node was suspected last, if no check has answered that; None: it is not suspected."""
     since = now - timedelta(seconds=settings.suspicion_seconds)
-    slow = [
-        one.time
-        for one in health.status.history
-        if one.fault == Fault.STRAGGLER and one.blame == Blame.UNKNOWN and one.time is not None
-    ]
-    newest = max(slow, default=None)
-    checked = next((one.time for one in health.status.checks if one.kind == PAIRED), None)
-    if newest is None or newest < since or (checked is not None and checked >= newest):
+    newest = max((one.time for one in suspicions(health) if one.time is not None), default=None)
+    if newest is None or newest < since or _is_answered(_newest_check(health), newest):
         return None
     return newest
+
+
+def suspicions(health: NodeHealth) -> list[Incident]:
+    """What makes the node suspected, in its history."""
+    return [
+        one for one in health.status.history if one.fault == Fault.STRAGGLER and one.blame == Blame.UNKNOWN
+    ]
+
+
+def _newest_check(health: NodeHealth) -> NodeCheck | None:
+    return next((one for one in health.status.checks if one.kind == PAIRED), None)
+
+
+def _is_answered(check: NodeCheck | None, suspected: datetime) -> bool:
+    """Whether a check that said something, or the last one that is tried, came after the suspicion."""
+    if check is None or check.time is None or check.time < suspected:
+        return False
+    return not check.tries or check.tries >= TRIES_MAX
 
 
 def plan(view: View, now: datetime, settings: CheckSettings) -> Plan:
@@ -77,22 +99,34 @@ def plan(view: View, now: datetime, settings: CheckSettings) -> Plan:
     if since is None:
         return Plan(tuple(_deleted(view.pods)))
     if not view.pods:
-        return _start(view, settings)
-    if any(was_refused(pod) for pod in view.pods):
+        return _start(view, since, now, settings)
+    if any(pod.metadata.deletion_timestamp is not None for pod in view.pods):  # that check is over
         return Plan(tuple(_deleted(view.pods)), RETRY_SECONDS)
-    mine = next((pod for pod in view.pods if pod.spec.node_name == name), None)
-    other = next((pod for pod in view.pods if pod.spec.node_name != name), None)
-    if mine is None or other is None:
-        return Plan(tuple(_deleted(view.pods)), RETRY_SECONDS)
-    found, beside = measured(mine, now), measured(other, now)
-    if found is None or beside is None:
+    refused = next((pod for pod in view.pods if was_refused(pod)), None)
+    if refused is not None:
+        return _again(view, f"{refused.spec.node_name} has no room: {refused.status.reason}", since, now)
+    results = {pod.spec.node_name: measured(pod, now) for pod in view.pods}
+    if None in results.values():
         return Plan(requeue_after_seconds=RETRY_SECONDS)
-    return _conclude(view, found, beside, other.spec.node_name, since)
+    peer = next((one for one in results if one != name), "")
+    found, beside = results.get(name), results.get(peer)
+    if found is None or beside is None:
+        return _again(view, "one of the two pods of the check was deleted", since, now)
+    if not found.ran:
+        return _again(view, f"on {name}: {found.why_not}", since, now)
+    if not beside.measures:
+        return _again(view, f"on {peer}: {beside.why_not}", since, now)
+    return _conclude(view, found, beside, peer, since, now)
 
 
-def _start(view: View, settings: CheckSettings) -> Plan:
+def _start(view: View, since: datetime, now: datetime, settings: CheckSettings) -> Plan:
     name = view.node.metadata.name
-    peer = peer_for(view)
+    before = _tried(view.health, since)
+    if before is not None and before.time is not None:
+        due = before.time + timedelta(seconds=RETRY_SECONDS * 2 ** (before.tries - 1))
+        if due > now:
+            return Plan(requeue_after_seconds=(due - now).total_seconds())
+    peer = peer_for(view, before.tries if before is not None else 0)
     if name in view.busy or peer is None:
         return Plan(requeue_after_seconds=RETRY_SECONDS)
     return Plan(
@@ -103,8 +137,42 @@ def _start(view: View, settings: CheckSettings) -> Plan:
     )
 
 
-def peer_for(view: View) -> Node | None:
-    """An idle node to compare with: in service, not suspected itself, of the same kind; the first by name."""
+def _tried(health: NodeHealth, since: datetime) -> NodeCheck | None:
+    """The newest check that was made for this suspicion and said nothing."""
+    check = _newest_check(health)
+    made = check is not None and check.tries > 0 and check.time is not None and check.time >= since
+    return check if made else None
+
+
+def _again(view: View, why: str, since: datetime, now: datetime) -> Plan:
+    """The check says nothing about this node: count that, and after the last try say so."""
+    name = view.node.metadata.name
+    before = _tried(view.health, since)
+    tries = (before.tries if before is not None else 0) + 1
+    said = NodeCheck(kind=PAIRED, time=now, tries=tries, message=f"not checked: {why}"[:500])
+    if tries < TRIES_MAX:
+        return Plan((*_deleted(view.pods), noted(name, said)), RETRY_SECONDS)
+    said = replace(said, message=f"given up after {tries} checks that said nothing; the last: {why}"[:500])
+    told_to = _answers(view, "False", GAVE_UP, f"whether {name} is slow is not known: {said.message}", now)
+    return Plan((*told_to, *_deleted(view.pods), noted(name, said)))
+
+
+def _answers(view: View, status: str, reason: str, message: str, now: datetime) -> Iterable[Apply]:
+    """What came of the check, in each Diagnosis that asked for it."""
+    for one in view.suspicions:
+        known = find_condition(one.status.conditions, CHECKED)
+        if known is not None and (known.status == "True" or known.reason == reason):
+            continue  # that one was answered before
+        new = Condition(type=CHECKED, status=status, reason=reason, message=message)
+        stamped = find_condition(set_condition(one.status.conditions, new, now), CHECKED) or new
+        meta = one.metadata
+        fields = {"status": {"conditions": [encode(stamped)]}}
+        yield Apply(Diagnosis, meta.namespace, meta.name, fields, "status", meta.uid)
+
+
+def peer_for(view: View, tries: int = 0) -> Node | None:
+    """An idle node to compare with: in service, not suspected itself, of the same kind; the first by name,
+    or the next one for each check before that said nothing."""
     mine = view.node
 
     def fits(node: Node) -> bool:
@@ -117,7 +185,8 @@ def peer_for(view: View) -> Node | None:
             and _alike(mine, node)
         )
 
-    return min(filter(fits, view.nodes), key=lambda node: node.metadata.name, default=None)
+    found = sorted(filter(fits, view.nodes), key=lambda node: node.metadata.name)
+    return found[tries % len(found)] if found else None
 
 
 def _alike(one: Node, other: Node) -> bool:
@@ -125,18 +194,20 @@ def _alike(one: Node, other: Node) -> bool:
     return same and one.status.capacity.get("cpu") == other.status.capacity.get("cpu")
 
 
-def _conclude(view: View, found: Measured, beside: Measured, peer: str, since: datetime) -> Plan:
+def _conclude(
+    view: View, found: Measured, beside: Measured, peer: str, since: datetime, now: datetime
+) -> Plan:
     """Write down how the node did, and open an incident if it is slow."""
     name = view.node.metadata.name
     commands: list[Command] = []
-    if not found.ran or not beside.measures:  # that says nothing about this node: again
-        return Plan(tuple(_deleted(view.pods)), RETRY_SECONDS)
     what, part = weakest(found.measures, beside.measures)
     passed = part >= WELL
     shown = f"{told(found.measures, beside.measures)} of {peer}" if found.measures else found.why_not
     message = f"as fast as {peer}: {shown}" if passed else f"{what} at {part:.0%} of {peer}: {shown}"
     if not passed:
         commands.append(Create(incident(name, message, found.time, since)))
+    reason = KEEPS_UP if passed else FALLS_BEHIND
+    commands += _answers(view, "True", reason, f"{name}: {message}", now)
     commands += [noted(name, entry(PAIRED, found, peer, passed, message)), *_deleted(view.pods)]
     return Plan(tuple(commands))
 
