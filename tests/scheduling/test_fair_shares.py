@@ -18,13 +18,13 @@ from springtide.api.kueue import (
     ResourceFlavor,
     ResourceFlavorSpec,
 )
-from springtide.api.meta import ObjectMeta
+from springtide.api.meta import ObjectMeta, find_condition
 from springtide.scheduling.cohorts import Book, Cell, CellQuota, QuotaNode, Tree
 from springtide.scheduling.dominance import LARGEST, NOTHING, Share
 from springtide.scheduling.turns import by_share
 from springtide.scheduling.victims import FAIR_STRATEGIES
 from tests.builders import node
-from tests.scheduling.preemption import ANY, job, key, queue, running, settle
+from tests.scheduling.preemption import ANY, LOWER, job, key, preempted, queue, running, settle
 from tests.scheduling.world import World
 
 FAST, SLOW, CORES = ("fast", "gpu"), ("slow", "gpu"), ("slow", "cpu")
@@ -375,4 +375,20 @@ def test_a_flavor_with_a_weight_that_is_none_closes_its_queues_by_name() -> None
     assert (found.reason, found.message) == (
         "Misconfigured",
         "ResourceFlavor default: spec.resourceWeights[cpu]: 0 is not greater than 0; leave it out for 1",
+    )
+
+
+def test_with_fair_shares_nobody_goes_for_one_who_borrows_more_however_important_that_one_is() -> None:
+    world = World(node("a", cpu=12))
+    world.options = {"fair_strategies": FAIR_STRATEGIES}
+    world.add(*queue("q", 4, reclaim=ANY, borrow=LOWER, cohort="all"))
+    world.add(*queue("b", 4, reclaim=ANY, cohort="all"), *queue("lender", 4, cohort="all"))
+    running(world, job("b0", 6, queue="b"), job("q0", 6, created=1))
+    world.add(job("important", 4, priority=2, created=10))
+    assert settle(world) < 3
+    assert not preempted(world), "its share is the larger one, and what it took would be taken back"
+    told = find_condition(world.objects[(ClusterQueue, "q")].status.conditions, "UnsupportedFields")  # type: ignore[attr-defined]
+    assert told is not None
+    assert told.message == (
+        "No effect: spec.preemption.borrowWithinCohort: it counts only if the scheduler does not share fairly"
     )

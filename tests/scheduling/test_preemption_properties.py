@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from springtide.api.core import Node
@@ -160,8 +160,38 @@ def is_over(world: World, known: Counter[str], most: int) -> None:
     assert max(known.values(), default=0) <= most, known
 
 
+TAKEN_BACK = (
+    [2, 8, 8],
+    (
+        Line(cpu=4, within=NEVER, reclaim=ANY, borrow=LOWER, threshold=None, cohort="all", weight=""),
+        Line(cpu=4, within=LOWER, reclaim=NEVER, borrow=NEVER, threshold=None, cohort="all", weight=""),
+        Line(cpu=8, within=NEVER, reclaim=ANY, borrow=NEVER, threshold=None, cohort="all", weight=""),
+    ),
+    [
+        Ask(1, "q", 2, 1, "rack"),
+        Ask(1, "q", 0, 1, ""),
+        Ask(3, "q", 0, 1, ""),
+        Ask(3, "c", 0, 3, ""),
+        Ask(2, "q", 0, 1, ""),
+        Ask(2, "q", 0, 1, ""),
+    ],
+    [
+        Ask(4, "q", 0, 1, ""),
+        Ask(3, "q", 0, 1, ""),
+        Ask(4, "q", 2, 1, ""),
+        Ask(2, "q", 2, 3, ""),
+        Ask(4, "b", 0, 3, "rack"),
+        Ask(1, "q", 2, 1, "rack"),
+        Ask(1, "b", 2, 3, ""),
+    ],
+    True,
+)
+"""By its share a queue took back what another had taken by priority, who could have taken it again."""
+
+
 @settings(max_examples=60, deadline=None)
 @given(sizes, st.tuples(lines, lines, lines), asks, asks, st.booleans())
+@example(*TAKEN_BACK)
 def test_preemption_keeps_its_promises(hosts, three, first, later, fair) -> None:  # type: ignore[no-untyped-def]
     world = world_of(hosts, three, fair=fair)
     world.add(*jobs_of(first, "a", 0))

@@ -25,6 +25,7 @@ CLUSTER_QUEUE_WHY = {
     "fairSharing": _UNFAIR,
     "concurrentAdmissionPolicy": "a workload stays in the flavor it was admitted with",
 }
+_FAIR_WHY = {"preemption.borrowWithinCohort": "it counts only if the scheduler does not share fairly"}
 COHORT_WHY = {"fairSharing": _UNFAIR}
 FLAVOR_WHY = {"resourceWeights": "they count only if the scheduler shares fairly"}
 ADMISSION_CHECK_WHY = {"retryDelayMinutes": "a check that wants another try says itself when"}
@@ -47,6 +48,8 @@ def unsupported_condition(
 ) -> Condition | None:
     """What the object has set in vain; None where everything takes effect. `fair`: queues share fairly."""
     found = [one for one in ineffective_fields(obj) if not (fair and one.endswith(_UNFAIR))]
+    if fair and isinstance(obj, ClusterQueue):
+        found += _named("spec", encode(obj.spec), _FAIR_WHY)
     if not found:
         return None
     message = "No effect: " + "; ".join(found)

@@ -4,8 +4,10 @@ The rules are Kueue's: within a ClusterQueue by `withinClusterQueue`; elsewhere 
 `reclaimWithinCohort`, only of queues and cohorts that use more than belongs to them, and while the preemptor
 borrows only as `borrowWithinCohort` allows. A preemptor whose claim is within what belongs to it (or to a
 cohort above it) may take it back from whoever borrows it; then nothing is asked about borrowing. With fair
-sharing the queue with the largest share gives first, as long as the chosen strategy allows. Of those who may
-go for the same reason, the ones whose going breaks a PodDisruptionBudget go last.
+sharing the queue with the largest share gives first, as long as the chosen strategy allows, and
+`borrowWithinCohort` has no effect: who goes by priority for one with the larger share would take it back by
+its share at once, and so on for ever. Of those who may go for the same reason, the ones whose going breaks a
+PodDisruptionBudget go last.
 Called by `claims`; `preemption` chooses among the sequences given here. Pure: the book is left as it was.
 """
 
@@ -356,9 +358,6 @@ class _FairWalk:
             elif queue == self._own or self._allows(one, strategy):
                 _use(self._book, one, -1)
                 chosen.append(one)
-            elif one.while_borrowing:
-                _use(self._book, one, -1)
-                chosen.append(replace(one, reason=WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING))
             else:
                 rest[queue].append(one)
         return chosen, rest
@@ -462,7 +461,8 @@ def _may_go(asking: Asking, one: WorkloadFacts, queue: str) -> bool:
 
 
 def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, running: Running) -> Candidate:
-    while_borrowing = tier is Tier.COHORT and _goes_while_borrowing(asking, priority_of(facts))
+    by_priority = tier is Tier.COHORT and not running.fair
+    while_borrowing = by_priority and _goes_while_borrowing(asking, priority_of(facts))
     if tier is Tier.OWN:
         reason = WorkloadReason.IN_CLUSTER_QUEUE
     elif running.fair:
