@@ -131,10 +131,10 @@ async def test_a_failing_init_container_fails_the_pod(tmp_path: Path) -> None:
 
 
 async def test_deletion_grants_grace(tmp_path: Path) -> None:
-    script = "trap 'echo bye; touch ended; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    script = "trap 'echo bye; touch ended; exit 0' TERM; touch up; while :; do sleep 0.05; done"
     async with node_alone(tmp_path) as scene:
         await scene.create("polite", shell(script))
-        await scene.running("polite")
+        await scene.until("polite", lambda _: (scene.settings.working_dir / "up").exists())
         await scene.client.delete(Pod, "polite", "default")
         await scene.gone("polite")
         assert (scene.settings.working_dir / "ended").exists()
@@ -208,12 +208,12 @@ async def test_pre_stop_runs_before_sigterm(tmp_path: Path) -> None:
         await scene.create(
             "hooked",
             shell(
-                "trap 'echo term >> order; exit 0' TERM; while :; do sleep 0.05; done",
+                "trap 'echo term >> order; exit 0' TERM; touch up; while :; do sleep 0.05; done",
                 lifecycle=hook,
                 env=[{"name": "NAME", "value": "my"}],
             ),
         )
-        await scene.running("hooked")
+        await scene.until("hooked", lambda _: (scene.settings.working_dir / "up").exists())
         await scene.client.delete(Pod, "hooked", "default")
         await scene.gone("hooked")
         assert (scene.settings.working_dir / "order").read_text().split() == ["my-hook", "term"]
