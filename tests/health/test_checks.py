@@ -140,10 +140,10 @@ def test_a_node_that_falls_behind_becomes_an_incident(what: str, mine: Mapping[s
 def test_a_check_that_says_nothing_about_speed_is_made_again() -> None:
     first, second = pods_made(decided(view()))
     refused = decided(view(ended(first, None, reason="OutOfcpu"), second))
-    assert [type(one) for one in refused.commands] == [Delete, Delete, Apply]
+    assert [type(one) for one in refused.commands] == [Apply, Delete, Delete]
     assert noted(refused)[0]["tries"] == 1
     broken_peer = decided(pair(GOOD, None))
-    assert [type(one) for one in broken_peer.commands] == [Delete, Delete, Apply]
+    assert [type(one) for one in broken_peer.commands] == [Apply, Delete, Delete]
     assert incidents(broken_peer) == []
 
 
@@ -166,9 +166,9 @@ def suspicion_of(*conditions: Condition) -> Diagnosis:
     return Diagnosis(metadata=meta, spec=spec, status=DiagnosisStatus(conditions=list(conditions)))
 
 
-def unpulled() -> list[Pod]:
+def unpulled(made: Sequence[Pod] = ()) -> list[Pod]:
     """A pair whose image cannot be pulled: both ran into their deadline."""
-    made = pods_made(decided(view()))
+    made = made or pods_made(decided(view()))
     return [
         replace(pod, status=replace(pod.status, phase="Failed", reason="DeadlineExceeded")) for pod in made
     ]
@@ -186,7 +186,8 @@ def test_a_check_whose_image_is_broken_is_given_up_and_the_diagnosis_says_so() -
             continue
         started += 1
         second += 300
-        plan = decided(view(*unpulled(), health=health, suspicions=[suspicion]), second)
+        seen = view(*unpulled(pods_made(made)), health=health, suspicions=[suspicion])
+        plan = decided(seen, second)
         assert incidents(plan) == []
         (check,) = noted(plan)
         assert bool(told_to(plan)) == (started == paired.TRIES_MAX)
@@ -214,6 +215,12 @@ def test_a_new_suspicion_is_tried_anew() -> None:
     again = suspected(second=160)
     again = replace(again, status=replace(again.status, checks=given_up.status.checks))
     assert len(pods_made(decided(view(health=again), 170))) == 2
+
+
+def test_a_check_that_is_seen_again_after_it_was_counted_counts_once() -> None:
+    """The cache of pods is behind: those that were deleted are there still."""
+    seen = view(*unpulled(), health=unable(1))
+    assert [type(one) for one in decided(seen).commands] == [Delete, Delete]
 
 
 def test_pods_that_go_are_no_check_of_their_own() -> None:

@@ -34,7 +34,7 @@ def scene(*events: HealthEvent, seed: int = 1, cap: int = 1, broken: tuple[str, 
     return replace(made, jobs=jobs, policy={**made.policy, "spec": spec}, window_seconds=300)
 
 
-@pytest.mark.parametrize("seed", [3, 105])
+@pytest.mark.parametrize("seed", [3, 60009])
 def test_a_seed_under_all_faults_holds(seed: int) -> None:
     report = simulate(seed, settings_of(seed))
     assert report.violations == []

@@ -60,8 +60,9 @@ def pod_name(kind: str, node: str, of: str) -> str:
     return f"check-{kind}-{node[:180].rstrip('.-')}-{digest}"
 
 
-def check_pod(kind: str, node: Node, of: str, settings: CheckSettings) -> Pod:
-    """The pod; `of` names the occasion, such as the suspected node or the workload."""
+def check_pod(kind: str, node: Node, of: str, settings: CheckSettings, *, number: int = 1) -> Pod:
+    """The pod; `of` names the occasion, such as the suspected node or the workload; `number`
+    says which try it is."""
     gpus = {
         name: amount
         for name, amount in node.status.allocatable.items()
@@ -85,9 +86,15 @@ def check_pod(kind: str, node: Node, of: str, settings: CheckSettings) -> Pod:
         name=pod_name(kind, node.metadata.name, of),
         namespace=NAMESPACE,
         labels={labels.NODE_CHECK: kind},
-        annotations={labels.NODE_CHECK_OF: of},
+        annotations={labels.NODE_CHECK_OF: of, labels.NODE_CHECK_TRY: str(number)},
     )
     return Pod(metadata=metadata, spec=spec)
+
+
+def number_of(pod: Pod) -> int:
+    """Which try a check is."""
+    noted = pod.metadata.annotations.get(labels.NODE_CHECK_TRY, "1")
+    return int(noted) if noted.isdecimal() else 1
 
 
 def _program() -> str:

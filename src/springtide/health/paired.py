@@ -31,6 +31,7 @@ from springtide.health.checkpods import (
     check_pod,
     entry,
     measured,
+    number_of,
     pod_name,
     told,
     was_refused,
@@ -129,12 +130,9 @@ def _start(view: View, since: datetime, now: datetime, settings: CheckSettings) 
     peer = peer_for(view, before.tries if before is not None else 0)
     if name in view.busy or peer is None:
         return Plan(requeue_after_seconds=RETRY_SECONDS)
-    return Plan(
-        (
-            Create(check_pod(PAIRED, view.node, name, settings)),
-            Create(check_pod(PAIRED, peer, name, settings)),
-        )
-    )
+    number = before.tries + 1 if before is not None else 1
+    pair = [check_pod(PAIRED, node, name, settings, number=number) for node in (view.node, peer)]
+    return Plan(tuple(Create(pod) for pod in pair))
 
 
 def _tried(health: NodeHealth, since: datetime) -> NodeCheck | None:
@@ -145,16 +143,21 @@ def _tried(health: NodeHealth, since: datetime) -> NodeCheck | None:
 
 
 def _again(view: View, why: str, since: datetime, now: datetime) -> Plan:
-    """The check says nothing about this node: count that, and after the last try say so."""
+    """The check says nothing about this node: note that, and after the last try say so.
+
+    The pods bear the number of their try: seen again, from a cache that is behind, they count once.
+    """
     name = view.node.metadata.name
+    tries = max(number_of(pod) for pod in view.pods)
     before = _tried(view.health, since)
-    tries = (before.tries if before is not None else 0) + 1
+    if before is not None and before.tries >= tries:
+        return Plan(tuple(_deleted(view.pods)), RETRY_SECONDS)
     said = NodeCheck(kind=PAIRED, time=now, tries=tries, message=f"not checked: {why}"[:500])
     if tries < TRIES_MAX:
-        return Plan((*_deleted(view.pods), noted(name, said)), RETRY_SECONDS)
+        return Plan((noted(name, said), *_deleted(view.pods)), RETRY_SECONDS)
     said = replace(said, message=f"given up after {tries} checks that said nothing; the last: {why}"[:500])
     told_to = _answers(view, "False", GAVE_UP, f"whether {name} is slow is not known: {said.message}", now)
-    return Plan((*told_to, *_deleted(view.pods), noted(name, said)))
+    return Plan((*told_to, noted(name, said), *_deleted(view.pods)))
 
 
 def _answers(view: View, status: str, reason: str, message: str, now: datetime) -> Iterable[Apply]:

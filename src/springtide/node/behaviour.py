@@ -5,6 +5,7 @@
     simulation.springtide.dev/exit-code: "1"       how it ends
     simulation.springtide.dev/fail-after: 30s      ends early, with the exit code or 1
     simulation.springtide.dev/oom: "true"          ends as if out of memory
+    simulation.springtide.dev/message: '{"a": 1}'  what each main container leaves as its termination message
     simulation.springtide.dev/stop-delay: 5s       how long it takes to stop when asked to
     simulation.springtide.dev/progress: 10s        how often it reports progress
     simulation.springtide.dev/checkpoint: 5m       how often it saves a checkpoint, which its reports tell
@@ -40,6 +41,7 @@ class Behaviour:
     exit_code: int = 0
     fail_after_seconds: float | None = None
     oom: bool = False
+    message: str = ""
     stop_delay_seconds: float = 0.0
     progress_seconds: float | None = None
     """Seconds between progress reports; None for no reports."""
@@ -118,18 +120,23 @@ def _amount(name: str, text: str) -> float:
         raise BadBehaviour(f"{PREFIX}{name}: {text!r} is not a quantity: write 500m, 2 or 1Gi") from None
 
 
+def _text(_: str, text: str) -> str:
+    return text
+
+
 def _flag(name: str, text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise BadBehaviour(f"{PREFIX}{name}: {text!r} must be true or false")
     return text.lower() == "true"
 
 
-_FIELDS: dict[str, tuple[str, Callable[[str, str], float | int | bool]]] = {
+_FIELDS: dict[str, tuple[str, Callable[[str, str], float | int | bool | str]]] = {
     "duration": ("duration_seconds", seconds),
     "start-delay": ("start_delay_seconds", seconds),
     "exit-code": ("exit_code", _whole),
     "fail-after": ("fail_after_seconds", seconds),
     "oom": ("oom", _flag),
+    "message": ("message", _text),
     "stop-delay": ("stop_delay_seconds", seconds),
     "progress": ("progress_seconds", seconds),
     "checkpoint": ("checkpoint_seconds", seconds),

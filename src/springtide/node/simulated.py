@@ -274,7 +274,10 @@ class SimulatedNodes:
                 sidecar = container.restart_policy == "Always"
                 return None if sidecar else Ended(0, now, now, reason="Completed", instance=instance)
         seconds, code, reason = playing.behaviour.ending()
-        return Ended(code, now + timedelta(seconds=seconds), now, reason=reason, instance=instance)
+        said = playing.behaviour.message
+        return Ended(
+            code, now + timedelta(seconds=seconds), now, reason=reason, message=said, instance=instance
+        )
 
     async def _report_progress(
         self, pod: Pod, playing: _SimulatedPod, decision: Decision, now: datetime

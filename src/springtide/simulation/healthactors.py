@@ -7,6 +7,7 @@ Made by `healthworld`; what it does is what the run's ledger must know the truth
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from springtide.api.nodehealth import RankMarks
 from springtide.api.struct import decode, replace
 from springtide.client import Client
 from springtide.node import SimulatedNodes
+from springtide.node.behaviour import Behaviour
 from springtide.runtime import Clock
 from springtide.simulation.healthinvariants import HealthLedger
 from springtide.simulation.healthscenario import HealthEvent, HealthScenario
@@ -33,6 +35,8 @@ STEPS_BEAT_SECONDS = 5.0
 """And where steps are told."""
 STEP_SECONDS = 0.5
 """What a step of a rank takes that nothing slows down."""
+CHECK_SECONDS = 10.0
+"""What the check of a node takes."""
 _TOLD_STEPS = 12
 """Of so many steps together a rank tells."""
 
@@ -68,6 +72,15 @@ class HealthActors:
         self._skewed: dict[tuple[str, int], float] = {}
         """By job and rank: how many times as much it has to do."""
         self._group: asyncio.TaskGroup
+
+    def checked(self, node: str) -> Behaviour:
+        """How a check of a node ends: its measures, as slow as its ranks are; or none at all, in worlds in
+        which the image of checks is broken."""
+        if self._scenario.broken_checks:
+            return Behaviour(duration_seconds=CHECK_SECONDS, exit_code=127)
+        since, times = self._slow.get(node, (math.inf, 1.0))
+        found = {"compute": 500.0 / times if since <= self._clock.monotonic() else 500.0, "memory": 4000.0}
+        return Behaviour(duration_seconds=CHECK_SECONDS, message=json.dumps(found))
 
     def start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Who acts by himself; the caller ends them."""

@@ -180,6 +180,13 @@ class HealthLedger:
 
     def _check_phase(self, before: Diagnosis, after: Diagnosis, now: datetime) -> None:
         old, new = before.status.phase, after.status.phase
+        answer = find_condition(after.status.conditions, "Checked")
+        if after.spec.workload and answer is not None:
+            slow = after.spec.node in self.scenario.slowed
+            told = f"{after.key}: {answer.message}"
+            self._expect(answer.reason != "KeepsUp" or not slow, "who is slow is found to be slow", now, told)
+            gives_up = answer.reason == "CheckGaveUp"
+            self._expect(not gives_up, "no check is given up within minutes", now, told)
         if old == new or after.spec.workload:
             return
         told = f"{after.key}: {old} to {new}"
@@ -264,6 +271,16 @@ class HealthLedger:
             and one.spec.node
             and one.spec.action == "cordon_evict"
             and (one.status.phase not in (*_OVER, "Withheld", "Held") or (room and _waits(one)))
+        ]
+
+    def unanswered(self) -> list[str]:
+        """Suspicions that no check has answered yet; there may be no idle nodes, or no check that works."""
+        return [
+            key
+            for key, one in self.diagnoses.items()
+            if one.spec.workload
+            and (one.spec.fault_class, one.spec.blame) == ("Straggler", "unknown")
+            and not is_true(one.status.conditions, "Checked")
         ]
 
     def check_waiting(self, now: datetime) -> None:

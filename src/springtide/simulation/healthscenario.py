@@ -116,6 +116,8 @@ class HealthScenario:
     """Nodes that may be taken out of service: something of theirs breaks."""
     slowed: frozenset[str] = frozenset()
     """Nodes that become slow."""
+    broken_checks: bool = False
+    """No check of a node says anything: its image is broken."""
     failing: frozenset[str] = field(default_factory=frozenset)
     """Jobs whose program fails by itself."""
     family: str = MIXED
@@ -169,6 +171,7 @@ class _Drawing:
             slowed=frozenset(self._slow),
             failing=frozenset(self._failing),
             family=self._family,
+            broken_checks=self._family == SLOWED and chances.random() < 0.2,
         )
 
     # -- families ----------------------------------------------------------------------------------
