@@ -12,6 +12,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,10 @@ class Lineup:
             if self._moved
             else {}
         )
+        self.key: Callable[[WorkloadFacts], tuple[Any, ...]] = (
+            self._placed if self._moved else attrgetter("order")
+        )
+        """Sorts workloads as they stand in the line."""
 
     def samples(self) -> dict[str, dict[str, Any]]:
         """What LocalQueues that share by use say of it in their status, by key."""
@@ -85,9 +90,8 @@ class Lineup:
             return ""
         return f"its LocalQueue uses {score:.0%} of the CPU and memory it asks for, and is further back"
 
-    def key(self, facts: WorkloadFacts) -> tuple[Any, ...]:
-        """Sorts workloads as they stand in the line."""
-        return (self._place[facts.obj.kind, facts.key],) if self._moved else facts.order
+    def _placed(self, facts: WorkloadFacts) -> tuple[Any, ...]:
+        return (self._place[facts.obj.kind, facts.key],)
 
 
 def _candidates(snapshot: Snapshot) -> Callable[[Item], Candidate]:

@@ -58,6 +58,8 @@ class Report:
         self._samples = samples or {}
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._pairs: dict[tuple[str, str], tuple[Tally, ...]] = {}
+        self._running: dict[tuple[str, str], Tally] = {}
+        """What runs of each pair of queues, until it is counted in each of the two."""
 
     def waits(self, local: str, cluster: str, number: int = 1) -> None:
         """Count workloads that wait; `local` is namespace/name, either may be empty."""
@@ -66,14 +68,17 @@ class Report:
 
     def runs(self, local: str, cluster: str, used: Used) -> None:
         """Count a workload that has its admission."""
-        for tally in self._of(local, cluster):
-            tally.admitted += 1
-            sums = tally.used
-            for cell, amount in used.items():
-                sums[cell] = sums.get(cell, 0) + amount
+        together = self._running.get((local, cluster))
+        if together is None:
+            together = self._running[local, cluster] = Tally()
+        together.admitted += 1
+        sums = together.used
+        for cell, amount in used.items():
+            sums[cell] = sums.get(cell, 0) + amount
 
     def commands(self, queues: Iterable[Queue], cohorts: Iterable[Cohort], now: datetime) -> Iterator[Apply]:
         """One status for every queue and cohort that says something else so far."""
+        self._count_running()
         book = self._book() if self._fair else None
         for queue in queues:
             tally = self._tallies.get((queue.kind, queue.key), Tally())
@@ -87,6 +92,14 @@ class Report:
             said = cohort.status.fair_sharing
             if status != ({} if said is None else {"fairSharing": encode(said)}):
                 yield _apply(cohort, status)
+
+    def _count_running(self) -> None:
+        for pair, together in self._running.items():
+            for tally in self._of(*pair):
+                tally.admitted += together.admitted
+                for cell, amount in together.used.items():
+                    tally.used[cell] = tally.used.get(cell, 0) + amount
+        self._running.clear()
 
     def _book(self) -> Book:
         """Who uses how much of the tree."""

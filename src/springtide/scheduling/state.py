@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from operator import attrgetter
 
 from springtide.api import labels
 from springtide.api.core import Namespace, Node, Pod
@@ -54,6 +54,9 @@ from springtide.scheduling.templates import Templates
 from springtide.scheduling.usage import Spells
 from springtide.scheduling.volcano_ledger import VolcanoLedger
 from springtide.scheduling.volumes import Volumes, claimed_pod, claimed_workload, has_claims
+
+_IN_LINE = attrgetter("order")
+"""Sorts those who wait or run: the first in the queue first."""
 
 
 class ClusterState:
@@ -286,8 +289,12 @@ class ClusterState:
         names = [facts.name for facts in self._nodes.facts]
         resources, capacity, allocated = self._ledger.arrays(names)
         devices, devices_when_empty = self._inventory.devices(self._nodes.facts)
-        workloads = self._workloads.values()
-        waiting = sorted((facts for facts in workloads if facts.admission is None), key=_order)
+        waiting: list[WorkloadFacts] = []
+        admitted: list[WorkloadFacts] = []
+        for facts in self._workloads.values():
+            (waiting if facts.obj.status.admission is None else admitted).append(facts)
+        waiting.sort(key=_IN_LINE)
+        admitted.sort(key=_IN_LINE)
         with_pods = (self._workloads[key] for key in self._pods_of if key in self._workloads)
         restarting = (facts for facts in with_pods if facts.admission is None or is_held(facts.obj))
         pods_of = {facts.key: found for facts in restarting if (found := self._left_of(facts.key))}
@@ -301,9 +308,9 @@ class ClusterState:
             devices_when_empty=devices_when_empty,
             demands=tuple(Demand(cpu, asked, often) for (cpu, asked), often in self._demands.items()),
             waiting=tuple(waiting),
-            admitted=tuple(sorted((facts for facts in workloads if facts.admission is not None), key=_order)),
+            admitted=tuple(admitted),
             pods=tuple(
-                sorted((p for k, p in self._waiting_pods.items() if k not in self.put_off), key=_order)
+                sorted((p for k, p in self._waiting_pods.items() if k not in self.put_off), key=_IN_LINE)
             ),
             pods_of=pods_of,
             lingering={key: self._held_by(key) for key in pods_of},
@@ -431,12 +438,13 @@ class ClusterState:
         """What is ending: pods being deleted, what evicted workloads hold, what ended attempts left."""
         yield from held_by_pods(self._ending.values())
         for facts in self._workloads.values():
-            if facts.admission is not None and facts.evicted is not None and not may_be_held(facts):
+            if facts.obj.status.admission is None:
+                if facts.key in self._pods_of:
+                    left = (self._pods[key] for key in self._pods_of[facts.key])
+                    yield from held_by_pods(pod for pod in left if not pod.ending)
+            elif facts.evicted is not None and not may_be_held(facts):
                 yield from held_by(facts, self._gone_of(facts.key))
-            elif facts.admission is None and facts.key in self._pods_of:
-                left = (self._pods[key] for key in self._pods_of[facts.key])
-                yield from held_by_pods(pod for pod in left if not pod.ending)
-            elif facts.is_elastic and facts.key in self._pods_of:
+            elif facts.key in self._pods_of and facts.is_elastic:
                 yield from held_by_pods(self._surplus(facts))
 
     def _surplus(self, facts: WorkloadFacts) -> Iterator[PodFacts]:
@@ -522,7 +530,3 @@ class ClusterState:
             if pod.holds and pod.pod_class is not None:
                 held.update(pod.pod_class.amounts)
         return dict(held)
-
-
-def _order(facts: WorkloadFacts | PodFacts) -> tuple[int, datetime, str]:
-    return facts.order

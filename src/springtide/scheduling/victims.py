@@ -228,7 +228,7 @@ def candidates(
         later = late.get(one.queue, 0)
         return one.tier, later, one.breaks_budget, one.level, one.price, one.seconds
 
-    parts = (part for one in settled for part in _parts(one))
+    parts = (part for one in settled for part in (_parts(one) if one.facts.is_elastic else (one,)))
     able = sorted((part for part in parts if part.facts.key not in gone), key=first_to_go)
     if running.budgets is None:
         return able
@@ -461,8 +461,9 @@ def _may_go(asking: Asking, one: WorkloadFacts, queue: str) -> bool:
 
 
 def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, running: Running) -> Candidate:
-    by_priority = tier is Tier.COHORT and not running.fair
-    while_borrowing = by_priority and _goes_while_borrowing(asking, priority_of(facts))
+    while_borrowing = False
+    if tier is Tier.COHORT and not running.fair:
+        while_borrowing = _goes_while_borrowing(asking, priority_of(facts))
     if tier is Tier.OWN:
         reason = WorkloadReason.IN_CLUSTER_QUEUE
     elif running.fair:
