@@ -236,6 +236,7 @@ def test_an_exporters_metrics_are_read_into_the_same_readings() -> None:
             counters={"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS": 2},
             flags={"DCGM_FI_DEV_ROW_REMAP_FAILURE": False},
             percent=97,
+            tells_processes=False,
         )
     ]
     assert xids == {"GPU-1": ("0000:a1:00.0", 0)}

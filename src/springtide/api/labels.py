@@ -111,8 +111,9 @@ DEADLINE: Final = "springtide.dev/deadline"
 by it; it counts where the scheduler's ordering is `deadline`."""
 RESOURCE_SCORE: Final = "springtide.dev/resource-score"
 """Annotation on LocalQueues: what part of what they ask for their pods use lately, from 0 to 1, and when
-that was reckoned: `{"score": 0.62, "at": "2026-01-31T18:00:00+00:00"}`. Written by the scheduler where its
-ordering is `right-sized`."""
+that was reckoned: `{"score": 0.62, "at": "2026-01-31T18:00:00+00:00", "gpus": 0.4}`; `gpus` is the part of
+their GPUs used at that time, or `not measured`. Written by the scheduler where its ordering is
+`right-sized`."""
 PODSET: Final = "kueue.x-k8s.io/podset"
 """Label on pods: the pod set of the Workload they belong to."""
 TOPOLOGY_SCHEDULING_GATE: Final = "kueue.x-k8s.io/topology"

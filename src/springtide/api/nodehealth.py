@@ -149,6 +149,10 @@ class PodActivity(Struct):
     """Processor use over the last window, in thousandths of a core."""
     gpu_percent: int | None = None
     """Use of its GPUs over the last window."""
+    gpu_millis: int | None = None
+    """How much of its GPUs it used in the last minute, in thousandths of one GPU; empty: not measured."""
+    gpu_memory_mib: int | None = None
+    """How much of their memory, in MiB; empty: not measured."""
     phase: str = ""
     """What the program says it is doing: `train`, `checkpoint`, `evaluate`, `compile`, `load`; else empty."""
     phase_time: datetime | None = None

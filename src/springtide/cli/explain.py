@@ -18,8 +18,10 @@ from springtide.cli.describe import pod_table
 from springtide.cli.events import event_table
 from springtide.cli.follow import finished
 from springtide.cli.job import JobView, job_view
+from springtide.cli.job_gpus import JobGpus, gpus_by_workload
 from springtide.cli.output import JSON, YAML, output_option, print_data
 from springtide.cli.phase import Phase
+from springtide.cli.queue import admitted
 from springtide.cli.session import Session, connected
 from springtide.cli.target import Target, target_options
 from springtide.cli.verdict import evidence, verdict
@@ -57,7 +59,9 @@ def command(name: str, output: str, namespace: str, kubeconfig: Any, context: st
         if output:
             print_data(_data(found, view.workload), output)
         else:
-            click.echo(explain(view, session.now(), found))
+            load = view.workload
+            gpus = await gpus_by_workload(session, [load]) if load is not None and admitted(load) else {}
+            click.echo(explain(view, session.now(), found, gpus.get(load.key) if load is not None else None))
 
     async def of_other(session: Session) -> None:
         one = await named(session, kind, short)
@@ -82,7 +86,9 @@ def _data(found: Explanation | None, one: Workload | Pod | None) -> dict[str, An
     return {"waits": True, **asdict(found), **said}
 
 
-def explain(view: JobView, at: datetime, waiting: Explanation | None = None) -> str:
+def explain(
+    view: JobView, at: datetime, waiting: Explanation | None = None, gpus: JobGpus | None = None
+) -> str:
     """The explanation as text, the answer in its first line."""
     sections = [_answer(view, at)]
     if waiting is not None:
@@ -99,6 +105,8 @@ def explain(view: JobView, at: datetime, waiting: Explanation | None = None) -> 
         found = evidence(view.diagnosis)
         if found:
             sections.append("evidence\n" + "\n".join(f"  {line}" for line in found))
+    if gpus is not None:
+        sections.append(f"GPUs     uses {gpus}" if gpus.measured else f"GPUs     {gpus}")
     if view.pods:
         sections.append(pod_table(view.pods, at))
     if view.events:

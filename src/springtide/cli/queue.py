@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -15,6 +17,7 @@ from springtide.api.meta import controller_of, find_condition, is_true
 from springtide.cli.ages import age
 from springtide.cli.complete import queues
 from springtide.cli.errors import CliError
+from springtide.cli.job_gpus import JobGpus, gpus_by_workload
 from springtide.cli.output import JSON, YAML, columns, output_option, print_data
 from springtide.cli.session import Session, connected
 from springtide.cli.target import Target, target_options
@@ -36,6 +39,19 @@ class Entry:
     pods: int
     since: str
     reason: str
+    gpus: JobGpus | None = None
+    """What its pods ask for and use, where they are on nodes and ask for GPUs."""
+
+
+@dataclass(frozen=True)
+class QueueScore:
+    """What part of what they ask for the pods of a LocalQueue use; of those with a resource score."""
+
+    queue: str
+    """Namespace and name."""
+    score: float
+    gpus: float | str | None
+    """Of their GPUs; `not measured`, or nothing where none are asked for."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class QueueView:
     running: int
     waiting: int
     entries: list[Entry]
+    scores: list[QueueScore]
 
 
 @click.command(name="queue")
@@ -59,7 +76,7 @@ def command(name: str | None, output: str, namespace: str, kubeconfig: Any, cont
     """
 
     async def work(session: Session) -> list[QueueView]:
-        return await queue_views(session, session.now())
+        return await queue_views(session, session.now(), measure=True)
 
     views = connected(Target(kubeconfig, context, namespace), work)
     if name:
@@ -70,13 +87,17 @@ def command(name: str | None, output: str, namespace: str, kubeconfig: Any, cont
     click.echo("\n\n".join(map(render, views)) if views else "no queues")
 
 
-async def queue_views(session: Session, at: datetime) -> list[QueueView]:
-    """All ClusterQueues, also ones that workloads lead to but that do not exist."""
+async def queue_views(session: Session, at: datetime, *, measure: bool = False) -> list[QueueView]:
+    """All ClusterQueues, also ones that workloads lead to but that do not exist.
+
+    With what jobs use of their GPUs if it is to be measured.
+    """
     client = session.client
     cluster_queues = (await client.list(ClusterQueue)).items
     local_queues = (await client.list(LocalQueue)).items
     workloads = (await client.list(Workload)).items
-    return arrange(cluster_queues, local_queues, workloads, at)
+    gpus = await gpus_by_workload(session, filter(admitted, workloads)) if measure else {}
+    return arrange(cluster_queues, local_queues, workloads, at, gpus)
 
 
 def arrange(
@@ -84,6 +105,7 @@ def arrange(
     local_queues: Sequence[LocalQueue],
     workloads: Sequence[Workload],
     at: datetime,
+    gpus: Mapping[str, JobGpus] = MappingProxyType({}),
 ) -> list[QueueView]:
     """Sort unfinished workloads into their ClusterQueues. Pure."""
     leads_to = {(q.metadata.namespace, q.metadata.name): q.spec.cluster_queue for q in local_queues}
@@ -91,7 +113,25 @@ def arrange(
     for workload in workloads:
         if not is_true(workload.status.conditions, "Finished"):
             members.setdefault(_stands_in(workload, leads_to), []).append(workload)
-    return [_view(name, found, at) for name, found in sorted(members.items())]
+    scores: dict[str, list[QueueScore]] = {}
+    for queue in sorted(local_queues, key=lambda one: one.key):
+        scores.setdefault(queue.spec.cluster_queue, []).extend(_score(queue))
+    return [_view(name, found, scores.get(name, []), at, gpus) for name, found in sorted(members.items())]
+
+
+def _score(queue: LocalQueue) -> list[QueueScore]:
+    """The score in its annotation; none where there is none that can be read."""
+    try:
+        said = json.loads(queue.metadata.annotations.get(labels.RESOURCE_SCORE, ""))
+        return [QueueScore(queue.key, float(said["score"]), said.get("gpus"))]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _in_words(score: QueueScore) -> str:
+    gpus = f"{score.gpus:.0%}" if isinstance(score.gpus, int | float) else score.gpus
+    told = f", GPUs: {gpus}" if gpus else ""
+    return f"  LocalQueue {score.queue} uses {score.score:.0%} of what it asks for{told}"
 
 
 def _stands_in(workload: Workload, leads_to: Mapping[tuple[str, str], str]) -> str:
@@ -107,22 +147,34 @@ def _stands_in(workload: Workload, leads_to: Mapping[tuple[str, str], str]) -> s
 def render(view: QueueView) -> str:
     """One queue as text."""
     head = f"{view.name}: {view.running} running, {view.waiting} waiting"
+    head = "\n".join([head, *map(_in_words, view.scores)])
     if not view.entries:
         return head
     rows = [
         [str(e.position or "-"), e.job, e.namespace, e.queue or "-", e.state, str(e.pods), e.since, e.reason]
         for e in view.entries
     ]
-    table = columns(["#", "JOB", "NAMESPACE", "QUEUE", "STATE", "PODS", "SINCE", "REASON"], rows)
+    heads = ["#", "JOB", "NAMESPACE", "QUEUE", "STATE", "PODS", "SINCE", "REASON"]
+    if any(e.gpus is not None and e.gpus.measured for e in view.entries):
+        heads.insert(-1, "GPUS USED")
+        for row, entry in zip(rows, view.entries, strict=True):
+            row.insert(-1, str(entry.gpus or "-"))
+    table = columns(heads, rows)
     return head + "\n" + "\n".join(f"  {line}" for line in table.splitlines())
 
 
-def _view(name: str, workloads: Sequence[Workload], at: datetime) -> QueueView:
+def _view(
+    name: str,
+    workloads: Sequence[Workload],
+    scores: list[QueueScore],
+    at: datetime,
+    gpus: Mapping[str, JobGpus],
+) -> QueueView:
     running = sorted((w for w in workloads if admitted(w)), key=_created)
     waiting = sorted((w for w in workloads if not admitted(w)), key=_order)
-    entries = [_entry(w, 0, at) for w in running]
+    entries = [replace(_entry(w, 0, at), gpus=gpus.get(w.key)) for w in running]
     entries += [_entry(w, position, at) for position, w in enumerate(waiting, start=1)]
-    return QueueView(name, len(running), len(waiting), entries)
+    return QueueView(name, len(running), len(waiting), entries, scores)
 
 
 def _entry(workload: Workload, position: int, at: datetime) -> Entry:
@@ -169,7 +221,7 @@ def _only(views: list[QueueView], name: str) -> list[QueueView]:
     if named:
         return named
     local = [
-        QueueView(v.name, v.running, v.waiting, entries)
+        replace(v, entries=entries, scores=[s for s in v.scores if s.queue.endswith(f"/{name}")])
         for v in views
         if (entries := [entry for entry in v.entries if entry.queue == name])
     ]

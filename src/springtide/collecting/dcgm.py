@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -76,19 +76,32 @@ def parse(text: str) -> tuple[list[GpuReading], dict[str, tuple[str, int]]]:
     """Readings by GPU, and the last Xid of each. Samples without a UUID are passed over."""
     values: dict[str, dict[str, float]] = {}
     buses: dict[str, str] = {}
+    owners: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             uuid = sample.labels.get("UUID", "")
             if uuid and math.isfinite(sample.value):
                 name = sample.name.removesuffix("_total")  # which the parser adds to counters
                 values.setdefault(uuid, {})[name] = sample.value
+                owners.setdefault(uuid, set()).update(_owner(sample.labels))
                 buses[uuid] = short_address(sample.labels.get("pci_bus_id", ""))
-    readings = [_reading(uuid, buses[uuid], found) for uuid, found in values.items()]
+    readings = [_reading(uuid, buses[uuid], found, owners[uuid]) for uuid, found in values.items()]
     xids = {uuid: (buses[uuid], int(found[_XID])) for uuid, found in values.items() if _XID in found}
     return readings, xids
 
 
-def _reading(uuid: str, bus: str, found: dict[str, float]) -> GpuReading:
+def _owner(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The pod a device is given to, where the exporter asks the kubelet (`DCGM_EXPORTER_KUBERNETES`).
+
+    Not of the instances of a GPU that is cut (MIG): what they use is not what the GPU uses.
+    """
+    if labels.get("GPU_I_ID"):
+        return ()
+    namespace, pod = labels.get("namespace", ""), labels.get("pod", "")
+    return (f"{namespace}/{pod}",) if namespace and pod else ()
+
+
+def _reading(uuid: str, bus: str, found: dict[str, float], owners: Iterable[str]) -> GpuReading:
     percent, celsius = found.get("DCGM_FI_DEV_GPU_UTIL"), found.get("DCGM_FI_DEV_GPU_TEMP")
     return GpuReading(
         uuid,
@@ -98,4 +111,7 @@ def _reading(uuid: str, bus: str, found: dict[str, float]) -> GpuReading:
         percent=int(percent) if percent is not None else None,
         celsius=int(celsius) if celsius is not None else None,
         watts=found.get("DCGM_FI_DEV_POWER_USAGE"),
+        memory_mib=int(found["DCGM_FI_DEV_FB_USED"]) if "DCGM_FI_DEV_FB_USED" in found else None,
+        tells_processes=False,
+        owners=tuple(sorted(owners)),
     )

@@ -33,6 +33,16 @@ class GpuReading:
     watts: float | None = None
     pids: tuple[int, ...] = ()
     """Processes that use it."""
+    memory: Mapping[int, int] = field(default_factory=dict)
+    """Bytes of its memory by process, of those that the driver tells."""
+    busy: Mapping[int, float] = field(default_factory=dict)
+    """Hundredths of the last moments in which it worked for each process; empty where nobody tells."""
+    memory_mib: int | None = None
+    """MiB of its memory that are in use."""
+    tells_processes: bool = True
+    """Whether no process means that none uses it."""
+    owners: tuple[str, ...] = ()
+    """Pods that have it, `namespace/name`, where whoever was asked knows them."""
     lost: str = ""
     """Why it cannot be asked any more."""
 

@@ -7,11 +7,12 @@ Sources: NVML API reference (recovery actions, clock event reasons), NVIDIA's Xi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from springtide.api.nodehealth import Observation
 from springtide.collecting.counters import Counters, Standing
+from springtide.collecting.gpu_use import GpuUse
 from springtide.collecting.gpus import GpuDriver, GpuReading
 from springtide.collecting.rounds import Keep, Round, Scene, Unavailable
 
@@ -52,6 +53,7 @@ class Nvidia:
         self.doing = ""
         self._counters = Counters()
         self._standing = Standing()
+        self._gpu_use = GpuUse()
         self._links: dict[str, set[int]] = {}
         """NVLinks that were down when a GPU was first seen: those have no partner."""
         self._lost: dict[str, set[int]] = {}
@@ -80,7 +82,10 @@ class Nvidia:
         for gpu in readings:
             lines = [*self._states(gpu, scene.monotonic), *self._rises(gpu, scene.monotonic)]
             seen += [self._observation(line, gpu.uuid, gpu.bus, scene) for line in lines]
-        return Round(seen=tuple(seen), activity=_use(readings, scene))
+        activity = _use(readings, scene)
+        for uid, fields in self._gpu_use.fields(readings, scene).items():
+            activity[uid] = {**activity.get(uid, {}), **fields}
+        return Round(seen=tuple(seen), activity=activity)
 
     def close(self) -> None:
         if self._open:
@@ -142,7 +147,7 @@ class Nvidia:
         )
 
 
-def _use(readings: Sequence[GpuReading], scene: Scene) -> Mapping[str, Mapping[str, Any]]:
+def _use(readings: Sequence[GpuReading], scene: Scene) -> dict[str, dict[str, Any]]:
     """How busy the GPUs of each pod are. A kernel that hangs counts as work: being busy proves nothing."""
     pods = {one.pid: uid for uid, processes in scene.processes.items() for one in processes}
     shares: dict[str, list[int]] = {}

@@ -28,6 +28,8 @@ class Nvml:
         self._gpus: list[tuple[Any, str, str]] = []
         """Handle, uuid and PCI address."""
         self._events: Any = None
+        self._sampled: dict[str, int] = {}
+        """Time stamp of the newest sample of processes, by uuid."""
 
     def open(self) -> None:
         try:
@@ -114,7 +116,8 @@ class Nvml:
                 raise Unavailable(f"NVML: {error}: the driver was unloaded") from None
         use = self._try(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         power = self._try(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
-        users = self._try(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
+        told = self._try(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+        users = told or []
         remapped = self._try(lambda: nvml.nvmlDeviceGetRemappedRows(handle))
         return GpuReading(
             uuid,
@@ -128,7 +131,19 @@ class Nvml:
             celsius=self._try(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
             watts=power / 1000 if power is not None else None,
             pids=tuple(int(one.pid) for one in users),
+            memory={int(one.pid): int(one.usedGpuMemory) for one in users if one.usedGpuMemory},
+            busy=self._busy(handle, uuid) if len(users) > 1 else {},
+            tells_processes=told is not None,
         )
+
+    def _busy(self, handle: Any, uuid: str) -> dict[int, float]:
+        """The newest sample of each process since the last look; nothing where the driver has none."""
+        since = self._sampled.get(uuid, 0)
+        samples = self._try(lambda: self._nvml.nvmlDeviceGetProcessUtilization(handle, since)) or []
+        if samples:
+            self._sampled[uuid] = max(int(one.timeStamp) for one in samples)
+        newest = sorted(samples, key=lambda one: int(one.timeStamp))
+        return {int(one.pid): float(one.smUtil) for one in newest}
 
     def _counters(self, handle: Any, remapped: Any) -> dict[str, int]:
         nvml = self._nvml

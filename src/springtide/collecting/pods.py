@@ -23,7 +23,11 @@ def watched(pods: Iterable[Pod], node: str) -> tuple[WatchedPod, ...]:
 
 
 def _matters(pod: Pod) -> bool:
-    return WORKLOAD in pod.metadata.labels or any(
+    return WORKLOAD in pod.metadata.labels or _asks_gpus(pod)
+
+
+def _asks_gpus(pod: Pod) -> bool:
+    return any(
         _is_gpu(name) and parse(amount) > 0
         for container in pod.spec.containers
         for name, amount in (*container.resources.limits.items(), *container.resources.requests.items())
@@ -46,6 +50,7 @@ def _watched(pod: Pod) -> WatchedPod:
         ended=tuple(_ended(pod)),
         progress=metadata.annotations.get(PROGRESS, ""),
         sample=metadata.annotations.get(SAMPLE_STACKS, ""),
+        gpus=_asks_gpus(pod),
     )
 
 

@@ -143,7 +143,10 @@ def _sampled_at(pod: PodActivity) -> float:
 
 def _moments(status: NodeHealthStatus) -> tuple[Any, ...]:
     """What else may change: all but when each collector last looked."""
-    pods = tuple(replace(pod, sample_time=None, cpu_millis=0) for pod in status.pods)
+    pods = tuple(
+        replace(pod, sample_time=None, cpu_millis=0, gpu_millis=None, gpu_memory_mib=None)
+        for pod in status.pods
+    )
     return status.observations, pods
 
 

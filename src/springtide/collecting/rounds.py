@@ -48,6 +48,8 @@ class WatchedPod:
     """The newest progress report, as its annotation has it."""
     sample: str = ""
     """Value of the annotation that asks for samples of its stacks."""
+    gpus: bool = False
+    """Whether it asks for GPUs or parts of some."""
 
     @property
     def key(self) -> str:

@@ -24,7 +24,7 @@ from springtide.scheduling.durations import Sort
 from springtide.scheduling.facts import PodFacts, WorkloadFacts
 from springtide.scheduling.ordering import PRIORITY, RIGHT_SIZED, Candidate
 from springtide.scheduling.requests import CPU
-from springtide.scheduling.scores import FULL, score_of
+from springtide.scheduling.scores import FULL, Score, score_of
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.timing import Timing
 from springtide.scheduling.usage import Uses, by_use
@@ -85,10 +85,12 @@ class Lineup:
 
     def note(self, facts: Item) -> str:
         """What else there is to say of its place, where it is further back than its age: or nothing."""
-        score = self._scores.get(facts.key, FULL) if isinstance(facts, WorkloadFacts) else FULL
-        if score >= _NOTED_BELOW:
+        score = self._scores.get(facts.key) if isinstance(facts, WorkloadFacts) else None
+        if score is None or score.value >= _NOTED_BELOW:
             return ""
-        return f"its LocalQueue uses {score:.0%} of the CPU and memory it asks for, and is further back"
+        gpus = f", GPUs: {score.gpus_in_words}" if score.asks_gpus else ""
+        what = "what" if score.gpus is not None else "the CPU and memory"
+        return f"its LocalQueue uses {score.value:.0%} of {what} it asks for{gpus}, and is further back"
 
     def _placed(self, facts: WorkloadFacts) -> tuple[Any, ...]:
         return (self._place[facts.obj.kind, facts.key],)
@@ -107,16 +109,17 @@ def _candidates(snapshot: Snapshot) -> Callable[[Item], Candidate]:
         else:
             seconds, devices = min(runs.pod_limit(facts.obj), unknown), 0
         since, deadline = facts.order[1].timestamp(), deadline_of(facts)
-        score = scores.get(facts.key, FULL)
+        known = scores.get(facts.key)
+        score = known.value if known is not None else FULL
         return Candidate(facts.key, -facts.order[0], since, seconds, devices, backlog, deadline, score)
 
     return candidate
 
 
-def _scores(snapshot: Snapshot) -> dict[str, float]:
+def _scores(snapshot: Snapshot) -> dict[str, Score]:
     """The score of each workload that waits: its LocalQueue's, where that has one."""
     known = {
-        queue.key: score_of(queue).value
+        queue.key: score_of(queue)
         for queue in snapshot.queue_objects
         if isinstance(queue, LocalQueue) and labels.RESOURCE_SCORE in queue.metadata.annotations
     }

@@ -231,7 +231,7 @@ _CLUSTER_ROLES = {
         readupdate scheduling.volcano.sh queues,queues/status
         readupdate topology.volcano.sh hypernodes,hypernodes/status
         read metrics.k8s.io pods
-        read springtide.dev schedulerconfigurations
+        read springtide.dev schedulerconfigurations,nodehealths
         update,patch springtide.dev schedulerconfigurations/status
         readwrite coordination.k8s.io leases
         read apiextensions.k8s.io customresourcedefinitions
