@@ -46,6 +46,17 @@ def test_a_cluster_that_was_wrong_once(seed: int) -> None:
     assert found["wrong"] == 0, found["examples"]
 
 
+MIXED_WRONG_ONCE = {
+    6007: "a crash made a pod go before it was written for whom",
+}
+
+
+@pytest.mark.parametrize("seed", MIXED_WRONG_ONCE, ids=MIXED_WRONG_ONCE.get)
+def test_a_cluster_of_pods_and_workloads_that_was_wrong_once(seed: int) -> None:
+    found = clusters.run(seed, 1, mixed=True)
+    assert found["wrong"] == 0, found["examples"]
+
+
 def nothing(*_: Any, **__: Any) -> None:
     return None
 

@@ -14,6 +14,7 @@ from springtide.api.meta import ObjectMeta
 from springtide.api.scheduling import PriorityClass
 from springtide.api.struct import replace
 from springtide.scheduling.explanation import explained
+from springtide.scheduling.plan import plan
 from springtide.scheduling.whatif import forecast
 from tests.builders import at, gpu_node, node, pod, pod_set, pod_spec
 from tests.scheduling.preemption import end_pods, job, key, pods_of, preempted, queue, running
@@ -371,3 +372,27 @@ def test_a_pod_of_a_workload_is_none_of_the_plain_ones() -> None:
     world.cycle()
     assert not told(world)
     assert len(pods_of(world, "gang")) == 2
+
+
+@pytest.mark.parametrize("preemptor", ["pod", "job"])
+def test_who_is_waited_for_goes_only_once_it_is_written_for_whom(preemptor: str) -> None:
+    """A crash after any of the writes: nobody goes for one of whom nothing is known."""
+    world = World(node("a", cpu=4), *queue("q", 4))
+    if preemptor == "pod":
+        running(world, job("gang", 4))
+        world.add(waits("P", cpu=4, priority=5))
+    else:
+        world.add(runs("p", "a", cpu=4, priority=0), job("J", 4, priority=5))
+    before = dict(world.objects)
+    commands = plan(world.snapshot(), at(world.clock + 1)).commands
+    for number in range(len(commands) + 1):
+        crashed = World(queues=False)
+        crashed.add(*before.values())
+        for command in commands[:number]:
+            crashed.execute(command)
+        if preempted(crashed) or told(crashed):
+            if preemptor == "pod":
+                assert crashed.pod("default/P").status.nominated_node_name == "a", number
+            else:
+                assert crashed.condition(key("J")).reason == "WaitingForPreemptedWorkloads", number
+    assert preempted(crashed) or told(crashed)

@@ -299,6 +299,10 @@ class Cycle:
     def _starts(self) -> int:
         return len(self.admitted) + len(self.bound)
 
+    def promise(self) -> list[Command]:
+        """Commands that tell those for whom others go that their place is held, before anybody goes."""
+        return self._waits.tell_first(self._claims.preemptors)
+
     def explain(self, now: datetime, refresh: bool) -> tuple[list[Command], bool]:
         """Commands that tell those who wait why; and whether some keep an older sentence for now."""
         told, stale = self._waits.explain(self._queue(), refresh)

@@ -63,6 +63,7 @@ def plan(snapshot: Snapshot, now: datetime, options: Options | None = None) -> P
     cycle, released, confirmed = _decided(snapshot, now, options)
     commands: list[Command] = [status.admit(facts, placed, now) for facts, placed in cycle.admitted.values()]
     commands += [one for facts, given in cycle.bound.values() for one in status.bind(facts, given, now)]
+    commands += cycle.promise()
     commands += [command for one in cycle.preempted for command in one.commands(now)]
     commands += [one for pair in cycle.preempted_pods for one in status.doom(*pair, now)]
     commands += [status.end(pod) for pod in snapshot.doomed]

@@ -6,7 +6,7 @@ they are rewritten only for the first in the queue, and for the others when the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from springtide.api.commands import Command
@@ -48,6 +48,7 @@ class Waits:
         self._now = now
         self._found: dict[Ref, Why] = {}
         self._short: dict[tuple[PodSetFacts, ...], Verdict] = {}
+        self._told_first: set[Ref] = set()
         self.notes: dict[str, str] = {}
         """What is said of each, by key."""
 
@@ -82,6 +83,23 @@ class Waits:
         more = [one for one in (said, self._lineup.note(facts)) if one]
         return Verdict(found.reason, "; ".join((found.message, *more))) if more else found
 
+    def tell_first(self, some: Iterable[Item]) -> list[Command]:
+        """Commands that tell these that their place is held; `explain` leaves them out."""
+        commands: list[Command] = []
+        for facts in some:
+            why = self._claims.held(facts)
+            verdict = self._said(facts, why) if why is not None else None
+            if verdict is None or status.is_told(facts.obj, verdict):
+                continue
+            self._told_first.add(ref(facts))
+            commands += self._explained(facts, verdict)
+        return commands
+
+    def _explained(self, facts: Item, verdict: Verdict) -> Sequence[Command]:
+        if isinstance(facts, PodFacts):
+            return status.explain_pod(facts, verdict, self._now)
+        return [status.explain(facts, verdict, self._now)]
+
     def explain(self, queue: Iterable[Item], refresh: bool) -> tuple[list[Command], bool]:
         """Commands that tell those who wait why; and whether some keep an older sentence for now."""
         commands: list[Command] = []
@@ -97,7 +115,7 @@ class Waits:
             else:  # all who are like one that was refused are told the same
                 verdict = shared.get(id(why)) or shared.setdefault(id(why), self._said(facts, why))
             self.notes[facts.key] = verdict.message
-            if status.is_told(facts.obj, verdict):
+            if ref(facts) in self._told_first or status.is_told(facts.obj, verdict):
                 continue
             known = status.told(facts.obj)
             if (
@@ -107,10 +125,8 @@ class Waits:
                 and position >= FRESH_HEADS
             ):
                 stale = True
-            elif isinstance(facts, PodFacts):
-                commands += status.explain_pod(facts, verdict, self._now)
             else:
-                commands.append(status.explain(facts, verdict, self._now))
+                commands += self._explained(facts, verdict)
         return commands, stale
 
     def _shortage(self, facts: Item, pod_sets: tuple[PodSetFacts, ...]) -> Verdict:
