@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from springtide.api.core import Pod
-from springtide.api.kueue import PriorityClassRef, Workload
+from springtide.api.kueue import PreemptionGate, PriorityClassRef, Workload
 from springtide.api.meta import ObjectMeta
 from springtide.api.scheduling import PriorityClass
 from springtide.api.struct import replace
 from springtide.scheduling.explanation import explained
+from springtide.scheduling.ordering import FIFO, PRIORITY, Ordering
 from springtide.scheduling.plan import plan
+from springtide.scheduling.timing import Timing
 from springtide.scheduling.whatif import forecast
 from tests.builders import at, gpu_node, node, pod, pod_set, pod_spec
 from tests.scheduling.preemption import end_pods, job, key, pods_of, preempted, queue, running
@@ -261,6 +263,48 @@ def test_who_of_the_pods_goes_for_a_workload(case: Asks) -> None:
     world.remove(*(world.pod(f"default/{name}") for name in case.gone))
     world.cycle()
     assert world.is_admitted(key("w")) is bool(case.gone)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Two that ask for the same in one queue: the first, for whom nobody may go, speaks not for the other."""
+
+    why: str
+    first: Workload
+    other: Workload
+
+
+def gated(one: Workload) -> Workload:
+    """A workload that may make nobody go for now."""
+    return replace(one, spec=replace(one.spec, preemption_gates=[PreemptionGate(name="later")]))
+
+
+ALIKE = [
+    Alike("of one priority, which is not that of the first's pods", of_class(job("v", 4, priority=10)),
+          job("w", 4, priority=10, created=1)),
+    Alike("whose pods are of different classes", of_class(job("v", 4, priority=10), "low"),
+          of_class(job("w", 4, priority=10, created=1), "high")),
+    Alike("of which the first's pods let nobody go", of_class(job("v", 4, priority=10), "high", "Never"),
+          of_class(job("w", 4, priority=10, created=1), "high")),
+    Alike("of which the first is held back by a gate", gated(job("v", 4, priority=10)),
+          job("w", 4, priority=10, created=1)),
+    Alike("of which the first stands ahead by its queue's order alone", job("v", 4, priority=0),
+          job("w", 4, priority=10, created=1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ALIKE, ids=[case.why for case in ALIKE])
+@pytest.mark.parametrize("ordering", [PRIORITY, FIFO], ids=lambda one: one.name)
+def test_who_asks_for_the_same_may_make_others_go(case: Alike, ordering: Ordering) -> None:
+    """A pod that is ending on a node too small for either does not change that."""
+    world = World(node("a", cpu=4), node("b", cpu=1), *queue("q"), described(0, "low"), described(100))
+    world.options["timing"] = Timing(ordering=ordering)
+    leaving = runs("leaving", "b", 0, 1)
+    leaving = replace(leaving, metadata=replace(leaving.metadata, deletion_timestamp=at(0)))
+    world.add(runs("p", "a", 5, 4), leaving, case.first, case.other)
+    world.cycle()
+    assert told(world) == {"p"}
+    assert world.condition(key("w")).reason == "WaitingForPreemptedWorkloads"
 
 
 def test_pods_and_workloads_go_in_one_search() -> None:

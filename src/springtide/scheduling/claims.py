@@ -26,6 +26,7 @@ from springtide.scheduling.plain_victims import PlainPods, PlainVictim
 from springtide.scheduling.pod_preemption import FoundPods, Gang, Preemptible, may_preempt
 from springtide.scheduling.pod_preemption import priority_of as priority_of_pod
 from springtide.scheduling.preemption import Found, Trial, search
+from springtide.scheduling.priorities import Standing
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.quota import Granted, Quota, Refused
 from springtide.scheduling.releasing import Held, PodSetOnNode, held_by, held_by_pods
@@ -47,6 +48,8 @@ from springtide.scheduling.victims import (
 )
 
 _HIGHEST = 2**31 - 1
+
+_Sort = tuple[str, tuple[PodSetFacts, ...], bool, Standing | None]
 
 Confine = Callable[[tuple[PodSetFacts, ...], Granted], tuple[PodSetFacts, ...]]
 """Puts pod sets on the nodes of the flavors they are given."""
@@ -78,7 +81,8 @@ class Claims:
         self._waits = waits
         self._now = now
         self._held: dict[tuple[str, str], Verdict] = {}
-        self._hopeless: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
+        self._hopeless: dict[_Sort, tuple[int, datetime]] = {}
+        self._hopeless_pods: set[tuple[str, tuple[PodSetFacts, ...]]] = set()
         self._running: Running | None = None
         self.preempted: dict[str, Preempted] = {}
         self._preemptible: Preemptible | None = None
@@ -104,14 +108,15 @@ class Claims:
         preempts = can_preempt(facts, queue) or self._may_take_from_pods(facts)
         if not preempts and not self._anything_ends:
             return None
-        if (queue.name, facts.pod_sets) in self._hopeless and not anew:
+        sort, rank = self._sort_of(facts, queue), facts.order[:2]
+        if not anew and sort in self._hopeless and rank >= self._hopeless[sort]:
             return None
         message = None
         if self._anything_ends or self._anybody_may_go(facts, queue):
             with self._quota.later(), self._placement.later():
                 message = self._claim(facts, queue, preempts=preempts)
         if message is None:
-            self._hopeless.add((queue.name, facts.pod_sets))
+            self._hopeless[sort] = min(rank, self._hopeless.get(sort, rank))
             return None
         known = told(facts.obj)
         if known is not None and known.reason == WAITS_FOR_OTHERS:
@@ -139,14 +144,18 @@ class Claims:
         if not self._anything_ends and not self._snapshot.running and not self._snapshot.admitted:
             return None
         sort = str(priority_of_pod(facts)) if may_preempt(facts) else ""
-        if (sort, pod_sets) in self._hopeless:
+        if (sort, pod_sets) in self._hopeless_pods:
             return None
         with self._placement.later():
             verdict = self._claim_pod(facts, pod_sets[0])
         if verdict is None:
-            self._hopeless.add((sort, pod_sets))
+            self._hopeless_pods.add((sort, pod_sets))
             return None
         return self._hold(facts, verdict)
+
+    def _sort_of(self, facts: WorkloadFacts, queue: ClusterQueueFacts) -> _Sort:
+        """Those who could make the same others go, but for their priority and age."""
+        return queue.name, facts.pod_sets, has_open_gates(facts), self._snapshot.against_pods(facts)
 
     def _claim_pod(self, facts: PodFacts, pod_set: PodSetFacts) -> Verdict | None:
         """A place among what ends, best where it was promised; else one from which others are sent away."""

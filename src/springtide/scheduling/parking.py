@@ -1,9 +1,10 @@
 """Who need not be asked for one by one: workloads about which nothing decides but queue, pods, priority, age.
 
-Those that are alike in all but age are a sort. Within a pass over the queue free capacity and quota only
-shrink, unless somebody is made to go. So once one of a sort is refused, all behind it are, for the same
-reason, and a pass costs what the sorts cost and not what all who wait do. They wake up when somebody is made
-to go, and with the next pass. Called by the cycle for each who waits.
+Those that are alike in all but age are a sort; where there are plain pods, those who stand alike against
+them. Within a pass over the queue free capacity and quota only shrink, unless somebody is made to go. So once
+one of a sort is refused, all behind it are, for the same reason, and a pass costs what the sorts cost and not
+what all who wait do. They wake up when somebody is made to go, and with the next pass. Called by the cycle
+for each who waits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 
 from springtide.scheduling.door import Door
 from springtide.scheduling.facts import PodSetFacts, WorkloadFacts
+from springtide.scheduling.priorities import Standing
 from springtide.scheduling.queues import ClusterQueueFacts
 from springtide.scheduling.snapshot import Snapshot
 from springtide.scheduling.status import Verdict
@@ -40,13 +42,14 @@ class Parking:
     """The sorts of those who wait, and what this pass knows of them."""
 
     def __init__(self, snapshot: Snapshot, door: Door) -> None:
-        self._sorts: dict[tuple[str, str, int, int], Sort | None] = {}
+        self._sorts: dict[tuple[str, str, int, int, Standing | None], Sort | None] = {}
         self._sort_of: dict[str, Sort] = {}
         for facts in snapshot.waiting:
             if not facts.calm or facts.error or facts.key in snapshot.pods_of:
                 continue
             obj = facts.obj
-            key = obj.metadata.namespace, obj.spec.queue_name, facts.order[0], id(facts.pod_sets)
+            standing = snapshot.against_pods(facts)
+            key = obj.metadata.namespace, obj.spec.queue_name, facts.order[0], id(facts.pod_sets), standing
             if key not in self._sorts:
                 queue = door.enter(facts, {})
                 in_order = isinstance(queue, ClusterQueueFacts) and not queue.strict and not queue.by_use

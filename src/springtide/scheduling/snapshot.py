@@ -25,7 +25,7 @@ from springtide.scheduling.inventory import devices_of
 from springtide.scheduling.members import Seating
 from springtide.scheduling.neighbours import Neighbourhood
 from springtide.scheduling.nodes import NodeFacts, Nodes
-from springtide.scheduling.priorities import PodPriorities
+from springtide.scheduling.priorities import PodPriorities, Standing
 from springtide.scheduling.queues import QueueTree
 from springtide.scheduling.releasing import Held, PodSetOnNode
 from springtide.scheduling.usage import Spell
@@ -97,6 +97,10 @@ class Snapshot:
     """How long work took that has finished."""
     spells: tuple[Spell, ...] = ()
     """What workloads held that ended, of LocalQueues that share by use, since these were last sampled."""
+
+    def against_pods(self, facts: WorkloadFacts) -> Standing | None:
+        """How a workload stands against plain pods; None where there are none."""
+        return self.priorities.standing(facts.obj) if self.running or self.pods else None
 
     def node_named(self, name: str) -> NodeFacts | None:
         """The node of a name."""
