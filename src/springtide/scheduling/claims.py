@@ -98,7 +98,7 @@ class Claims:
 
     def held(self, facts: WorkloadFacts | PodFacts) -> Verdict | None:
         """What a workload or pod waits for whose place is held already."""
-        return self._held.get((facts.obj.kind, facts.key))
+        return self._held.get((facts.obj.kind, facts.key)) if self._held else None
 
     def claim(self, facts: WorkloadFacts, queue: ClusterQueueFacts, *, anew: bool = False) -> Verdict | None:
         """Hold a place for a workload that does not fit now; None if nothing that ends, or might, helps.

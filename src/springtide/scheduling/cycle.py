@@ -190,20 +190,26 @@ class Cycle:
         if self._promises is not None:
             self._promises.look_again()
         last: list[WorkloadFacts] = []
+        passes, is_cut = self._parking.passes, self.is_cut  # cut only by those who are considered
         for facts in self._queue():
-            if self.is_cut:
+            if is_cut:
                 return False
             if isinstance(facts, PodFacts):
                 self._consider_pod(facts)
             elif self._last and self._stands_last(facts):
                 last.append(facts)
-            elif not self._parking.passes(facts, may_borrow=False):
+                continue
+            elif passes(facts, may_borrow=False):
+                continue
+            else:
                 self._consider(facts, may_borrow=facts.claims)
+            is_cut = self.is_cut
         for borrower in chain(self._borrowers(), last):
-            if self.is_cut:
+            if is_cut:
                 return False
-            if not self._parking.passes(borrower, may_borrow=True):
+            if not passes(borrower, may_borrow=True):
                 self._consider(borrower, may_borrow=True)
+                is_cut = self.is_cut
         return self._starts > before
 
     def _stands_last(self, facts: WorkloadFacts) -> bool:

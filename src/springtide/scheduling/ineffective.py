@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from springtide.api.gpus import GPU
-from springtide.api.kueue import ClusterQueue, LocalQueue, Workload
+from springtide.api.kueue import ClusterQueue, ClusterQueueSpec, LocalQueue, LocalQueueSpec, Workload
 from springtide.api.meta import Condition
 from springtide.api.struct import encode, unknown_paths
 from springtide.scheduling import colocation
@@ -46,7 +46,25 @@ _DEFAULTS = {
 def unsupported_condition(
     obj: ClusterQueue | LocalQueue | Workload, *, fair: bool = False
 ) -> Condition | None:
-    """What the object has set in vain; None where everything takes effect. `fair`: queues share fairly."""
+    """What the object has set in vain; None where everything takes effect. `fair`: queues share fairly.
+
+    Queues say so with every cycle and change rarely: what was found of a spec is remembered.
+    """
+    if isinstance(obj, Workload):
+        return _found(obj, fair)
+    known = _known.get((id(obj.spec), fair))
+    if known is None or known[0] is not obj.spec:
+        if len(_known) >= _KNOWN_MAX:
+            _known.clear()
+        known = _known[id(obj.spec), fair] = obj.spec, _found(obj, fair)
+    return known[1]
+
+
+_known: dict[tuple[int, bool], tuple[ClusterQueueSpec | LocalQueueSpec, Condition | None]] = {}
+_KNOWN_MAX = 16_384
+
+
+def _found(obj: ClusterQueue | LocalQueue | Workload, fair: bool) -> Condition | None:
     found = [one for one in ineffective_fields(obj) if not (fair and one.endswith(_UNFAIR))]
     if fair and isinstance(obj, ClusterQueue):
         found += _named("spec", encode(obj.spec), _FAIR_WHY)

@@ -12,7 +12,7 @@ from datetime import datetime
 from springtide.api.commands import Command
 from springtide.scheduling import status
 from springtide.scheduling.claims import Claims
-from springtide.scheduling.facts import PodFacts, PodSetFacts, WorkloadFacts
+from springtide.scheduling.facts import PodFacts, PodSetFacts
 from springtide.scheduling.lineup import Item, Lineup, Ref
 from springtide.scheduling.members import Seating
 from springtide.scheduling.parking import Parking, Why
@@ -66,10 +66,10 @@ class Waits:
     def why(self, facts: Item) -> Why | None:
         """Why it waits: it was asked for, its place is held, or one like it was refused."""
         why = self._found.get(ref(facts))
-        if why is None and isinstance(facts, WorkloadFacts):
-            why = self._parking.why(facts)
-            return (self._claims.held(facts) or why) if why is not None else None
-        return why
+        if why is not None or isinstance(facts, PodFacts):
+            return why
+        why = self._parking.why(facts)
+        return (self._claims.held(facts) or why) if why is not None else None
 
     def verdict(self, facts: Item) -> Verdict | None:
         """The same in words; None if it does not wait."""
@@ -105,17 +105,18 @@ class Waits:
         commands: list[Command] = []
         stale = False
         promised = self._promises.keys() if self._promises is not None else frozenset()
+        has_notes, told_first = self._lineup.has_notes, self._told_first
         shared: dict[int, Verdict] = {}
         for position, facts in enumerate(queue):
             why = self.why(facts)
             if why is None:
                 continue
-            if facts.key in promised or self._lineup.has_notes:
+            if has_notes or facts.key in promised:
                 verdict = self._said(facts, why)
             else:  # all who are like one that was refused are told the same
                 verdict = shared.get(id(why)) or shared.setdefault(id(why), self._said(facts, why))
             self.notes[facts.key] = verdict.message
-            if ref(facts) in self._told_first or status.is_told(facts.obj, verdict):
+            if status.is_told(facts.obj, verdict) or (told_first and ref(facts) in told_first):
                 continue
             known = status.told(facts.obj)
             if (
