@@ -150,3 +150,20 @@ async def test_the_watchdog_says_nothing_while_a_containers_cgroup_is_not_empty(
     dog.stdin.close()
     assert await asyncio.to_thread(dog.wait, 20) == 0
     assert not said.exists()
+
+
+@pytest.mark.realtime
+async def test_the_watchdog_waits_for_a_process_that_takes_long_to_die(tmp_path: Path) -> None:
+    busy = tmp_path / "cgroup"
+    dying = busy / "container" / "still-here"
+    dying.mkdir(parents=True)
+    said = tmp_path / "said"
+    dog = watchdog([sys.executable, "-c", f"open({str(said)!r}, 'w')"], (str(busy),))
+    assert dog.stdin is not None
+    dog.stdin.close()
+    await asyncio.sleep(1)
+    assert dog.poll() is None
+    dying.rmdir()
+    assert await asyncio.to_thread(dog.wait, 20) == 0
+    assert said.exists()
+    assert not busy.exists()

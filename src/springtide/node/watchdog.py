@@ -28,15 +28,15 @@ def main() -> None:
         return  # a farewell: the platform ended its pods itself
     count = int(sys.argv[2])
     folders, last_word = sys.argv[3 : 3 + count], sys.argv[3 + count :]
-    quiet = 0
+    quiet, left = 0, True
     for _ in range(GIVE_UP_SCANS):
         quiet = 0 if kill_marked(mark) else quiet + 1
-        if quiet == QUIET_SCANS:
-            break
+        if quiet >= QUIET_SCANS:
+            left = groups_left(folders)  # one that is still dying keeps its group for a moment
+            if not left:
+                break
         time.sleep(PAUSE_SECONDS)
-    for folder in folders:
-        remove_groups(folder)
-    if last_word and quiet == QUIET_SCANS and not any(map(os.path.exists, folders)):
+    if last_word and not left:
         os.execv(last_word[0], last_word)  # says that nothing is left
 
 
@@ -57,13 +57,15 @@ def kill_marked(mark: bytes) -> int:
     return count
 
 
-def remove_groups(folder: str) -> None:
-    """Remove the containers' cgroups, which are empty now, and their parent."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            with contextlib.suppress(OSError):
-                os.rmdir(f"{folder}/{name}")
-        os.rmdir(folder)
+def groups_left(folders: list[str]) -> bool:
+    """Remove the containers' cgroups, which are empty now, and their parents; whether one is still there."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    os.rmdir(f"{folder}/{name}")
+            os.rmdir(folder)
+    return any(map(os.path.exists, folders))
 
 
 if __name__ == "__main__":
