@@ -62,7 +62,9 @@ def test_a_job_that_fails_says_so(platform: Platform) -> None:
     job["spec"]["backoffLimit"] = 0
     ok(platform.kubectl("apply", "-f", "-", stdin=json.dumps(job)))
     ok(platform.kubectl("wait", "--for=condition=failed", "job/bad", "--timeout=40s"))
-    assert "BackoffLimitExceeded" in ok(platform.kubectl("describe", "job", "bad"))
+    deadline = time.monotonic() + 20  # the event is written after the condition
+    while "BackoffLimitExceeded" not in (described := ok(platform.kubectl("describe", "job", "bad"))):
+        assert time.monotonic() < deadline, described
     ok(platform.kubectl("delete", "job", "bad"))
 
 
