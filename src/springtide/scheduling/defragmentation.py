@@ -26,11 +26,10 @@ from springtide.scheduling.placement import Placement
 from springtide.scheduling.victims import (
     Candidate,
     Running,
-    Tier,
     going,
-    level_of,
     priority_of,
     size_of_pod,
+    whole,
 )
 from springtide.scheduling.views import Share
 
@@ -177,19 +176,7 @@ def movables(
         stake = running.stake(facts)
         if stake.ran_seconds < settings.minimum_run_seconds or not _may_move(facts, running):
             continue
-        victim = Candidate(
-            facts=facts,
-            queue=facts.admission.cluster_queue if facts.admission is not None else "",
-            tier=Tier.OWN,
-            reason=WorkloadReason.CONSOLIDATED,
-            while_borrowing=False,
-            held=running.held(facts),
-            seconds=stake.ran_seconds,
-            pods=sum(facts.assigned.values()),
-            price=running.policy.price(stake),
-            size=stake.size,
-            level=level_of(facts),
-        )
+        victim = whole(facts, running, WorkloadReason.CONSOLIDATED)
         found.append(Movable(victim, confine(facts)))
     return found
 

@@ -472,10 +472,27 @@ def _candidate(asking: Asking, facts: WorkloadFacts, queue: str, tier: Tier, run
         reason = WorkloadReason.IN_COHORT_RECLAIM_WHILE_BORROWING
     else:
         reason = WorkloadReason.IN_COHORT_RECLAMATION
+    return whole(facts, running, reason, queue=queue, tier=tier, while_borrowing=while_borrowing)
+
+
+def whole(
+    facts: WorkloadFacts,
+    running: Running,
+    reason: WorkloadReason,
+    *,
+    queue: str | None = None,
+    tier: Tier = Tier.OWN,
+    while_borrowing: bool = False,
+) -> Candidate:
+    """An admitted workload with all its pods, as one that may go for this reason.
+
+    `queue`: the ClusterQueue it counts to; else that of its admission.
+    """
+    own = facts.admission.cluster_queue if facts.admission is not None else ""
     stake = running.stake(facts)
     return Candidate(
         facts=facts,
-        queue=queue,
+        queue=own if queue is None else queue,
         tier=tier,
         reason=reason,
         while_borrowing=while_borrowing,
@@ -494,20 +511,7 @@ def for_pod(facts: WorkloadFacts, running: Running) -> tuple[Candidate, ...]:
     stake = running.stake(facts)
     if stake.ran_seconds < max(running.minimum_run_seconds, left_alone_seconds(facts.obj)):
         return ()
-    one = Candidate(
-        facts=facts,
-        queue=facts.admission.cluster_queue if facts.admission is not None else "",
-        tier=Tier.OWN,
-        reason=WorkloadReason.HIGHER_PRIORITY_POD,
-        while_borrowing=False,
-        held=running.held(facts),
-        seconds=stake.ran_seconds,
-        pods=sum(facts.assigned.values()),
-        price=running.policy.price(stake),
-        size=stake.size,
-        level=level_of(facts),
-    )
-    return _parts(one)
+    return _parts(whole(facts, running, WorkloadReason.HIGHER_PRIORITY_POD))
 
 
 def _goes_while_borrowing(asking: Asking, priority: int) -> bool:
